@@ -1,0 +1,88 @@
+# Every target works from a fresh clone: it makes what it needs first. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(p))))
+VENV   := .venv
+PY     := $(VENV)/bin/python
+
+# A directory's own time changes when a file is added to it or removed, so a deleted proto is noticed too.
+PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
+PROTO_TREE := $(shell find protos -type d 2>/dev/null)
+
+.PHONY: help setup protos run stop test lint types fmt bench clean lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/.ready ## make .venv and install the backing servers that are missing
+	@$(PY) -m devstack install
+
+protos: gen/.ready ## generate gen/ from protos/
+
+run: $(VENV)/.ready gen/.ready ## start everything, with data and logs under .run/ (Ctrl-C ends it)
+	@$(PY) -m devstack run
+
+stop: ## end a `make run` from another terminal
+	@if [ -x $(PY) ]; then $(PY) -m devstack stop; else echo "nothing runs"; fi
+
+test: setup gen/.ready ## run all tests against real servers, the quick ones first
+	@$(PY) -m pytest
+
+lint: $(VENV)/.ready gen/.ready ## ruff, import rules, proto style
+	@echo "lint: ruff check" && $(VENV)/bin/ruff check --quiet
+	@echo "lint: ruff format" && $(VENV)/bin/ruff format --check --quiet
+	@echo "lint: import rules" && $(VENV)/bin/lint-imports --no-cache
+	@echo "lint: buf" && $(VENV)/bin/buf lint
+
+types: $(VENV)/.ready gen/.ready ## mypy --strict
+	@$(VENV)/bin/mypy
+
+fmt: $(VENV)/.ready ## format the Python code and the protos, and sort the imports
+	@$(VENV)/bin/ruff check --quiet --fix-only --select I
+	@$(VENV)/bin/ruff format --quiet
+	@if [ -d protos ]; then $(VENV)/bin/buf format --write; fi
+
+bench: setup gen/.ready ## run the measurements in bench/
+	@shopt -s nullglob; scripts=(bench/bench_*.py); \
+	if [ $${#scripts[@]} -eq 0 ]; then echo "bench/ has no bench_*.py yet"; fi; \
+	for script in "$${scripts[@]}"; do echo "== $$script"; $(PY) "$$script"; done
+
+clean: stop ## remove what was generated; the data of `make run` (.run/) stay
+	@rm -rf gen gen.new $(VENV) .venv-devstack .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.run/*' -prune -exec rm -rf {} +
+
+lock: $(VENV)/.ready ## resolve requirements*.in to exact versions again
+	@$(PY) -m pip install --quiet uv
+	@for kind in requirements requirements-dev; do \
+	  $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header $$kind.in --output-file $$kind.lock; \
+	done
+
+# The .pth file puts the project's own import roots into the environment, so that
+# `.venv/bin/python -m parley_client` works from anywhere without PYTHONPATH.
+$(VENV)/.ready: requirements-dev.lock
+	@.ci/ensure-venv "$(PYTHON)"
+	@echo "setup: creating $(VENV)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@echo "setup: installing the locked Python packages (a minute or two the first time)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PY) -c 'import pathlib, sysconfig; root = pathlib.Path.cwd(); \
+	  pathlib.Path(sysconfig.get_path("purelib"), "parley.pth").write_text( \
+	    "".join(f"{root / p}\n" for p in ("", "gen", "clients/python")))'
+	@touch $@
+
+# Generated beside gen/ and swapped in, so that a failure leaves the last good code in place.
+gen/.ready: $(VENV)/.ready $(PROTOS) $(PROTO_TREE)
+	@echo "protos: generating gen/"
+	@rm -rf gen.new && mkdir gen.new
+	@if [ -n "$(PROTOS)" ]; then $(PY) -m grpc_tools.protoc -I protos \
+	  --plugin=protoc-gen-mypy=$(VENV)/bin/protoc-gen-mypy \
+	  --plugin=protoc-gen-mypy_grpc=$(VENV)/bin/protoc-gen-mypy_grpc \
+	  --python_out=gen.new --grpc_python_out=gen.new \
+	  --mypy_out=quiet:gen.new --mypy_grpc_out=quiet,only_async:gen.new $(PROTOS); fi
+	@touch gen.new/.ready && rm -rf gen && mv gen.new gen
