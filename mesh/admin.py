@@ -1,0 +1,68 @@
+"""The admin port of a process: ``/metrics``, ``/healthz`` and ``/readyz``. Not for the public network."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from mesh.lifecycle import BindError
+from mesh.readiness import Readiness
+
+
+class MetricsHandler(RequestHandler):
+    """Prometheus metrics in text form."""
+
+    def get(self) -> None:
+        """Answers with every metric of the process."""
+        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.finish(generate_latest())
+
+
+class HealthHandler(RequestHandler):
+    """Alive: the event loop turns. Says nothing about dependencies, so an outage restarts nobody."""
+
+    def get(self) -> None:
+        """Answers 200."""
+        self.finish({"status": "alive"})
+
+
+class ReadyHandler(RequestHandler):
+    """Ready: this process should be sent work."""
+
+    def initialize(self, readiness: Readiness) -> None:
+        """Receives what the route was registered with."""
+        self._readiness = readiness
+
+    def get(self) -> None:
+        """Answers 200 or 503, with the state of each dependency."""
+        ready = self._readiness.ready
+        self.set_status(200 if ready else 503)
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(json.dumps({"ready": ready, "dependencies": self._readiness.report()}))
+
+
+@asynccontextmanager
+async def open_admin(host: str, port: int, readiness: Readiness, *, field: str) -> AsyncIterator[int]:
+    """Serves the admin port while entered; gives the bound port.
+
+    Raises:
+        BindError: the port is not free; ``field`` is the settings field that names it.
+    """
+    application = Application(
+        [(r"/metrics", MetricsHandler), (r"/healthz", HealthHandler), (r"/readyz", ReadyHandler, {"readiness": readiness})]
+    )
+    try:
+        sockets = bind_sockets(port, host)
+    except OSError as error:
+        raise BindError(host, port, field) from error
+    server = HTTPServer(application)
+    server.add_sockets(sockets)
+    try:
+        yield sockets[0].getsockname()[1]
+    finally:
+        server.stop()
+        await server.close_all_connections()

@@ -1,0 +1,63 @@
+"""Every metric of mesh, in one place. Names follow the Prometheus conventions (base units, ``_total``)."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+RPC_SERVER_SECONDS: Final = Histogram(
+    "parley_rpc_server_seconds",
+    "Time to answer a gRPC call, by method and status code.",
+    ("method", "code"),
+    buckets=_RPC_BUCKETS,
+)
+RPC_CLIENT_SECONDS: Final = Histogram(
+    "parley_rpc_client_seconds",
+    "Time until a called service answered, by method and status code.",
+    ("method", "code"),
+    buckets=_RPC_BUCKETS,
+)
+RPC_REFUSED: Final = Counter(
+    "parley_rpc_refused_total",
+    "Calls refused because the service token was missing or not valid.",
+    ("cause",),
+)
+AMQP_PUBLISHED: Final = Counter(
+    "parley_amqp_published_total",
+    "Messages offered to the broker, by queue and result (confirmed, failed, refused).",
+    ("queue", "result"),
+)
+AMQP_CONFIRM_SECONDS: Final = Histogram(
+    "parley_amqp_confirm_seconds",
+    "Time from a publish until all of its confirms had arrived.",
+    buckets=_RPC_BUCKETS,
+)
+AMQP_DELIVERIES: Final = Counter(
+    "parley_amqp_deliveries_total",
+    "Deliveries by queue and outcome (ack, retry, dead, parked).",
+    ("queue", "outcome"),
+)
+AMQP_BATCH_SIZE: Final = Histogram(
+    "parley_amqp_batch_size",
+    "Deliveries handed to a handler at once.",
+    ("queue",),
+    buckets=_BATCH_BUCKETS,
+)
+AMQP_HANDLER_SECONDS: Final = Histogram(
+    "parley_amqp_handler_seconds",
+    "Time a handler took for one batch.",
+    ("queue",),
+    buckets=_RPC_BUCKETS,
+)
+DEPENDENCY_UP: Final = Gauge(
+    "parley_dependency_up",
+    "1 while the dependency answered its last health check.",
+    ("dependency",),
+)
+TASK_RESTARTS: Final = Counter(
+    "parley_task_restarts_total",
+    "Supervised tasks that failed and were started again.",
+    ("task",),
+)

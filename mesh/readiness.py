@@ -1,0 +1,105 @@
+"""Which dependencies answer, and therefore whether this process should be sent work."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mesh.logs import get_logger
+from mesh.metrics import DEPENDENCY_UP
+
+_log = get_logger()
+
+Check = Callable[[], Awaitable[None]]
+"""Returns when the dependency answered; raises when it did not. Bounded by the registry's timeout."""
+
+
+@dataclass(slots=True)
+class _Dependency:
+    check: Check
+    required: bool
+    problem: str | None = "not checked yet"
+
+
+class Readiness:
+    """Polls the dependencies of one process and tells of changes, once each.
+
+    Not ready before the first round of checks, while a required dependency is down, and while draining.
+    """
+
+    def __init__(self, *, interval_seconds: float = 1.0, timeout_seconds: float = 2.0) -> None:
+        self._interval = interval_seconds
+        self._timeout = timeout_seconds
+        self._dependencies: dict[str, _Dependency] = {}
+        self._listeners: list[Callable[[bool], Awaitable[None]]] = []
+        self._draining = False
+        self._told: bool | None = None
+        self._changed = asyncio.Event()
+
+    def add(self, name: str, check: Check, *, required: bool = True) -> None:
+        """Adds a dependency. One that is not required is shown and logged but does not make us unready."""
+        self._dependencies[name] = _Dependency(check, required)
+        DEPENDENCY_UP.labels(name).set(0)
+
+    def on_change(self, listener: Callable[[bool], Awaitable[None]]) -> None:
+        """Calls ``listener`` with the new state after each change of readiness, and after the first round."""
+        self._listeners.append(listener)
+
+    @property
+    def ready(self) -> bool:
+        """Whether this process can do its work now."""
+        return not self._draining and not any(
+            dependency.problem for dependency in self._dependencies.values() if dependency.required
+        )
+
+    def report(self) -> dict[str, str]:
+        """Each dependency with ``up`` or what is wrong with it."""
+        return {name: dependency.problem or "up" for name, dependency in self._dependencies.items()}
+
+    def is_up(self, name: str) -> bool:
+        """Whether the dependency answered its last check."""
+        return self._dependencies[name].problem is None
+
+    async def start_drain(self) -> None:
+        """Not ready from now on; use it as the first phase of a drain."""
+        self._draining = True
+        await self._tell()
+
+    async def wait_ready(self) -> None:
+        """Returns once the process is ready."""
+        while not self.ready:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def run(self) -> None:
+        """Polls until cancelled."""
+        while True:
+            await self.poll()
+            await asyncio.sleep(self._interval)
+
+    async def poll(self) -> None:
+        """One round: all checks at the same time."""
+        await asyncio.gather(*(self._poll_one(*item) for item in self._dependencies.items()))
+        await self._tell()
+
+    async def _poll_one(self, name: str, dependency: _Dependency) -> None:
+        problem: str | None = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                await dependency.check()
+        except TimeoutError:
+            problem = f"no answer in {self._timeout:g} s"
+        except Exception as error:  # a check may fail in any way; each way means "down"
+            problem = f"{type(error).__name__}: {error}"
+        if problem is None and dependency.problem is not None:
+            _log.info("dependency.up", dependency=name)
+        elif problem is not None and (dependency.problem is None or self._told is None):
+            _log.warning("dependency.down", dependency=name, error=problem)
+        dependency.problem = problem
+        DEPENDENCY_UP.labels(name).set(problem is None)
+
+    async def _tell(self) -> None:
+        if self._told is not self.ready:
+            self._told = self.ready
+            for listener in self._listeners:
+                await listener(self._told)
+        self._changed.set()

@@ -1,0 +1,154 @@
+"""Settings from the environment: typed, read once, all problems told at once.
+
+The only module of Parley that reads the environment. A service subclasses ``MeshSettings`` and calls ``load``.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mesh.logs import LogFormat, LogLevel
+
+ENV_PREFIX = "PARLEY_"
+EX_CONFIG = 78  # sysexits.h: "something was found in an unconfigured or misconfigured state"
+
+# One environment often holds the settings of all services. Names that start like this belong to one of them,
+# so a service that does not know such a name has no reason to complain.
+_OTHER_SERVICES = ("EDGE_", "CHAT_", "PERSIST_", "NOTIFY_", "JWT_")
+
+
+def _url_with(*schemes: str) -> Callable[[str], str]:
+    def check(url: str) -> str:
+        # The URL may hold a password: the messages name what is wrong and never repeat the value.
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("is not a URL") from None
+        if parts.scheme not in schemes:
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if not host:
+            raise ValueError("names no host")
+        return url
+
+    return check
+
+
+def _secret_url_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
+    check = _url_with(*schemes)
+
+    def check_secret(url: SecretStr) -> SecretStr:
+        check(url.get_secret_value())
+        return url
+
+    return check_secret
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    # RFC 7518 section 3.2: an HS256 key has at least the size of the hash output.
+    if len(secret.get_secret_value().encode()) < 32:
+        raise ValueError("must have at least 32 bytes (make one with: openssl rand -base64 48)")
+    return secret
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _grpc_target(target: str) -> str:
+    if not target or any(character.isspace() for character in target):
+        raise ValueError("must be a gRPC target such as dns:///chat.example:50051")
+    return target
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+"""A TCP port to listen on; 0 takes any free one."""
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(gt=0)]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+HttpUrl = Annotated[str, AfterValidator(_url_with("http", "https"))]
+RedisUrl = Annotated[SecretStr, AfterValidator(_secret_url_with("redis", "rediss"))]
+AmqpUrl = Annotated[SecretStr, AfterValidator(_secret_url_with("amqp", "amqps"))]
+MongoUrl = Annotated[SecretStr, AfterValidator(_secret_url_with("mongodb", "mongodb+srv"))]
+GrpcTarget = Annotated[str, AfterValidator(_grpc_target)]
+
+
+class MeshSettings(BaseSettings):
+    """What every service needs to know. A field ``drain_seconds`` is read from ``PARLEY_DRAIN_SECONDS``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        case_sensitive=False,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    env: Literal["development", "production"] = "production"
+    log_level: LogLevel = "INFO"
+    log_format: LogFormat = "json"
+    bind_host: str = Field(default="127.0.0.1", min_length=1)
+    drain_seconds: PositiveSeconds = 25.0
+    service_secret: Secret
+    """Signs the tokens by which services know one another; the same for all of them."""
+
+    @property
+    def is_development(self) -> bool:
+        """Whether conveniences that would be unsafe on the open network are on."""
+        return self.env == "development"
+
+
+SettingsT = TypeVar("SettingsT", bound=MeshSettings)
+
+
+def load(settings_class: type[SettingsT]) -> SettingsT:
+    """Reads the settings from the environment, or ends the process.
+
+    On a problem every variable at fault is told on standard error, without its value, and the process exits
+    with 78 (``EX_CONFIG``).
+    """
+    try:
+        return settings_class()
+    except ValidationError as error:
+        sys.stderr.write(_explain(error))
+        sys.exit(EX_CONFIG)
+
+
+def misspelt_variables(settings_class: type[MeshSettings]) -> list[tuple[str, str]]:
+    """Variables that nobody reads but that look like a setting of this service: ``(found, probably meant)``."""
+    known = {variable_name(field): field for field in settings_class.model_fields}
+    areas = {field.partition("_")[0].upper() for field in known.values()}
+    foreign = tuple(ENV_PREFIX + area for area in _OTHER_SERVICES if area.rstrip("_") not in areas)
+    strange = sorted(
+        name
+        for name in map(str.upper, os.environ)
+        if name.startswith(ENV_PREFIX) and name not in known and not name.startswith(foreign)
+    )
+    # Above 0.85 two names differ by a letter or two; PARLEY_CHAT_PORT and PARLEY_EDGE_PORT are far below.
+    close = ((name, difflib.get_close_matches(name, known, n=1, cutoff=0.85)) for name in strange)
+    return [(name, matches[0]) for name, matches in close if matches]
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a settings field."""
+    return ENV_PREFIX + field.upper()
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["The settings are not usable:"]
+    for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        # pydantic locates a missing field by its alias, which already is the variable's name in some cases.
+        name = field.upper() if field.upper().startswith(ENV_PREFIX) else variable_name(field)
+        message = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name if field else 'settings'}: {message}")
+    return "\n".join(lines) + "\n"
