@@ -1,0 +1,33 @@
+"""Who a client is, and what proves it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user whose token was checked.
+
+    ``user_id`` is the token's ``sub``, 1 to 128 characters; ``name`` is its ``name`` claim, at most 100
+    characters, or empty. ``expires_at`` is its ``exp`` in Unix seconds: after that (plus the leeway that the
+    verifier was set to) the proof is worth nothing, also on a connection that is already open.
+    """
+
+    user_id: str
+    name: str
+    expires_at: int
+
+
+class TokenVerifier(Protocol):
+    """Checks user tokens."""
+
+    async def verify(self, token: str) -> Identity:
+        """Whose token this is. Returning promises that signature, issuer, audience and times are good now.
+
+        Any text may be given. Waits for the network only when keys must be fetched first (bounded, seconds).
+
+        Raises:
+            Unauthenticated: ``TOKEN_EXPIRED`` if the time was all that was wrong, else ``INVALID_TOKEN``.
+            Unavailable: the keys could not be fetched, so nothing is known about the token.
+        """
+        ...
