@@ -16,18 +16,18 @@ from mesh.readiness import Readiness
 class MetricsHandler(RequestHandler):
     """Prometheus metrics in text form."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Answers with every metric of the process."""
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
-        self.finish(generate_latest())
+        await self.finish(generate_latest())
 
 
 class HealthHandler(RequestHandler):
     """Alive: the event loop turns. Says nothing about dependencies, so an outage restarts nobody."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Answers 200."""
-        self.finish({"status": "alive"})
+        await self.finish({"status": "alive"})
 
 
 class ReadyHandler(RequestHandler):
@@ -37,12 +37,12 @@ class ReadyHandler(RequestHandler):
         """Receives what the route was registered with."""
         self._readiness = readiness
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Answers 200 or 503, with the state of each dependency."""
         ready = self._readiness.ready
         self.set_status(200 if ready else 503)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(json.dumps({"ready": ready, "dependencies": self._readiness.report()}))
+        await self.finish(json.dumps({"ready": ready, "dependencies": self._readiness.report()}))
 
 
 @asynccontextmanager
@@ -53,7 +53,11 @@ async def open_admin(host: str, port: int, readiness: Readiness, *, field: str) 
         BindError: the port is not free; ``field`` is the settings field that names it.
     """
     application = Application(
-        [(r"/metrics", MetricsHandler), (r"/healthz", HealthHandler), (r"/readyz", ReadyHandler, {"readiness": readiness})]
+        [
+            (r"/metrics", MetricsHandler),
+            (r"/healthz", HealthHandler),
+            (r"/readyz", ReadyHandler, {"readiness": readiness}),
+        ]
     )
     try:
         sockets = bind_sockets(port, host)

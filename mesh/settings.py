@@ -117,7 +117,8 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
     with 78 (``EX_CONFIG``).
     """
     try:
-        return settings_class()
+        # The values come from the environment, which the type checker cannot see.
+        return settings_class()  # type: ignore[call-arg]
     except ValidationError as error:
         sys.stderr.write(_explain(error))
         sys.exit(EX_CONFIG)

@@ -1,0 +1,231 @@
+"""One connection to RabbitMQ that comes back by itself, and publishing that is confirmed or refused.
+
+Not ``aio_pika.connect_robust``: it waits a fixed time between attempts without jitter, it gives up on a failed first
+attempt or hides it, and a publish on its channels waits for the connection to return instead of being refused. Here
+a connection is a *session*: made with back-off, given to consumers, and thrown away whole when it ends.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+import aio_pika
+import aiormq
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from pamqp.common import FieldValue
+from pydantic import SecretStr
+from yarl import URL
+
+from mesh.amqp.topology import Topology
+from mesh.backoff import Backoff
+from mesh.errors import unavailable
+from mesh.ids import new_object_id
+from mesh.logs import get_logger
+from mesh.metrics import AMQP_CONFIRM_SECONDS, AMQP_PUBLISHED
+
+DEPENDENCY: Final = "rabbitmq"
+AMQP_ERRORS: Final = (aiormq.AMQPError, aiormq.ChannelInvalidStateError, OSError, TimeoutError, RuntimeError)
+"""What aio-pika raises for a broker that is away, refuses, or does not answer."""
+
+_CONNECT_SECONDS: Final = 5.0
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish. The default exchange delivers to the queue named by ``routing_key``."""
+
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, FieldValue] = field(default_factory=dict)
+    message_id: str = field(default_factory=new_object_id)
+    exchange: str = ""
+
+
+class Session:
+    """One life of the connection: its own channel for publishing, and a sign when it is over."""
+
+    def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+        self.connection = connection
+        self.ended = asyncio.Event()
+        self._channel = channel
+        self._exchanges: dict[str, AbstractExchange] = {"": channel.default_exchange}
+        connection.close_callbacks.add(self._on_closed)
+        channel.close_callbacks.add(self._on_closed)
+
+    async def publish(self, message: Outgoing) -> None:
+        """Publishes persistent and mandatory; returns once the broker has confirmed.
+
+        Raises:
+            aiormq.AMQPError, aiormq.ChannelInvalidStateError: not confirmed, for whatever reason.
+        """
+        exchange = self._exchanges.get(message.exchange)
+        if exchange is None:
+            exchange = await self._channel.get_exchange(message.exchange, ensure=False)
+            self._exchanges[message.exchange] = exchange
+        await exchange.publish(
+            aio_pika.Message(
+                message.body,
+                headers=dict(message.headers),
+                message_id=message.message_id,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                content_type="application/x-protobuf",
+            ),
+            message.routing_key,
+            mandatory=True,
+        )
+
+    def _on_closed(self, *_: object) -> None:
+        self.ended.set()
+
+
+class Broker:
+    """The process's connection to RabbitMQ; enter it, and leave it to disconnect.
+
+    Entering does not wait for the broker: it is tried for ever, with back-off, also when it was never there. Each
+    session begins by declaring the topology.
+    """
+
+    def __init__(
+        self,
+        url: SecretStr,
+        *,
+        name: str,
+        topology: Topology | None = None,
+        publish_timeout_seconds: float = 5.0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.topology = topology or Topology()
+        self._url = URL(url.get_secret_value()).update_query(name=name, heartbeat="10")
+        self._publish_timeout = publish_timeout_seconds
+        self._backoff = backoff or Backoff(base=0.2, cap=5.0)
+        self._session: Session | None = None
+        self._up = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._problem = "not connected yet"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a publish has a chance now. False means that it would be refused at once."""
+        return self._up.is_set()
+
+    async def check(self) -> None:
+        """A readiness check.
+
+        Raises:
+            Unavailable: there is no connection; says why.
+        """
+        if not self.is_up:
+            raise unavailable(DEPENDENCY, self._problem)
+
+    async def session(self) -> Session:
+        """The live session, waiting for one as long as it takes."""
+        while True:
+            await self._up.wait()
+            if self._session is not None:
+                return self._session
+
+    async def publish(
+        self, queue: str, body: bytes, *, headers: Mapping[str, FieldValue] | None = None
+    ) -> None:
+        """Puts one message into ``queue``; returning promises that the broker has it on disk (a majority of them).
+
+        Raises:
+            Unavailable: not confirmed. After a loss of the connection the broker may have it all the same, so
+                consumers see some messages twice.
+        """
+        await self.publish_many((Outgoing(queue, body, headers or {}),))
+
+    async def publish_many(self, messages: Sequence[Outgoing]) -> None:
+        """Publishes all and awaits their confirms together: one round trip. All confirmed, or it raises.
+
+        Raises:
+            Unavailable: at once when the broker is known to be down; when any is not confirmed in time; some of
+                the others may have arrived.
+        """
+        session = self._session
+        if session is None:
+            _count(messages, "refused")
+            raise unavailable(DEPENDENCY)
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._publish_timeout):
+                await _all_of(session, messages)
+        except AMQP_ERRORS as error:
+            _count(messages, "failed")
+            _log.warning("amqp.publish_failed", error=_describe(error), messages=len(messages))
+            raise unavailable(DEPENDENCY) from error
+        AMQP_CONFIRM_SECONDS.observe(time.perf_counter() - started)
+        _count(messages, "confirmed")
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="amqp-connection")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._one_session()
+            except AMQP_ERRORS as error:
+                problem = _describe(error)
+            else:
+                problem = "the connection ended"
+            delay = self._backoff.next_delay()
+            if problem != self._problem:  # the same failure again and again is told once
+                self._problem = problem
+                _log.warning("amqp.disconnected", error=problem, retry_in_seconds=round(delay, 2))
+            await asyncio.sleep(delay)
+
+    async def _one_session(self) -> None:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            connection = await aio_pika.connect(self._url)
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS * 4):  # a broker that just started elects leaders first
+                await self._declare(connection)
+                session = Session(connection, await connection.channel(on_return_raises=True))
+            self._session = session
+            self._problem = ""
+            self._up.set()
+            self._backoff.reset()
+            _log.info("amqp.connected", host=self._url.host, port=self._url.port)
+            await session.ended.wait()
+        finally:
+            self._session = None
+            self._up.clear()
+            await connection.close()
+
+    async def _declare(self, connection: AbstractConnection) -> None:
+        # A channel of its own: a refused declaration closes the channel it was made on.
+        async with await connection.channel(publisher_confirms=False) as channel:
+            await self.topology.declare(channel)
+
+
+async def _all_of(session: Session, messages: Sequence[Outgoing]) -> None:
+    if len(messages) == 1:
+        await session.publish(messages[0])
+        return
+    results = await asyncio.gather(*map(session.publish, messages), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def _count(messages: Sequence[Outgoing], result: str) -> None:
+    for message in messages:
+        AMQP_PUBLISHED.labels(message.routing_key, result).inc()
+
+
+def _describe(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+

@@ -1,0 +1,174 @@
+"""Channels to other services: a deadline on every call, a token, typed errors, and a way back after an outage."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Never, cast
+
+import grpc
+from pydantic import SecretStr
+
+from mesh.metrics import RPC_CLIENT_SECONDS
+from mesh.rpc.auth import TokenIssuer
+from mesh.rpc.errors import from_rpc_error
+from mesh.rpc.server import MAX_MESSAGE_BYTES
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Services of one cluster: come back within a second or two, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+    # Channels of one process to one target are separate: closing one leaves the others alone.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_RETRY_POLICY: Final = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "0.5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+
+class RpcChannel(grpc.aio.Channel):
+    """A ``grpc.aio`` channel for generated stubs; unary calls only.
+
+    Awaiting a stub's method gives the answer or raises a ``ParleyError``: the one that the other side raised, or
+    ``Unavailable`` / ``DeadlineExceeded`` naming ``callee``. Calls fail at once while the callee is down.
+    """
+
+    def __init__(
+        self, channel: grpc.aio.Channel, callee: str, issuer: TokenIssuer, default_deadline_seconds: float
+    ) -> None:
+        self._channel = channel
+        self._callee = callee
+        self._issuer = issuer
+        self._default_deadline = default_deadline_seconds
+        self._token = ""
+        self._metadata = grpc.aio.Metadata()
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - gRPC's generated code passes it
+    ) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
+        """Called by a generated stub for each of its methods."""
+        inner: Callable[..., Any] = self._channel.unary_unary(method, request_serializer, response_deserializer)
+        observe = _observer(method.removeprefix("/"))
+
+        async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - gRPC's own argument
+            started = time.perf_counter()
+            code = "CANCELLED"
+            try:
+                answer = await inner(
+                    request,
+                    timeout=self._default_deadline if timeout is None else timeout,
+                    metadata=self._credentials(),
+                )
+            except grpc.aio.AioRpcError as error:
+                code = error.code().name
+                raise from_rpc_error(error, self._callee) from error
+            else:
+                code = "OK"
+                return answer
+            finally:
+                observe(code, time.perf_counter() - started)
+
+        return cast("grpc.aio.UnaryUnaryMultiCallable[Any, Any]", call)
+
+    def unary_stream(self, method: str, *_: Any, **__: Any) -> Never:
+        """Not offered: nothing here streams."""
+        raise TypeError(f"{method}: only unary calls go through this channel")
+
+    stream_unary = unary_stream
+    stream_stream = unary_stream
+
+    async def close(self, grace: float | None = None) -> None:
+        """Ends the calls in flight after ``grace`` seconds, at once by default."""
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: FBT001, FBT002
+        """As in gRPC."""
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """As in gRPC."""
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """As in gRPC: returns once connected."""
+        await self._channel.channel_ready()
+
+    async def check(self) -> None:
+        """A readiness check: returns once connected, asking for a connection if there is none."""
+        state = self._channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            await self._channel.wait_for_state_change(state)
+            state = self._channel.get_state(try_to_connect=True)
+
+    async def __aenter__(self) -> "RpcChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _credentials(self) -> grpc.aio.Metadata:
+        token = self._issuer.token()
+        if token is not self._token:
+            self._token = token
+            self._metadata = grpc.aio.Metadata(("authorization", f"Bearer {token}"))
+        return self._metadata
+
+
+@asynccontextmanager
+async def open_channel(
+    target: str,
+    *,
+    caller: str,
+    callee: str,
+    secret: SecretStr,
+    idempotent: Iterable[str] = (),
+    default_deadline_seconds: float = 5.0,
+) -> AsyncIterator[RpcChannel]:
+    """A channel to ``target`` while entered, spread over all addresses that the name resolves to.
+
+    ``idempotent`` lists methods (``parley.chat.v1.ChatService/ListChats``) that gRPC may repeat, up to 3 attempts,
+    after UNAVAILABLE. It connects by itself and never waits for it here.
+    """
+    options = (*_OPTIONS, ("grpc.service_config", service_config(idempotent)))
+    issuer = TokenIssuer(secret.get_secret_value(), caller, callee)
+    async with grpc.aio.insecure_channel(target, options=options) as channel:
+        yield RpcChannel(channel, callee, issuer, default_deadline_seconds)
+
+
+def service_config(idempotent: Iterable[str]) -> str:
+    """The gRPC service config (JSON): round-robin, and the retry policy for the methods named."""
+    names = [dict(zip(("service", "method"), full_name.split("/"), strict=True)) for full_name in idempotent]
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if names:
+        config["methodConfig"] = [{"name": names, "retryPolicy": _RETRY_POLICY}]
+        # When more than half of the calls fail, stop adding load by retries (gRFC A6).
+        config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
+    return json.dumps(config)
+
+
+def _observer(method: str) -> Callable[[str, float], None]:
+    children: dict[str, Callable[[float], None]] = {}
+
+    def observe(code: str, seconds: float) -> None:
+        child = children.get(code)
+        if child is None:
+            child = children[code] = RPC_CLIENT_SECONDS.labels(method, code).observe
+        child(seconds)
+
+    return observe

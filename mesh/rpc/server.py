@@ -1,0 +1,116 @@
+"""A gRPC server as every service has it: authenticated, measured, with health, reflection and drain."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from pydantic import SecretStr
+
+from mesh.lifecycle import BindError
+from mesh.rpc.auth import TokenVerifier
+from mesh.rpc.handlers import HandlerWrapper
+
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Two servers on one port would share calls by chance: let the second fail to bind and say so.
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Channels ping every 20 s, also when idle; see mesh.rpc.channel.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A client looks names up again when its connection ends: this is how it finds servers that were added.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+)
+
+
+class RpcServer:
+    """One gRPC server. Add services, ``start`` it, and ``stop`` it as a phase of the drain.
+
+    Calls need a token for ``name``; the health service alone does not. A call that came without a deadline gets
+    ``default_deadline_seconds``. Health is NOT_SERVING until ``set_serving(True)``.
+    """
+
+    def __init__(self, name: str, secret: SecretStr, *, default_deadline_seconds: float = 5.0) -> None:
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._wrapper = HandlerWrapper(TokenVerifier(secret.get_secret_value(), name), default_deadline_seconds)
+        self._health = health_aio.HealthServicer()
+        self._services: list[str] = []
+        self._stopped = False
+
+    def add(self, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
+        """Serves ``servicer``: ``server.add(add_ChatServiceServicer_to_server, servicer)``."""
+        add_to_server(servicer, _Registrar(self._register))
+
+    async def start(self, host: str, port: int, *, field: str) -> int:
+        """Listens and gives the bound port (``port`` 0 takes any free one).
+
+        Raises:
+            BindError: the port is not free; ``field`` is the settings field that names it.
+        """
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        self.add(
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection.aio.ReflectionServicer(names)
+        )
+        await self.set_serving(serving=False)
+        try:
+            bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError as error:
+            raise BindError(host, port, field) from error
+        await self._server.start()
+        return bound
+
+    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - a readiness listener takes it like this
+        """Tells the health service, overall (``""``) and for each service."""
+        status = (
+            health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for service in ("", *self._services):
+            await self._health.set(service, status)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuses new calls, gives those in flight ``grace_seconds``, then cancels them. Repeatable."""
+        if not self._stopped:
+            self._stopped = True
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(grace_seconds)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop(0)
+
+    def _register(self, service: str, handlers: Mapping[str, Any]) -> None:
+        wrapped = {
+            name: self._wrapper.wrap(f"{service}/{name}", handler) for name, handler in handlers.items()
+        }
+        if service != reflection.SERVICE_NAME:
+            self._services.append(service)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        self._server.add_registered_method_handlers(service, wrapped)
+
+
+class _Registrar:
+    """Stands where generated code expects a server, and catches the handlers it registers."""
+
+    def __init__(self, register: Callable[[str, Mapping[str, Any]], None]) -> None:
+        self._register = register
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """The same handlers come by name too, through ``add_registered_method_handlers``."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Called by generated code, once for each service."""
+        self._register(service, handlers)
