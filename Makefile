@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 
 # A directory's own time changes when a file is added to it or removed, so a deleted proto is noticed too.
 PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
-PROTO_TREE := $(shell find protos -type d 2>/dev/null)
+PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 
 .PHONY: help setup protos run stop test lint types fmt bench clean lock
 

@@ -1,0 +1,58 @@
+"""TCP ports: free ones for the tests, and a clear message about busy ones."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+
+from devstack.errors import PortBusyError
+
+# Below Linux' range for outgoing connections (32768 and up): a server that is restarted on its port must not
+# find some client's connection there.
+_RANGE = (20_000, 32_000)
+_ATTEMPTS = 200
+
+_random = random.SystemRandom()
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen on that port now.
+
+    Raises:
+        OSError: the address cannot be used at all (not of this machine, not permitted).
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no obstacle
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+    return True
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on at this moment."""
+    for _ in range(_ATTEMPTS):
+        port = _random.randrange(*_RANGE)
+        if is_free(port, host):
+            return port
+    raise PortBusyError(f"no free port found between {_RANGE[0]} and {_RANGE[1]}")
+
+
+def require_free(port: int, *, what: str, variable: str | None = None, host: str = "127.0.0.1") -> None:
+    """Check a port before something is started on it.
+
+    Raises:
+        PortBusyError: it is taken; the message names `what` needs it and the `variable` that changes it.
+    """
+    try:
+        free = is_free(port, host)
+    except OSError as error:
+        raise PortBusyError(f"{what} cannot listen on {host}:{port}: {error.strerror}") from error
+    if not free:
+        remedy = f"free it, or set {variable} to another port" if variable else "free it"
+        raise PortBusyError(f"port {port}, needed for {what}, is in use: {remedy}")

@@ -1,0 +1,10 @@
+"""The backing servers, each a private instance that leaves nothing behind."""
+
+from __future__ import annotations
+
+from devstack.servers.base import BackingServer, Server
+from devstack.servers.mongo import MongoServer
+from devstack.servers.rabbitmq import RabbitMQServer
+from devstack.servers.redis import RedisServer
+
+__all__ = ["BackingServer", "MongoServer", "RabbitMQServer", "RedisServer", "Server"]

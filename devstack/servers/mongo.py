@@ -1,0 +1,65 @@
+"""A private server that speaks the MongoDB wire protocol (secantusd, see requirements.txt)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, ClassVar
+
+import pymongo
+import pymongo.errors
+
+from devstack.errors import ServerMissingError
+from devstack.paths import MONGO_VENV
+from devstack.process import ManagedProcess
+from devstack.servers.base import BackingServer
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_PROBE_MILLISECONDS = 1000
+
+
+def find_mongo() -> str | None:
+    """The server program in its own environment, or in the PATH; None if there is none."""
+    return shutil.which("secantusd-py", path=MONGO_VENV / "bin") or shutil.which("secantusd-py")
+
+
+class MongoServer(BackingServer):
+    """The MongoDB stand-in, writing each commit to disk before it answers."""
+
+    name: ClassVar[str] = "mongo"
+
+    @property
+    def url(self) -> str:
+        """`mongodb://127.0.0.1:<port>`, without a database."""
+        return f"mongodb://127.0.0.1:{self.port}"
+
+    def _describe(self) -> tuple[ManagedProcess, ...]:
+        program = find_mongo()
+        if program is None:
+            raise ServerMissingError("secantusdb, the MongoDB stand-in, is not installed; run: make setup")
+        storage = self.data_dir / "db"
+        storage.mkdir(exist_ok=True)
+        argv = [program, "--host", "127.0.0.1", "--port", str(self.port), "--storage-path", str(storage)]
+        # Without it, acknowledged writes (w:majority too) are lost when the process is killed.
+        argv.append("--sync-on-commit")
+        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        return (
+            ManagedProcess(self.name, argv, log_path=self.log_dir / "mongo.log", cwd=self.data_dir, env=env),
+        )
+
+    def _answers(self) -> bool:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            self.url,
+            directConnection=True,
+            serverSelectionTimeoutMS=_PROBE_MILLISECONDS,
+            connectTimeoutMS=_PROBE_MILLISECONDS,
+            socketTimeoutMS=_PROBE_MILLISECONDS,
+        )
+        with client:
+            try:
+                client.admin.command("ping")
+            except pymongo.errors.ConnectionFailure:
+                return False
+            return True

@@ -1,0 +1,90 @@
+"""Real backing servers for the tests, started when the first test asks for one, ended with the session.
+
+`redis_server`, `rabbitmq_server` and `mongo_server` are shared by the whole session: a test that stops or
+kills its server makes one of its own (`with RedisServer() as server:`). A server that is not installed fails
+the test: `make setup` installs it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+
+from devstack.servers import MongoServer, RabbitMQServer, RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TESTS = Path(__file__).parent
+#: The order in which folders run: what is quick, and tells more exactly what is wrong, comes first.
+_ORDER = ("unit", "properties", "architecture", "contract", "integration", "e2e", "faults")
+
+_database_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests by folder; inside a folder the order stays."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(_TESTS).parts[0]
+        return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis for the session; for a clean database in one test use `redis_db`."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQServer]:
+    """A RabbitMQ for the session; queues are shared, so name a test's own queues uniquely."""
+    with RabbitMQServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> Iterator[MongoServer]:
+    """A MongoDB-protocol server for the session; use `mongo_database` for a database of the test's own."""
+    with MongoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    """Address of the session's Redis, `redis://127.0.0.1:<port>/0`."""
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def amqp_url(rabbitmq_server: RabbitMQServer) -> str:
+    """Address of the session's RabbitMQ, `amqp://guest:guest@127.0.0.1:<port>/`."""
+    return rabbitmq_server.url
+
+
+@pytest.fixture(scope="session")
+def mongo_url(mongo_server: MongoServer) -> str:
+    """Address of the session's MongoDB, without a database."""
+    return mongo_server.url
+
+
+@pytest.fixture
+def redis_db(redis_url: str) -> str:
+    """Address of the session's Redis, emptied just now."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+    return redis_url
+
+
+@pytest.fixture
+def mongo_database() -> str:
+    """The name of a database that no other test uses."""
+    return f"test_{os.getpid()}_{next(_database_numbers)}"
