@@ -1,6 +1,8 @@
 """Who is calling: user tokens (JSON Web Tokens, RFC 7519) and the keys that prove them."""
 
 from edge.identity.extraction import extract_token
+from edge.identity.factory import open_verifier
 from edge.identity.port import Identity, TokenVerifier
+from edge.identity.settings import IdentitySettings
 
-__all__ = ["Identity", "TokenVerifier", "extract_token"]
+__all__ = ["Identity", "IdentitySettings", "TokenVerifier", "extract_token", "open_verifier"]

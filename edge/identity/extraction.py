@@ -18,7 +18,7 @@ def extract_token(
     ``authorization`` is the value of that header (RFC 6750 section 2.1), ``subprotocols`` what the client
     offered in ``Sec-WebSocket-Protocol`` (browsers can set no other header on a WebSocket), ``query`` the
     value of ``?token=``. The first of them that is there counts, in this order: from the place that leaks
-    least to the one that ends in access logs. Another scheme than Bearer is left to the proxy it was meant for.
+    least to the one that ends in access logs. A scheme other than Bearer was meant for some proxy.
 
     Raises:
         Unauthenticated: ``INVALID_TOKEN``, the request carries none.

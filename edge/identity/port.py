@@ -27,7 +27,7 @@ class TokenVerifier(Protocol):
         Any text may be given. Waits for the network only when keys must be fetched first (bounded, seconds).
 
         Raises:
-            Unauthenticated: ``TOKEN_EXPIRED`` if the time was all that was wrong, else ``INVALID_TOKEN``.
+            Unauthenticated: ``TOKEN_EXPIRED``, rightly signed but its time is over; else ``INVALID_TOKEN``.
             Unavailable: the keys could not be fetched, so nothing is known about the token.
         """
         ...

@@ -1,0 +1,149 @@
+"""Keys that the customer's identity provider publishes at a URL (JSON Web Key Set, RFC 7517)."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+import httpx
+import jwt
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from edge.identity.keys import Key, public_key
+from mesh.backoff import Backoff
+from mesh.errors import unavailable
+from mesh.logs import get_logger
+
+_FETCH_SECONDS: Final = 5.0
+_MAX_BYTES: Final = 1 << 20
+
+# What parsing a key of somebody else's document can end in: wrong types, missing members, unknown kinds.
+_UNUSABLE: Final = (ValueError, TypeError, KeyError, AttributeError, UnsupportedAlgorithm, jwt.PyJWTError)
+
+_log = get_logger()
+
+
+class _KeySet(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+class JwksKeys:
+    """A ``KeySource`` that is fetched and fetched again.
+
+    ``run`` keeps it fresh; a key id that is not known fetches at once, at most every ``cooldown_seconds``,
+    which is what an attacker with made-up ids can cause. While the URL is down the last keys stay good.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        *,
+        algorithms: Collection[str] = (),
+        refresh_seconds: float = 300.0,
+        cooldown_seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._algorithms = algorithms
+        self._refresh_seconds = refresh_seconds
+        self._cooldown_seconds = cooldown_seconds
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._attempted_at: float | None = None
+        self._published: list[dict[str, Any]] = []
+        self._keys: Mapping[str | None, Key] = {}
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of the published set."""
+        return self._generation
+
+    async def find(self, kid: str | None) -> Key | None:
+        """See ``KeySource.find``."""
+        if self._pick(kid) is None:
+            await self._fetch_unless_recent()
+        await self.check()
+        return self._pick(kid)
+
+    async def check(self) -> None:
+        """See ``KeySource.check``."""
+        if not self._keys:
+            raise unavailable("jwks", "the keys that check tokens cannot be fetched now")
+
+    async def run(self) -> None:
+        """Fetches until cancelled: soon again after a failure, else every ``refresh_seconds``."""
+        backoff = Backoff(base=0.5, cap=self._refresh_seconds, floor=min(0.1, self._refresh_seconds))
+        while True:
+            async with self._lock:
+                fetched = await self._fetch()
+            if fetched:
+                backoff.reset()
+            await asyncio.sleep(self._refresh_seconds if fetched else backoff.next_delay())
+
+    def _pick(self, kid: str | None) -> Key | None:
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid)
+
+    async def _fetch_unless_recent(self) -> None:
+        # Requests that wait for the lock find that the one before them has just fetched.
+        async with self._lock:
+            now = self._clock()
+            if self._attempted_at is None or now - self._attempted_at >= self._cooldown_seconds:
+                await self._fetch()
+
+    async def _fetch(self) -> bool:
+        try:
+            async with asyncio.timeout(_FETCH_SECONDS):
+                published = msgspec.json.decode(await self._download(), type=_KeySet).keys
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
+            _log.warning("jwks.fetch_failed", url=self._url, error=f"{type(error).__name__}: {error}")
+            self._attempted_at = self._clock()
+            return False
+        self._attempted_at = self._clock()
+        if published != self._published:
+            self._take(published)
+        return bool(self._keys)
+
+    async def _download(self) -> bytes:
+        body = bytearray()
+        async with self._client.stream("GET", self._url) as response:
+            response.raise_for_status()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _MAX_BYTES:
+                    raise ValueError(f"the key set has more than {_MAX_BYTES} bytes")
+        return bytes(body)
+
+    def _take(self, published: list[dict[str, Any]]) -> None:
+        usable: dict[str | None, Key] = {}
+        for jwk in published:
+            kid = jwk.get("kid")
+            try:
+                usable[kid if isinstance(kid, str) else None] = _key(jwk, self._algorithms)
+            except _UNUSABLE as error:
+                # Key sets also hold keys for other purposes: encryption, algorithms not allowed here.
+                _log.info("jwks.key_skipped", kid=kid, cause=type(error).__name__)
+        if not usable:
+            _log.error("jwks.no_usable_key", url=self._url, keys=len(published))
+            return
+        self._published, self._keys = published, usable
+        self._generation += 1
+        _log.info("jwks.keys_changed", url=self._url, keys=len(usable))
+
+
+def _key(jwk: dict[str, Any], allowed: Collection[str]) -> Key:
+    if jwk.get("use", "sig") != "sig":
+        raise ValueError("is not for signatures")
+    # A private or symmetric key comes out as another class, which `public_key` refuses.
+    key = public_key(jwt.PyJWK(jwk).key, allowed)
+    named = jwk.get("alg")
+    if named is None:
+        return key
+    if named not in key.algorithms:
+        raise ValueError("is for an algorithm that is not allowed here")
+    return Key(key.material, (named,))

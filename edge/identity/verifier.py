@@ -1,0 +1,127 @@
+"""Checks user tokens: signature, issuer, audience, times, subject."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from edge.identity.keys import Key, KeySource
+from edge.identity.port import Identity
+from edge.identity.user_id import is_clean, is_user_id
+from edge.identity.verified import VerifiedTokens
+from mesh.errors import Unauthenticated
+from parley.common.v1.error_pb2 import ErrorReason
+
+_MAX_NAME_LENGTH: Final = 100
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999: what every clock and timer here can hold
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What a token must say. Empty ``issuer``: any. Empty ``audience``: the token must not name one."""
+
+    issuer: str | None = None
+    audience: tuple[str, ...] = ()
+    leeway_seconds: int = 10
+    max_bytes: int = 8192
+
+
+class JwtVerifier:
+    """The ``TokenVerifier`` for JSON Web Tokens (RFC 7519, with the practices of RFC 8725)."""
+
+    def __init__(
+        self,
+        keys: KeySource,
+        rules: TokenRules,
+        *,
+        cache_size: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._keys = keys
+        self._rules = rules
+        self._verified = VerifiedTokens(cache_size)
+        self._clock = clock
+
+    async def verify(self, token: str) -> Identity:
+        """See ``TokenVerifier.verify``."""
+        if len(token) > self._rules.max_bytes:
+            raise _invalid("the token is too long")
+        if not token.isascii():
+            raise _invalid("the token is not valid")
+        known = self._verified.get(token, self._clock(), self._keys.generation)
+        if known is not None:
+            return known
+        key = await self._keys.find(_key_id(token))
+        if key is None:
+            raise _invalid("the token is signed with a key that is not known")
+        # Taken before the check, so that a key withdrawn from now on withdraws this entry too.
+        generation = self._keys.generation
+        identity = _identity(self._claims(token, key))
+        self._verified.put(token, identity, identity.expires_at + self._rules.leeway_seconds, generation)
+        return identity
+
+    async def check(self) -> None:
+        """Returns if tokens can be checked; for readiness.
+
+        Raises:
+            Unavailable: no keys could be fetched yet.
+        """
+        await self._keys.check()
+
+    def _claims(self, token: str, key: Key) -> dict[str, Any]:
+        rules = self._rules
+        try:
+            return jwt.decode(
+                token,
+                key.material,
+                algorithms=key.algorithms,
+                issuer=rules.issuer,
+                audience=rules.audience or None,
+                leeway=rules.leeway_seconds,
+                options={"require": ["exp", "sub"]},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthenticated(
+                ErrorReason.ERROR_REASON_TOKEN_EXPIRED, "the token has expired; get a new one"
+            ) from error
+        except jwt.PyJWTError as error:
+            raise _invalid(_explain(error)) from error
+
+
+def _key_id(token: str) -> str | None:
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except jwt.PyJWTError as error:
+        raise _invalid("the token is not valid") from error
+    return kid if isinstance(kid, str) else None
+
+
+def _identity(claims: dict[str, Any]) -> Identity:
+    subject, name = claims["sub"], claims.get("name")
+    if not is_user_id(subject):
+        raise _invalid("the token's sub must have 1 to 128 characters and no control characters")
+    # The name is decoration: one that cannot be shown does not lock its user out.
+    shown = name[:_MAX_NAME_LENGTH] if isinstance(name, str) and is_clean(name) else ""
+    return Identity(user_id=subject, name=shown, expires_at=min(int(claims["exp"]), _LAST_SECOND))
+
+
+def _explain(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.InvalidAudienceError():
+            return "the token is for another audience"
+        case jwt.InvalidIssuerError():
+            return "the token is from another issuer"
+        case jwt.ImmatureSignatureError():
+            return "the token is not valid yet"
+        case jwt.MissingRequiredClaimError():
+            return f"the token has no {error.claim}"
+        case jwt.InvalidAlgorithmError():
+            return "the token is signed with an algorithm that is not accepted"
+        case _:
+            return "the token is not valid"
+
+
+def _invalid(message: str) -> Unauthenticated:
+    return Unauthenticated(ErrorReason.ERROR_REASON_INVALID_TOKEN, message)
