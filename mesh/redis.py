@@ -15,7 +15,14 @@ from mesh.errors import unavailable
 
 DEPENDENCY = "redis"
 # Redis answers these while it starts, fails over or refuses writes: the same call may succeed in a moment.
-_OUTAGES = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, MasterDownError, ReadOnlyError, OSError)
+_OUTAGES = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+    MasterDownError,
+    ReadOnlyError,
+    OSError,
+)
 
 
 @asynccontextmanager

@@ -150,6 +150,8 @@ def _explain(error: ValidationError) -> str:
         field = str(problem["loc"][0]) if problem["loc"] else ""
         # pydantic locates a missing field by its alias, which already is the variable's name in some cases.
         name = field.upper() if field.upper().startswith(ENV_PREFIX) else variable_name(field)
-        message = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        message = (
+            "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        )
         lines.append(f"  {name if field else 'settings'}: {message}")
     return "\n".join(lines) + "\n"

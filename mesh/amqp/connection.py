@@ -66,6 +66,17 @@ class Session:
         if exchange is None:
             exchange = await self._channel.get_exchange(message.exchange, ensure=False)
             self._exchanges[message.exchange] = exchange
+        try:
+            await self._publish(exchange, message)
+        except asyncio.CancelledError:
+            # A connection that closes cancels the confirms it owes: that is a failure, not our cancellation.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise ConnectionError("the connection closed before the confirm") from None
+
+    @staticmethod
+    async def _publish(exchange: AbstractExchange, message: Outgoing) -> None:
         await exchange.publish(
             aio_pika.Message(
                 message.body,
@@ -176,7 +187,9 @@ class Broker:
         while True:
             try:
                 await self._one_session()
-            except AMQP_ERRORS as error:
+            except (
+                Exception
+            ) as error:  # the task's last boundary: whatever ended a session, the next one is tried
                 problem = _describe(error)
             else:
                 problem = "the connection ended"
@@ -190,7 +203,9 @@ class Broker:
         async with asyncio.timeout(_CONNECT_SECONDS):
             connection = await aio_pika.connect(self._url)
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS * 4):  # a broker that just started elects leaders first
+            async with asyncio.timeout(
+                _CONNECT_SECONDS * 4
+            ):  # a broker that just started elects leaders first
                 await self._declare(connection)
                 session = Session(connection, await connection.channel(on_return_raises=True))
             self._session = session
@@ -227,5 +242,3 @@ def _count(messages: Sequence[Outgoing], result: str) -> None:
 
 def _describe(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import aio_pika
-from aio_pika.abc import AbstractChannel
-from pamqp.common import Arguments
+from aio_pika.abc import AbstractChannel, AbstractQueue
+from pamqp.common import Arguments, FieldValue
 
 MESSAGE_PERSIST: Final = "message-persist"
 MESSAGE_READ: Final = "message-read"
@@ -66,12 +66,16 @@ class Topology:
             aio_pika.exceptions.ChannelPreconditionFailed: a queue exists with other arguments.
         """
         for queue in self.queues:
-            await channel.declare_queue(dead_queue(queue), durable=True, arguments=_QUORUM)
-            await channel.declare_queue(queue, durable=True, arguments=self._work_arguments(queue))
+            await self.declare_queue(channel, queue)
         for tier in self.retry_tiers:
             exchange = await channel.declare_exchange(tier.name, aio_pika.ExchangeType.FANOUT, durable=True)
             retry = await channel.declare_queue(tier.name, durable=True, arguments=_tier_arguments(tier))
             await retry.bind(exchange)
+
+    async def declare_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
+        """Declares one work queue with its dead-letter queue; raises as ``declare`` does."""
+        await channel.declare_queue(dead_queue(queue), durable=True, arguments=_QUORUM)
+        return await channel.declare_queue(queue, durable=True, arguments=self._work_arguments(queue))
 
     def _work_arguments(self, queue: str) -> Arguments:
         return {
@@ -83,8 +87,8 @@ class Topology:
         }
 
 
-_QUORUM: Final[dict[str, str]] = {"x-queue-type": "quorum"}
-_SAFE_DEAD_LETTERING: Final[dict[str, str]] = {
+_QUORUM: Final[dict[str, FieldValue]] = {"x-queue-type": "quorum"}
+_SAFE_DEAD_LETTERING: Final[dict[str, FieldValue]] = {
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
 }

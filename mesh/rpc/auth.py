@@ -36,7 +36,12 @@ class TokenIssuer:
         """A token with at least half of its life left."""
         now = self._clock()
         if now >= self._renew_at:
-            claims = {"iss": self._caller, "aud": self._callee, "iat": int(now), "exp": int(now) + TOKEN_SECONDS}
+            claims = {
+                "iss": self._caller,
+                "aud": self._callee,
+                "iat": int(now),
+                "exp": int(now) + TOKEN_SECONDS,
+            }
             self._token = jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
             self._renew_at = now + TOKEN_SECONDS / 2
         return self._token

@@ -63,7 +63,9 @@ class RpcChannel(grpc.aio.Channel):
         _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - gRPC's generated code passes it
     ) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
         """Called by a generated stub for each of its methods."""
-        inner: Callable[..., Any] = self._channel.unary_unary(method, request_serializer, response_deserializer)
+        inner: Callable[..., Any] = self._channel.unary_unary(
+            method, request_serializer, response_deserializer
+        )
         observe = _observer(method.removeprefix("/"))
 
         async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - gRPC's own argument

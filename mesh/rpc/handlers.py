@@ -68,7 +68,9 @@ class HandlerWrapper:
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
-            except Exception as error:  # the last boundary of a call: the caller gets a status, never a traceback
+            except (
+                Exception
+            ) as error:  # the last boundary of a call: the caller gets a status, never a traceback
                 failure = _failure(error, method)
                 code = failure.status.name
                 await _abort(context, failure)

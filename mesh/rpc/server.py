@@ -41,7 +41,9 @@ class RpcServer:
 
     def __init__(self, name: str, secret: SecretStr, *, default_deadline_seconds: float = 5.0) -> None:
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._wrapper = HandlerWrapper(TokenVerifier(secret.get_secret_value(), name), default_deadline_seconds)
+        self._wrapper = HandlerWrapper(
+            TokenVerifier(secret.get_secret_value(), name), default_deadline_seconds
+        )
         self._health = health_aio.HealthServicer()
         self._services: list[str] = []
         self._stopped = False
@@ -57,9 +59,14 @@ class RpcServer:
             BindError: the port is not free; ``field`` is the settings field that names it.
         """
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        names = (
+            *self._services,
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            reflection.SERVICE_NAME,
+        )
         self.add(
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection.aio.ReflectionServicer(names)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
+            reflection.aio.ReflectionServicer(names),
         )
         await self.set_serving(serving=False)
         try:
