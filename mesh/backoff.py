@@ -1,7 +1,7 @@
 """Exponential back-off with full jitter.
 
-"Full jitter" (Marc Brooker, AWS Architecture Blog, 2015): the wait is uniform between zero and the exponential
-ceiling, so that clients which failed together do not come back together.
+"Full jitter" (Marc Brooker, AWS Architecture Blog, 2015): the wait is uniform between zero and the
+exponential ceiling, so that clients which failed together do not come back together.
 """
 
 import random

@@ -1,8 +1,10 @@
+# ruff: noqa: N818 - the categories carry the names of the gRPC status codes
 """The errors that cross a boundary: one class per category, one table from reason to category.
 
-A service raises ``NotFound(ErrorReason.ERROR_REASON_CHAT_NOT_FOUND, "...")`` or a subclass of its own; the RPC server turns it into a
-gRPC status, a batch into an ``ItemError``, the edge into a client error, and back, always through this table.
-The message is for developers and reaches clients: no message content, tokens, or ids of others.
+A service raises ``NotFound(ErrorReason.ERROR_REASON_CHAT_NOT_FOUND, "...")`` or a subclass of its own. The
+RPC server turns it into a gRPC status, a batch into an ``ItemError``, the edge into a client error, and back,
+always through this table. The message is for developers and reaches clients: no message content, tokens, or
+ids of others.
 """
 
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from types import MappingProxyType
 from typing import ClassVar, Final
 
 import grpc
+
 from parley.common.v1 import error_pb2
 from parley.common.v1.error_pb2 import ErrorReason
 

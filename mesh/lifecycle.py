@@ -2,7 +2,8 @@
 
 ``run_service`` owns the event loop and the signals. The service's ``serve`` enters what it needs into a
 ``Lifecycle``; on SIGTERM or SIGINT the drain callbacks run, last registered first, then supervised tasks are
-cancelled and contexts are left, last entered first, all within ``drain_seconds``. A second signal ends at once.
+cancelled and contexts are left, last entered first, all within ``drain_seconds``. A second signal ends at
+once.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 class BindError(Exception):
-    """An address to listen on is not free or not ours; ``field`` is the settings field that names the port."""
+    """An address to listen on is not free; ``field`` is the settings field that names the port."""
 
     def __init__(self, host: str, port: int, field: str) -> None:
         super().__init__(f"cannot listen on {host}:{port}; set {variable_name(field)} to another port")
@@ -50,7 +51,7 @@ class Lifecycle:
         return await self._stack.enter_async_context(context)
 
     def on_drain(self, name: str, callback: Callable[[], Awaitable[None]]) -> None:
-        """Registers a phase of the drain. ``callback`` stops taking new work and returns once the old is done."""
+        """Registers a phase of the drain: ``callback`` takes no new work and returns once the old is done."""
         self._drains.append((name, callback))
 
     def supervise(self, name: str, factory: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
@@ -92,7 +93,7 @@ class Lifecycle:
             _log.info("service.draining", phase=name)
             try:
                 await callback()
-            except Exception:  # a phase that fails must not keep the others from draining
+            except Exception:  # noqa: BLE001 - a phase that fails must not keep the others from draining
                 _log.exception("service.drain_failed", phase=name)
 
 
@@ -137,7 +138,7 @@ async def _start(lifecycle: Lifecycle, serve: Serve) -> int:
     except BindError as error:
         _log.error("service.bind_failed", host=error.host, port=error.port, variable=error.variable)
         return EX_CONFIG
-    except Exception:  # the last boundary of start-up: told in the log, as everything else is
+    except Exception:  # noqa: BLE001 - the last boundary of start-up
         _log.exception("service.start_failed")
         return 1
     # What exists now lives as long as the process: the collector need not look at it again.
@@ -168,7 +169,7 @@ async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, Non
         started = loop.time()
         try:
             await factory()
-        except Exception:  # the task's last boundary: whatever it was, it is told and tried again
+        except Exception:  # noqa: BLE001 - the task's last boundary
             if loop.time() - started > _STABLE_SECONDS:
                 backoff.reset()
             delay = backoff.next_delay()

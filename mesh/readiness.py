@@ -88,7 +88,7 @@ class Readiness:
                 await dependency.check()
         except TimeoutError:
             problem = f"no answer in {self._timeout:g} s"
-        except Exception as error:  # a check may fail in any way; each way means "down"
+        except Exception as error:  # noqa: BLE001 - a check may fail in any way; each way means "down"
             problem = f"{type(error).__name__}: {error}"
         if problem is None and dependency.problem is not None:
             _log.info("dependency.up", dependency=name)

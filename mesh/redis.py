@@ -35,9 +35,9 @@ async def open_redis(
 ) -> AsyncIterator[Redis]:
     """A client (answers are ``bytes``); connects when it is first used and again whenever it must.
 
-    Nothing is retried: a send must be refused at once when Redis is down, and a script that may have run must not
-    run again unnoticed. A caller waits at most ``timeout_seconds`` for a free connection and for each answer.
-    ``timeout_seconds=None`` waits for ever, which is right for pub/sub alone.
+    Nothing is retried: a send must be refused at once when Redis is down, and a script that may have run must
+    not run again unnoticed. A caller waits at most ``timeout_seconds`` for a free connection and for each
+    answer. ``timeout_seconds=None`` waits for ever, which is right for pub/sub alone.
     """
     pool = BlockingConnectionPool.from_url(
         url.get_secret_value(),

@@ -1,6 +1,7 @@
 """Settings from the environment: typed, read once, all problems told at once.
 
-The only module of Parley that reads the environment. A service subclasses ``MeshSettings`` and calls ``load``.
+The only module of Parley that reads the environment. A service subclasses ``MeshSettings`` and calls
+``load``.
 """
 
 import difflib
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mesh.logs import LogFormat, LogLevel
 
 ENV_PREFIX = "PARLEY_"
+_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash output
 EX_CONFIG = 78  # sysexits.h: "something was found in an unconfigured or misconfigured state"
 
 # One environment often holds the settings of all services. Names that start like this belong to one of them,
@@ -51,9 +53,8 @@ def _secret_url_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
-    # RFC 7518 section 3.2: an HS256 key has at least the size of the hash output.
-    if len(secret.get_secret_value().encode()) < 32:
-        raise ValueError("must have at least 32 bytes (make one with: openssl rand -base64 48)")
+    if len(secret.get_secret_value().encode()) < _SECRET_BYTES:
+        raise ValueError(f"must have at least {_SECRET_BYTES} bytes (make one with: openssl rand -base64 48)")
     return secret
 
 
@@ -125,7 +126,7 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
 
 
 def misspelt_variables(settings_class: type[MeshSettings]) -> list[tuple[str, str]]:
-    """Variables that nobody reads but that look like a setting of this service: ``(found, probably meant)``."""
+    """Variables that nobody reads but that resemble a setting: pairs of (found, probably meant)."""
     known = {variable_name(field): field for field in settings_class.model_fields}
     areas = {field.partition("_")[0].upper() for field in known.values()}
     foreign = tuple(ENV_PREFIX + area for area in _OTHER_SERVICES if area.rstrip("_") not in areas)

@@ -1,8 +1,9 @@
 """One connection to RabbitMQ that comes back by itself, and publishing that is confirmed or refused.
 
-Not ``aio_pika.connect_robust``: it waits a fixed time between attempts without jitter, it gives up on a failed first
-attempt or hides it, and a publish on its channels waits for the connection to return instead of being refused. Here
-a connection is a *session*: made with back-off, given to consumers, and thrown away whole when it ends.
+Not ``aio_pika.connect_robust``: it waits a fixed time between attempts without jitter, it gives up on a
+failed first attempt or hides it, and a publish on its channels waits for the connection to return instead of
+being refused. Here a connection is a *session*: made with back-off, given to consumers, and thrown away whole
+when it ends.
 """
 
 import asyncio
@@ -96,8 +97,8 @@ class Session:
 class Broker:
     """The process's connection to RabbitMQ; enter it, and leave it to disconnect.
 
-    Entering does not wait for the broker: it is tried for ever, with back-off, also when it was never there. Each
-    session begins by declaring the topology.
+    Entering does not wait for the broker: it is tried for ever, with back-off, also when it was never there.
+    Each session begins by declaring the topology.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class Broker:
     async def publish(
         self, queue: str, body: bytes, *, headers: Mapping[str, FieldValue] | None = None
     ) -> None:
-        """Puts one message into ``queue``; returning promises that the broker has it on disk (a majority of them).
+        """Puts one message into ``queue``; returning promises that the broker keeps it.
 
         Raises:
             Unavailable: not confirmed. After a loss of the connection the broker may have it all the same, so
@@ -154,7 +155,8 @@ class Broker:
         """Publishes all and awaits their confirms together: one round trip. All confirmed, or it raises.
 
         Raises:
-            Unavailable: at once when the broker is known to be down; when any is not confirmed in time; some of
+            Unavailable: at once when the broker is known to be down; when any is not confirmed in time; some
+            of
                 the others may have arrived.
         """
         session = self._session
@@ -187,9 +189,7 @@ class Broker:
         while True:
             try:
                 await self._one_session()
-            except (
-                Exception
-            ) as error:  # the task's last boundary: whatever ended a session, the next one is tried
+            except Exception as error:  # noqa: BLE001 - the task's last boundary: the next session is tried
                 problem = _describe(error)
             else:
                 problem = "the connection ended"

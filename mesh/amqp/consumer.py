@@ -1,7 +1,7 @@
-"""A consumer that takes deliveries in batches and settles each: acknowledged, retried later, or dead-lettered.
+"""A consumer that takes deliveries in batches and settles each: done, retried later, or dead-lettered.
 
-At least once: a delivery is acknowledged only after its handler is done with it and, if it goes elsewhere, after
-the broker has confirmed it there.
+At least once: a delivery is acknowledged only after its handler is done with it and, if it goes elsewhere,
+after the broker has confirmed it there.
 """
 
 import asyncio
@@ -40,8 +40,8 @@ class Consumer:
     """Consumes one queue: supervise ``run`` and register ``stop`` as a drain phase.
 
     One batch at a time, in the order of arrival: at most ``batch_size`` deliveries, waiting up to
-    ``batch_window_ms`` for it to fill after the first (0 takes what is there, which already batches under load).
-    ``prefetch`` is how many unsettled deliveries the broker lets this process have.
+    ``batch_window_ms`` for it to fill after the first (0 takes what is there, which already batches under
+    load). ``prefetch`` is how many unsettled deliveries the broker lets this process have.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Consumer:
 
 
 class _Subscription:
-    """A consumer's life on one channel. What it leaves unsettled, the broker takes back when the channel ends."""
+    """One channel's consumer. What it leaves unsettled, the broker takes back when the channel ends."""
 
     def __init__(self, broker: Broker, channel: AbstractChannel, options: _Options) -> None:
         self._broker = broker
@@ -176,7 +176,7 @@ class _Subscription:
         return taken
 
     async def _process(self, batch: Sequence[AbstractIncomingMessage]) -> bool:
-        """Handles and settles a batch. False: it was interrupted, and the broker takes the deliveries back."""
+        """Handles and settles a batch. False: interrupted, and the broker takes the deliveries back."""
         options = self._options
         started = time.perf_counter()
         settlements = await handle(
@@ -207,6 +207,7 @@ class _Subscription:
                 await self._broker.publish_many(moved)
         except Unavailable:
             # Whether they arrived is not known: they stay here, and what did arrive is a repeat.
+            self._settled_tag = batch[-1].delivery_tag or 0
             for message, settlement in zip(batch, settlements, strict=True):
                 await (message.ack() if isinstance(settlement, Ack) else message.nack(requeue=True))
             return

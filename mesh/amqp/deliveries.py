@@ -1,4 +1,4 @@
-"""What a handler receives and answers, and the headers that carry a message's history from attempt to attempt."""
+"""What a handler receives and answers, and the headers that carry the history of a message."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,18 +52,20 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Not tried, because something it needs is down for long. Comes back after the longest delay, uncounted."""
+    """Not tried: something it needs is down for long. Comes back after the longest delay, uncounted."""
 
     reason: str
 
 
 Outcome = Ack | Retry | Dead
 Handler = Callable[[Sequence[Delivery]], Awaitable[Sequence[Outcome]]]
-"""Handles a batch and gives one outcome per delivery, in the same order. Must be idempotent: deliveries repeat.
+"""Handles a batch and gives one outcome per delivery, in the same order. Must be idempotent: deliveries
+repeat.
 
-May raise ``Unavailable`` when something that the whole batch needs is down: the batch is held and tried again, and
-no attempt is counted. Any other exception is a defect: each delivery is then tried alone, and the one that raises
-alone is retried and finally dead-lettered, so that a poison message does not take its neighbours along.
+May raise ``Unavailable`` when something that the whole batch needs is down: the batch is held and tried
+again, and no attempt is counted. Any other exception is a defect: each delivery is then tried alone, and the
+one that raises alone is retried and finally dead-lettered, so that a poison message does not take its
+neighbours along.
 """
 
 

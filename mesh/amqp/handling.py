@@ -23,8 +23,8 @@ async def handle(
 ) -> Sequence[Settlement] | None:
     """The outcomes of ``deliveries``, in order; None when it was interrupted while an outage held them.
 
-    During an outage (``Unavailable``) the batch is tried again with back-off. After ``hold_seconds`` it is parked,
-    because the broker takes back what a consumer keeps for too long.
+    During an outage (``Unavailable``) the batch is tried again with back-off. After ``hold_seconds`` it is
+    parked, because the broker takes back what a consumer keeps for too long.
     """
     backoff = Backoff(base=0.2, cap=10.0)
     loop = asyncio.get_running_loop()
@@ -44,9 +44,7 @@ async def handle(
                 _log.warning("amqp.batch_held", queue=queue, error=error.message, deliveries=len(deliveries))
             if await wait_for(interrupted, backoff.next_delay()):
                 return None
-        except (
-            Exception
-        ) as error:  # a defect of the handler ends here: the consumer goes on with other messages
+        except Exception as error:  # noqa: BLE001 - a defect of the handler ends here, not the consumer
             if len(deliveries) == 1:
                 _log.exception("amqp.handler_failed", queue=queue, message_id=deliveries[0].message_id)
                 return [Retry(_describe(error))]

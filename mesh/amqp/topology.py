@@ -1,12 +1,13 @@
 """The queues of Parley, their delayed retries and their dead-letter queues.
 
 - Six work queues. A message that cannot be handled moves to ``<queue>.dead`` with the reason in its headers.
-- Retry tiers, shared by all queues: a fanout exchange and a queue of the same name whose messages expire after the
-  tier's delay. Publishing to the exchange with the work queue's name as routing key keeps that key, and an expired
-  message goes through the default exchange to the queue that the key names. Tiers of one delay each, because a
-  queue expires messages at its head only: one long delay would hold up every short one behind it.
-- Quorum queues with at-least-once dead-lettering: the broker removes a message here only when it is safe there
-  (RabbitMQ, "Quorum Queues", "Dead letter strategy"); it needs ``reject-publish`` as the overflow.
+- Retry tiers, shared by all queues: a fanout exchange and a queue of the same name whose messages expire
+  after the tier's delay. Publishing to the exchange with the work queue's name as routing key keeps that key,
+  and an expired message goes through the default exchange to the queue that the key names. Tiers of one delay
+  each, because a queue expires messages at its head only: one long delay would hold up every short one behind
+  it.
+- Quorum queues with at-least-once dead-lettering: the broker removes a message here only when it is safe
+  there (RabbitMQ, "Quorum Queues", "Dead letter strategy"); it needs ``reject-publish`` as the overflow.
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ EMAIL_SEND: Final = "email-send"
 
 QUEUES: Final = (MESSAGE_PERSIST, MESSAGE_READ, NOTIFICATION_SEND, MESSAGE_INDEX, ANALYTICS, EMAIL_SEND)
 
-# The net under a message that kills its consumer each time, before any code can count the attempt. High, because
-# a restart of a healthy consumer also returns what it had fetched.
+# The net under a message that kills its consumer each time, before any code can count the attempt. High,
+# because a restart of a healthy consumer also returns what it had fetched.
 _DELIVERY_LIMIT: Final = 20
 
 

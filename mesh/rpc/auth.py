@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 import jwt
-from parley.common.v1.error_pb2 import ErrorReason
 
 from mesh.errors import Unauthenticated
+from parley.common.v1.error_pb2 import ErrorReason
 
 TOKEN_SECONDS: Final = 60
 LEEWAY_SECONDS: Final = 10
@@ -22,7 +22,7 @@ Clock = Callable[[], float]
 
 
 class TokenIssuer:
-    """Makes the tokens with which ``caller`` calls ``callee``. One token serves until half of its life is over."""
+    """Makes the tokens with which ``caller`` calls ``callee``; each serves for half of its life."""
 
     def __init__(self, secret: str, caller: str, callee: str, clock: Clock = time.time) -> None:
         self._secret = secret

@@ -1,10 +1,10 @@
-"""Channels to other services: a deadline on every call, a token, typed errors, and a way back after an outage."""
+"""Channels to other services: a deadline and a token on every call, typed errors, quick reconnects."""
 
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final, Never, cast
+from typing import Any, Final, Never, Self, cast
 
 import grpc
 from pydantic import SecretStr
@@ -41,8 +41,8 @@ _RETRY_POLICY: Final = {
 class RpcChannel(grpc.aio.Channel):
     """A ``grpc.aio`` channel for generated stubs; unary calls only.
 
-    Awaiting a stub's method gives the answer or raises a ``ParleyError``: the one that the other side raised, or
-    ``Unavailable`` / ``DeadlineExceeded`` naming ``callee``. Calls fail at once while the callee is down.
+    Awaiting a stub's method gives the answer or raises a ``ParleyError``: the one that the other side raised,
+    or ``Unavailable`` / ``DeadlineExceeded`` naming ``callee``. Calls fail at once while the callee is down.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class RpcChannel(grpc.aio.Channel):
             await self._channel.wait_for_state_change(state)
             state = self._channel.get_state(try_to_connect=True)
 
-    async def __aenter__(self) -> "RpcChannel":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,8 +144,8 @@ async def open_channel(
 ) -> AsyncIterator[RpcChannel]:
     """A channel to ``target`` while entered, spread over all addresses that the name resolves to.
 
-    ``idempotent`` lists methods (``parley.chat.v1.ChatService/ListChats``) that gRPC may repeat, up to 3 attempts,
-    after UNAVAILABLE. It connects by itself and never waits for it here.
+    ``idempotent`` lists methods (``parley.chat.v1.ChatService/ListChats``) that gRPC may repeat, up to 3
+    attempts, after UNAVAILABLE. It connects by itself and never waits for it here.
     """
     options = (*_OPTIONS, ("grpc.service_config", service_config(idempotent)))
     issuer = TokenIssuer(secret.get_secret_value(), caller, callee)

@@ -6,9 +6,9 @@ import grpc
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # published without a marker
-from parley.common.v1.error_pb2 import ErrorReason
 
 from mesh.errors import DeadlineExceeded, Internal, ParleyError, code_of, error_for, reason_of, unavailable
+from parley.common.v1.error_pb2 import ErrorReason
 
 ERROR_DOMAIN: Final = "parley"
 STATUS_TRAILER: Final = "grpc-status-details-bin"

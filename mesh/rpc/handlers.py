@@ -1,7 +1,7 @@
 """What surrounds every served method: authentication, default deadline, errors, metrics.
 
-Each handler is wrapped once, when it is registered. A ``grpc.aio`` server interceptor would be awaited and would
-build a new handler for every call.
+Each handler is wrapped once, when it is registered. A ``grpc.aio`` server interceptor would be awaited and
+would build a new handler for every call.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from typing import Any, Final, NoReturn
 
 import grpc
-from parley.common.v1.error_pb2 import ErrorReason
 
 from mesh.errors import DeadlineExceeded, Internal, ParleyError, Unauthenticated
 from mesh.ids import new_object_id
@@ -19,6 +18,7 @@ from mesh.logs import get_logger
 from mesh.metrics import RPC_REFUSED, RPC_SERVER_SECONDS
 from mesh.rpc.auth import TokenVerifier
 from mesh.rpc.errors import STATUS_TRAILER, to_status
+from parley.common.v1.error_pb2 import ErrorReason
 
 _BEARER: Final = "Bearer "
 _CALLER: ContextVar[str] = ContextVar("parley_caller", default="")
@@ -68,9 +68,7 @@ class HandlerWrapper:
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
-            except (
-                Exception
-            ) as error:  # the last boundary of a call: the caller gets a status, never a traceback
+            except Exception as error:  # noqa: BLE001 - the last boundary of a call
                 failure = _failure(error, method)
                 code = failure.status.name
                 await _abort(context, failure)
@@ -92,7 +90,7 @@ class HandlerWrapper:
             except (asyncio.CancelledError, GeneratorExit):
                 code = "CANCELLED"
                 raise
-            except Exception as error:  # as above
+            except Exception as error:  # noqa: BLE001 - the last boundary of a call
                 failure = _failure(error, method)
                 code = failure.status.name
                 await _abort(context, failure)

@@ -35,8 +35,8 @@ _OPTIONS: Final = (
 class RpcServer:
     """One gRPC server. Add services, ``start`` it, and ``stop`` it as a phase of the drain.
 
-    Calls need a token for ``name``; the health service alone does not. A call that came without a deadline gets
-    ``default_deadline_seconds``. Health is NOT_SERVING until ``set_serving(True)``.
+    Calls need a token for ``name``; the health service alone does not. A call that came without a deadline
+    gets ``default_deadline_seconds``. Health is NOT_SERVING until ``set_serving(True)``.
     """
 
     def __init__(self, name: str, secret: SecretStr, *, default_deadline_seconds: float = 5.0) -> None:
