@@ -29,8 +29,8 @@ _LOG = RUN_DIR / "logs" / "install.log"
 def install(kinds: Collection[str] = KINDS) -> None:
     """Install what is missing of these kinds; says what it does, and nothing when all is there.
 
-    Redis and RabbitMQ are Debian packages, by apt as root or with sudo. Their install scripts may start servers
-    of their own on the default ports; devstack uses other ports and does not touch them.
+    Redis and RabbitMQ are Debian packages, by apt as root or with sudo. Their install scripts may start
+    servers of their own on the default ports; devstack uses other ports and does not touch them.
 
     Raises:
         DevstackError: something could not be installed; the message says what to run.

@@ -34,6 +34,15 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts connections on that port."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """A port nobody listens on at this moment."""
     for _ in range(_ATTEMPTS):

@@ -109,6 +109,10 @@ class ManagedProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._popen.send_signal(number)
 
+    def send_kill(self) -> None:
+        """SIGKILL to the process itself, and return at once; safe in a signal handler."""
+        self.send_signal(signal.SIGKILL)
+
     def wait(self, seconds: float) -> bool:
         """Wait for its end; False when it still runs after that time."""
         if self._popen is None:

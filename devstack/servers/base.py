@@ -87,6 +87,7 @@ class BackingServer(ABC):
         self.port = port or free_port()
         self._port_variable = port_variable
         self._processes: tuple[ManagedProcess, ...] = ()
+        self._deadline = 0.0
 
     @property
     @abstractmethod
@@ -121,19 +122,59 @@ class BackingServer(ABC):
         return bool(self._processes) and self._processes[-1].running
 
     def start(self) -> str:
-        """Start the server; see `Server.start`."""
+        """Start the server and wait until it answers; see `Server.start`."""
+        self.launch()
+        try:
+            while not self.is_ready():
+                time.sleep(_POLL_SECONDS)
+        except BaseException:  # whatever ends the wait, Ctrl-C included: nothing may stay half started
+            self.kill()
+            raise
+        return self.url
+
+    def launch(self) -> None:
+        """Start the processes without waiting for the server; `is_ready()` tells the rest.
+
+        Raises:
+            PortBusyError, ServerMissingError: as `Server.start`.
+        """
+        if self.running:
+            raise RuntimeError(f"{self.name} runs already")
         require_free(self.port, what=self.name, variable=self._port_variable)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.log_dir.mkdir(parents=True, exist_ok=True)
         if not self._processes:
             self._processes = self._describe()
+        self._deadline = time.monotonic() + self.start_seconds
         try:
             self._launch()
-            self._wait_until_ready()
-        except BaseException:  # whatever ends the wait, Ctrl-C included: nothing may stay half started
+        except BaseException:
             self.kill()
             raise
-        return self.url
+
+    def is_ready(self) -> bool:
+        """Whether a launched server answers clients by now. Blocks for a second or two at most.
+
+        Raises:
+            ServerFailedError: it ended, or its time is up; the message holds its last log lines.
+        """
+        main = self._processes[-1]
+        if not main.running:
+            raise ServerFailedError(
+                f"{self.name} ended while starting ({describe_exit(main.exit_code)}), "
+                f"log {main.log_path}:\n{main.log_tail()}"
+            )
+        try:
+            if self._answers():
+                return True
+        except OSError:
+            pass  # not listening yet
+        if time.monotonic() > self._deadline:
+            raise ServerFailedError(
+                f"{self.name} did not answer within {self.start_seconds:.0f} s, "
+                f"log {main.log_path}:\n{main.log_tail()}"
+            )
+        return False
 
     def stop(self) -> None:
         """End the server in order; see `Server.stop`."""
@@ -177,24 +218,3 @@ class BackingServer(ABC):
         """Start the processes in order."""
         for process in self._processes:
             process.start()
-
-    def _wait_until_ready(self) -> None:
-        main = self._processes[-1]
-        deadline = time.monotonic() + self.start_seconds
-        while True:
-            if not main.running:
-                raise ServerFailedError(
-                    f"{self.name} ended while starting ({describe_exit(main.exit_code)}), "
-                    f"log {main.log_path}:\n{main.log_tail()}"
-                )
-            try:
-                if self._answers():
-                    return
-            except OSError:
-                pass  # not listening yet
-            if time.monotonic() > deadline:
-                raise ServerFailedError(
-                    f"{self.name} did not answer within {self.start_seconds:.0f} s, "
-                    f"log {main.log_path}:\n{main.log_tail()}"
-                )
-            time.sleep(_POLL_SECONDS)

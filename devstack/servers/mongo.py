@@ -11,6 +11,7 @@ import pymongo.errors
 
 from devstack.errors import ServerMissingError
 from devstack.paths import MONGO_VENV
+from devstack.ports import listens
 from devstack.process import ManagedProcess
 from devstack.servers.base import BackingServer
 
@@ -50,6 +51,8 @@ class MongoServer(BackingServer):
         )
 
     def _answers(self) -> bool:
+        if not listens(self.port):  # the driver would wait for it
+            return False
         client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
             self.url,
             directConnection=True,

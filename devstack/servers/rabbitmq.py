@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
@@ -14,7 +13,7 @@ import aio_pika
 import aio_pika.exceptions
 
 from devstack.errors import ServerFailedError, ServerMissingError
-from devstack.ports import free_port
+from devstack.ports import free_port, listens
 from devstack.process import ManagedProcess
 from devstack.servers.base import BackingServer
 
@@ -46,8 +45,8 @@ def find_rabbitmq() -> str | None:
 class RabbitMQServer(BackingServer):
     """One node, user guest, vhost `/`. Ends in about 6 s, accepts logins 4 to 6 s after its start.
 
-    A quorum queue that is killed within about 3 s of its declaration may come back broken: a crash test declares
-    its queues early.
+    A quorum queue killed within about 3 s of its declaration may come back broken: a crash test declares its
+    queues early.
     """
 
     name: ClassVar[str] = "rabbitmq"
@@ -99,7 +98,7 @@ class RabbitMQServer(BackingServer):
             "RABBITMQ_PID_FILE": str(self.data_dir / "rabbitmq.pid"),
             # Schedulers that spin while idle would take a laptop's cores from the services.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
-            # Makes the script become the Erlang VM instead of a shell that waits for it: signals reach the VM.
+            # The script becomes the Erlang VM instead of a shell that waits for it: signals reach the VM.
             "RUNNING_UNDER_SYSTEMD": "1",
         }
 
@@ -112,22 +111,14 @@ class RabbitMQServer(BackingServer):
         epmd, node = self._processes
         epmd.start()
         deadline = time.monotonic() + _EPMD_SECONDS
-        while not self._listens(self._epmd_port):
+        while not listens(self._epmd_port):
             if not epmd.running or time.monotonic() > deadline:
                 raise ServerFailedError(f"epmd did not start, log {epmd.log_path}:\n{epmd.log_tail()}")
             time.sleep(0.01)
         node.start()
 
-    @staticmethod
-    def _listens(port: int) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
     def _answers(self) -> bool:
-        if not self._listens(self.port):
+        if not listens(self.port):
             return False
         with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop of its own
             return thread.submit(asyncio.run, self._login()).result()
