@@ -1,0 +1,134 @@
+import pytest
+
+from mesh.settings import (
+    AmqpUrl,
+    CommaSeparated,
+    GrpcTarget,
+    HttpUrl,
+    MeshSettings,
+    MongoUrl,
+    Port,
+    PositiveSeconds,
+    RedisUrl,
+    load,
+    misspelt_variables,
+)
+
+SECRET = "s" * 32
+
+
+class ServiceSettings(MeshSettings):
+    redis_url: RedisUrl
+    amqp_url: AmqpUrl
+    chat_port: Port = 50051
+    push_timeout_seconds: PositiveSeconds = 3.0
+    jwt_algorithms: CommaSeparated = ("HS256",)
+    persist_target: GrpcTarget = "dns:///127.0.0.1:50052"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_SERVICE_SECRET", SECRET)
+    monkeypatch.setenv("PARLEY_REDIS_URL", "redis://127.0.0.1:6379/0")
+    monkeypatch.setenv("PARLEY_AMQP_URL", "amqp://guest:guest@127.0.0.1/")
+
+
+def _refused(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as exited:
+        load(ServiceSettings)
+    assert exited.value.code == 78
+    return capsys.readouterr().err
+
+
+def test_defaults_are_safe_for_production() -> None:
+    settings = load(ServiceSettings)
+    assert settings.env == "production"
+    assert not settings.is_development
+    assert settings.bind_host == "127.0.0.1"
+    assert settings.chat_port == 50051
+
+
+def test_names_are_read_in_any_case_and_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("parley_chat_port", "0")
+    monkeypatch.setenv("PARLEY_JWT_ALGORITHMS", "RS256, ES256,")
+    settings = load(ServiceSettings)
+    assert settings.chat_port == 0
+    assert settings.jwt_algorithms == ("RS256", "ES256")
+
+
+def test_all_problems_are_told_at_once_without_any_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PARLEY_ENV", "staging")
+    monkeypatch.setenv("PARLEY_SERVICE_SECRET", "hunter2")
+    monkeypatch.setenv("PARLEY_REDIS_URL", "http://admin:hunter2@redis")
+    monkeypatch.delenv("PARLEY_AMQP_URL")
+    monkeypatch.setenv("PARLEY_CHAT_PORT", "65536")
+    monkeypatch.setenv("PARLEY_PUSH_TIMEOUT_SECONDS", "-1")
+    monkeypatch.setenv("PARLEY_PERSIST_TARGET", "two words")
+    told = _refused(capsys)
+    for variable in ("ENV", "SERVICE_SECRET", "REDIS_URL", "AMQP_URL", "CHAT_PORT", "PUSH_TIMEOUT_SECONDS", "PERSIST_TARGET"):
+        assert f"PARLEY_{variable}: " in told
+    assert "PARLEY_AMQP_URL: is not set" in told
+    assert "redis:// or rediss://" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_REDIS_URL", "redis://"),
+        ("PARLEY_REDIS_URL", "redis://host:notaport"),
+        ("PARLEY_AMQP_URL", "redis://host"),
+        ("PARLEY_CHAT_PORT", "eighty"),
+        ("PARLEY_PUSH_TIMEOUT_SECONDS", "inf"),
+        ("PARLEY_PUSH_TIMEOUT_SECONDS", "nan"),
+        ("PARLEY_DRAIN_SECONDS", "0"),
+        ("PARLEY_BIND_HOST", ""),
+        ("PARLEY_LOG_LEVEL", "LOUD"),
+        ("PARLEY_PERSIST_TARGET", ""),
+    ],
+)
+def test_one_bad_value_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    told = _refused(capsys)
+    assert [line for line in told.splitlines() if line.startswith("  ")][0].startswith(f"  {variable}: ")
+    assert told.count("PARLEY_") == 1
+
+
+def test_other_url_kinds_check_their_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Urls(MeshSettings):
+        mongo_url: MongoUrl
+        jwks_url: HttpUrl
+
+    monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb+srv://cluster.example/parley")
+    monkeypatch.setenv("PARLEY_JWKS_URL", "https://id.example/jwks.json")
+    assert load(Urls).jwks_url == "https://id.example/jwks.json"
+    monkeypatch.setenv("PARLEY_JWKS_URL", "file:///etc/passwd")
+    with pytest.raises(SystemExit):
+        load(Urls)
+
+
+def test_secrets_do_not_show_when_settings_are_printed() -> None:
+    assert SECRET not in repr(load(ServiceSettings))
+    assert "guest:guest" not in repr(load(ServiceSettings))
+
+
+def test_settings_do_not_change() -> None:
+    settings = load(ServiceSettings)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.chat_port = 1  # type: ignore[misc]
+
+
+def test_a_misspelt_variable_is_suspected_and_another_services_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_CHAT_PROT", "1")
+    monkeypatch.setenv("PARLEY_DRAIN_SECOND", "1")
+    monkeypatch.setenv("PARLEY_EDGE_PORT", "8080")
+    monkeypatch.setenv("PARLEY_NOTIFY_TARGET", "dns:///n:1")
+    monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb://m")
+    assert misspelt_variables(ServiceSettings) == [
+        ("PARLEY_CHAT_PROT", "PARLEY_CHAT_PORT"),
+        ("PARLEY_DRAIN_SECOND", "PARLEY_DRAIN_SECONDS"),
+    ]
