@@ -33,7 +33,7 @@ class IdentitySettings(MeshSettings):
     jwt_issuer: str | None = Field(default=None, min_length=1)
     """What ``iss`` must be. Not set: any."""
     jwt_audience: CommaSeparated = ()
-    """One of these must be in ``aud``. Not set: a token with an ``aud`` was made for others and is refused."""
+    """One of these must be in ``aud``. Not set: a token with an ``aud`` is for others and refused."""
     jwt_leeway_seconds: Annotated[int, Field(ge=0, le=300)] = 10
     """How far the clocks of this host and of the issuer may differ."""
     jwt_max_token_bytes: PositiveInt = 8192

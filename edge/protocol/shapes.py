@@ -4,7 +4,7 @@ Pure: protobuf in, msgspec structs out. The names are camelCase on the wire, tim
 milliseconds, and a field is only ever added.
 """
 
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,7 @@ from parley.common.v1.message_pb2 import MessageStatus, MessageType
 MessageTypeName: TypeAlias = Literal["text", "image", "file"]
 MessageStatusName: TypeAlias = Literal["sent", "delivered", "read"]
 RoleName: TypeAlias = Literal["admin", "member"]
+Timestamp: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 MESSAGE_TYPES: Final[dict[MessageTypeName, MessageType.ValueType]] = {
     "text": MessageType.MESSAGE_TYPE_TEXT,
@@ -40,7 +41,7 @@ class LatestMessageJson(_Shape, frozen=True):
     text: str
     type: MessageTypeName
     sender: str
-    timestamp: str
+    timestamp: Timestamp
     seq: int
 
 
@@ -49,22 +50,22 @@ class MemberJson(_Shape, frozen=True):
 
     user_id: str
     role: RoleName
-    joined_at: str
+    joined_at: Timestamp
 
 
 class GroupSettingsJson(_Shape, frozen=True):
     """What the admins of a group decided."""
 
-    is_public: bool = False
-    allow_invites: bool = False
+    is_public: bool
+    allow_invites: bool
 
 
 class _Chat(_Shape, frozen=True):
     id: str
     users: list[str]
     latest_message: LatestMessageJson | None
-    created_at: str
-    updated_at: str
+    created_at: Timestamp
+    updated_at: Timestamp
     unread: int
     seq: int
     epoch: int
@@ -100,7 +101,7 @@ class ReadReceiptJson(_Shape, frozen=True):
     """A member who has read the message, and when."""
 
     user_id: str
-    read_at: str
+    read_at: Timestamp
 
 
 class MessageJson(_Shape, frozen=True, kw_only=True):
@@ -120,7 +121,7 @@ class MessageJson(_Shape, frozen=True, kw_only=True):
     client_msg_id: str
     status: MessageStatusName
     read_by: list[ReadReceiptJson]
-    created_at: str
+    created_at: Timestamp
 
 
 class ErrorJson(_Shape, frozen=True):
@@ -147,6 +148,11 @@ def chat_json(chat: chat_pb2.Chat) -> ChatJson:
             role=role_name(chat.role),
             online_user_ids=list(chat.online_user_ids),
         )
+    return group_json(chat)
+
+
+def group_json(chat: chat_pb2.Chat) -> GroupChatJson:
+    """The same for a chat that is known to be a group."""
     return GroupChatJson(
         id=chat.id,
         users=list(chat.users),

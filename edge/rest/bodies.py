@@ -1,0 +1,158 @@
+"""The JSON bodies of requests and answers. The OpenAPI document is made from these types."""
+
+from typing import Annotated, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from edge.identity.user_id import MAX_USER_ID_LENGTH, is_user_id
+from edge.protocol.shapes import ChatJson, ErrorJson, GroupChatJson, MessageJson, Timestamp
+from edge.rest.errors import invalid, malformed
+
+UserId: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_USER_ID_LENGTH,
+        description="The `sub` of the user's token. No control characters.",
+    ),
+]
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A field that does not exist is refused: ignored, a misspelt `memberIds` would lose the members."""
+
+
+class CreateChatBody(_Request, frozen=True):
+    """Makes or finds the direct chat with a user."""
+
+    user_id: UserId
+
+    def __post_init__(self) -> None:
+        _check_user_ids(self.user_id)
+
+
+class GroupSettingsBody(_Request, frozen=True, kw_only=True):
+    """What the admins of a group decide."""
+
+    is_public: Annotated[bool, Meta(description="Anyone may find and join the group.")] = False
+    allow_invites: Annotated[bool, Meta(description="Members that are no admins may add others.")] = False
+
+
+class CreateGroupBody(_Request, frozen=True, kw_only=True):
+    """Makes a group; whoever makes it is its first admin."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    description: Annotated[str, Meta(max_length=1000)] = ""
+    member_ids: Annotated[
+        list[UserId],
+        Meta(max_length=100, description="Other first members; repeats and the maker are ignored."),
+    ] = msgspec.field(default_factory=list)
+    avatar: Annotated[str, Meta(max_length=500, description="URL or your own id of a picture.")] = ""
+    settings: GroupSettingsBody = GroupSettingsBody()
+
+    def __post_init__(self) -> None:
+        _check_user_ids(*self.member_ids)
+
+
+class AddMembersBody(_Request, frozen=True):
+    """Adds members to a group."""
+
+    user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=100)]
+
+    def __post_init__(self) -> None:
+        _check_user_ids(*self.user_ids)
+
+
+class DevTokenBody(_Request, frozen=True, kw_only=True):
+    """Asks for a token (development mode only)."""
+
+    user_id: UserId
+    name: Annotated[str, Meta(max_length=100)] = ""
+
+    def __post_init__(self) -> None:
+        _check_user_ids(self.user_id)
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A JSON object with camelCase names."""
+
+
+class ChatsAnswer(_Answer, frozen=True):
+    """The user's chats, the last changed first, at most 1,000."""
+
+    chats: list[ChatJson]
+
+
+class ChatAnswer(_Answer, frozen=True):
+    """One chat, as the user sees it."""
+
+    chat: ChatJson
+
+
+class GroupAnswer(_Answer, frozen=True):
+    """One group, as the user sees it."""
+
+    group: GroupChatJson
+
+
+class MembersAddedAnswer(_Answer, frozen=True):
+    """The group, and those who were no members before."""
+
+    group: GroupChatJson
+    added_ids: list[str]
+
+
+class MessagesAnswer(_Answer, frozen=True):
+    """A page of history, the oldest message first."""
+
+    messages: list[MessageJson]
+    has_more: bool
+
+
+class DevTokenAnswer(_Answer, frozen=True):
+    """A token for `Authorization: Bearer`."""
+
+    token: str
+    expires_at: Timestamp
+
+
+class HealthAnswer(_Answer, frozen=True):
+    """The process is alive."""
+
+    status: str = "alive"
+
+
+class ReadyAnswer(_Answer, frozen=True):
+    """Whether the process should be sent work."""
+
+    ready: bool
+
+
+class ErrorAnswer(_Answer, frozen=True):
+    """Why the request was refused."""
+
+    error: ErrorJson
+
+
+BodyT = TypeVar("BodyT", bound=_Request)
+
+
+def parse_body(body: bytes, kind: type[BodyT]) -> BodyT:
+    """The body as ``kind``.
+
+    Raises:
+        InvalidArgument: ``MALFORMED_FRAME``, not JSON; ``INVALID_ARGUMENT``, a field is missing or wrong.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed("the body is not JSON in UTF-8") from error
+
+
+def _check_user_ids(*user_ids: str) -> None:
+    # msgspec tells a ValueError of __post_init__ as a ValidationError.
+    if not all(map(is_user_id, user_ids)):
+        raise ValueError("A user id must not contain control characters")

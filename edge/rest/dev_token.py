@@ -1,0 +1,29 @@
+"""``/dev/token``: anybody's token for the asking, in development mode only."""
+
+from http import HTTPStatus
+
+from tornado.web import HTTPError
+
+from edge.rest.bodies import DevTokenAnswer, DevTokenBody
+from edge.rest.handler import RestHandler
+from mesh.clock import to_rfc3339
+
+
+class DevTokenHandler(RestHandler):
+    """``/dev/token``; elsewhere than in development it is not there."""
+
+    public = True
+
+    async def prepare(self) -> None:
+        """404 where tokens come from the customer's identity provider."""
+        if self.deps.dev_tokens is None:
+            raise HTTPError(HTTPStatus.NOT_FOUND)
+        await super().prepare()
+
+    def post(self) -> None:
+        """A token for the user that the body names."""
+        if self.deps.dev_tokens is None:
+            raise HTTPError(HTTPStatus.NOT_FOUND)
+        body = self.body(DevTokenBody)
+        token, expires_at = self.deps.dev_tokens.issue(body.user_id, body.name)
+        self.answer(DevTokenAnswer(token=token, expires_at=to_rfc3339(expires_at * 1000)))

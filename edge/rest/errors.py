@@ -1,0 +1,71 @@
+"""How errors look over HTTP: one table of statuses, one body."""
+
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
+
+from tornado.web import HTTPError
+
+from mesh.errors import Internal, InvalidArgument, NotFound, ParleyError
+from parley.common.v1.error_pb2 import ErrorReason
+
+STATUS_OF: Final = MappingProxyType(
+    {
+        ErrorReason.ERROR_REASON_INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
+        ErrorReason.ERROR_REASON_MALFORMED_FRAME: HTTPStatus.BAD_REQUEST,
+        ErrorReason.ERROR_REASON_UNKNOWN_EVENT: HTTPStatus.BAD_REQUEST,
+        ErrorReason.ERROR_REASON_INVALID_CONTENT: HTTPStatus.BAD_REQUEST,
+        ErrorReason.ERROR_REASON_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        ErrorReason.ERROR_REASON_INVALID_TOKEN: HTTPStatus.UNAUTHORIZED,
+        ErrorReason.ERROR_REASON_TOKEN_EXPIRED: HTTPStatus.UNAUTHORIZED,
+        ErrorReason.ERROR_REASON_PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+        ErrorReason.ERROR_REASON_NOT_A_MEMBER: HTTPStatus.FORBIDDEN,
+        ErrorReason.ERROR_REASON_NOT_AN_ADMIN: HTTPStatus.FORBIDDEN,
+        ErrorReason.ERROR_REASON_MESSAGE_NOT_FOUND: HTTPStatus.NOT_FOUND,
+        ErrorReason.ERROR_REASON_CHAT_NOT_FOUND: HTTPStatus.NOT_FOUND,
+        ErrorReason.ERROR_REASON_NOT_FOUND: HTTPStatus.NOT_FOUND,
+        ErrorReason.ERROR_REASON_DEVICE_NOT_FOUND: HTTPStatus.NOT_FOUND,
+        ErrorReason.ERROR_REASON_WRONG_CHAT_TYPE: HTTPStatus.CONFLICT,
+        ErrorReason.ERROR_REASON_DUPLICATE_CONFLICT: HTTPStatus.CONFLICT,
+        ErrorReason.ERROR_REASON_LAST_ADMIN: HTTPStatus.CONFLICT,
+        ErrorReason.ERROR_REASON_CHAT_FULL: HTTPStatus.CONFLICT,
+        ErrorReason.ERROR_REASON_RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+        ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS: HTTPStatus.TOO_MANY_REQUESTS,
+        ErrorReason.ERROR_REASON_OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+        ErrorReason.ERROR_REASON_DRAINING: HTTPStatus.SERVICE_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    }
+)
+"""The HTTP status of every reason."""
+
+
+def invalid(message: str) -> InvalidArgument:
+    """A part of the request is missing or wrong; ``message`` names it."""
+    return InvalidArgument(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, message)
+
+
+def malformed(message: str) -> InvalidArgument:
+    """The request's text itself cannot be read."""
+    return InvalidArgument(ErrorReason.ERROR_REASON_MALFORMED_FRAME, message)
+
+
+def too_large(limit: int) -> InvalidArgument:
+    """The body is over the limit (bytes)."""
+    return InvalidArgument(ErrorReason.ERROR_REASON_TOO_LARGE, f"the body has more than {limit} bytes")
+
+
+def failure_of(error: BaseException | None, status: int, request_id: str) -> tuple[int, ParleyError]:
+    """The status and error to answer with. ``status`` is Tornado's choice: its own refusals keep it."""
+    if isinstance(error, ParleyError):
+        return STATUS_OF[error.reason], error
+    if isinstance(error, HTTPError) and status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return status, NotFound(ErrorReason.ERROR_REASON_NOT_FOUND, "this path does not have that method")
+    if isinstance(error, HTTPError) and status == HTTPStatus.NOT_FOUND:
+        return status, NotFound(ErrorReason.ERROR_REASON_NOT_FOUND, "there is nothing at this path")
+    if isinstance(error, HTTPError) and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return HTTPStatus.BAD_REQUEST, malformed("the request cannot be read: is the path valid UTF-8?")
+    return HTTPStatus.INTERNAL_SERVER_ERROR, Internal(
+        ErrorReason.ERROR_REASON_INTERNAL, f"internal error; request {request_id}"
+    )

@@ -1,0 +1,30 @@
+"""``/groups``: making groups. Once made, a group is a chat like others."""
+
+from http import HTTPStatus
+
+from edge.protocol.shapes import group_json
+from edge.rest.bodies import CreateGroupBody, GroupAnswer
+from edge.rest.handler import RestHandler
+from parley.chat.v1.chat_service_pb2 import CreateGroupRequest
+from parley.common.v1.chat_pb2 import GroupSettings
+
+
+class GroupsHandler(RestHandler):
+    """``/groups``."""
+
+    async def post(self) -> None:
+        """Makes a group, with the user as its first admin."""
+        body = self.body(CreateGroupBody)
+        made = await self.deps.chat.CreateGroup(
+            CreateGroupRequest(
+                user_id=self.user_id,
+                name=body.name,
+                description=body.description,
+                member_ids=body.member_ids,
+                avatar=body.avatar,
+                settings=GroupSettings(
+                    is_public=body.settings.is_public, allow_invites=body.settings.allow_invites
+                ),
+            )
+        )
+        self.answer(GroupAnswer(group=group_json(made.chat)), HTTPStatus.CREATED)

@@ -1,0 +1,193 @@
+"""What every HTTP handler does around its own few lines."""
+
+import math
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, ClassVar, Final
+
+import msgspec
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from edge.identity import Identity, TokenVerifier, extract_token
+from edge.identity.dev_tokens import DevTokens
+from edge.protocol.shapes import error_json
+from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
+from edge.rest.errors import failure_of, too_large
+from edge.rest.metrics import HTTP_SECONDS
+from edge.rest.origins import OriginPolicy
+from mesh.errors import Internal, ParleyError, Unauthenticated
+from mesh.ids import new_object_id
+from mesh.logs import get_logger
+from mesh.readiness import Readiness
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.common.v1.error_pb2 import ErrorReason
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_PREFLIGHT_SECONDS: Final = 600
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RestDeps:
+    """What the handlers work with. ``chat`` must raise ``ParleyError``s, as a stub on ``mesh.rpc`` does."""
+
+    chat: ChatServiceStub
+    verifier: TokenVerifier
+    readiness: Readiness
+    origins: OriginPolicy
+    max_body_bytes: int
+    dev_tokens: DevTokens | None = None
+
+
+# Streaming lets a request be refused (401, 405, 413) before its body is read.
+@stream_request_body
+class RestHandler(RequestHandler):
+    """Request id, CORS, authentication, body limit, errors and security headers.
+
+    A subclass has one method per HTTP verb; what it raises becomes the answer.
+    """
+
+    public: ClassVar[bool] = False
+    """Answers without a token."""
+
+    def initialize(self, deps: RestDeps) -> None:
+        """Receives what the route was registered with."""
+        self.deps = deps
+        self._body = bytearray()
+        self._identity: Identity | None = None
+
+    @property
+    def user_id(self) -> str:
+        """The user who asks. Only where ``public`` is false."""
+        if self._identity is None:
+            raise RuntimeError("a public handler asked for its user")
+        return self._identity.user_id
+
+    @property
+    def request_id(self) -> str:
+        """Names this request in the answer and in the log; the client's own if it sent a usable one."""
+        known = self.request.headers.get("X-Request-Id", "")
+        if not _REQUEST_ID.fullmatch(known):
+            known = self.request.headers["X-Request-Id"] = new_object_id()
+        return known
+
+    def set_default_headers(self) -> None:
+        """Runs before everything else, and again before an error is written."""
+        self.clear_header("Server")
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("X-Request-Id", self.request_id)
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+
+    async def prepare(self) -> None:
+        """Decides from the headers alone whether the request goes on."""
+        self._allow_origin()
+        if self.request.method not in (*self.methods(), "OPTIONS"):
+            raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
+        length = self.request.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > self.deps.max_body_bytes:
+            raise too_large(self.deps.max_body_bytes)
+        if not self.public and self.request.method != "OPTIONS":
+            token = extract_token(authorization=self.request.headers.get("Authorization"))
+            self._identity = await self.deps.verifier.verify(token)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Collects the body, up to the limit also when its length was not announced."""
+        self._body += chunk
+        if len(self._body) > self.deps.max_body_bytes and not self._finished:
+            self._body.clear()
+            self._refuse(too_large(self.deps.max_body_bytes))
+
+    def options(self, *_: str) -> None:
+        """A preflight of CORS: the browser asks what a page may do here."""
+        self.set_header("Allow", ", ".join((*self.methods(), "OPTIONS")))
+        if "Access-Control-Allow-Origin" in self._headers:
+            self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods()))
+            self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id")
+            self.set_header("Access-Control-Max-Age", str(_PREFLIGHT_SECONDS))
+        self.set_status(HTTPStatus.NO_CONTENT)
+
+    @classmethod
+    def methods(cls) -> tuple[str, ...]:
+        """The HTTP methods that this handler serves."""
+        return tuple(
+            name for name in _METHODS if getattr(cls, name.lower()) is not getattr(RestHandler, name.lower())
+        )
+
+    def body(self, kind: type[BodyT]) -> BodyT:
+        """The body of the request.
+
+        Raises:
+            InvalidArgument: it is not JSON, or not of that kind.
+        """
+        return parse_body(bytes(self._body), kind)
+
+    def answer(self, answer: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> None:
+        """Ends the request with a JSON body."""
+        self.set_status(status)
+        _ = self.finish(msgspec.json.encode(answer))
+
+    def answer_nothing(self) -> None:
+        """Ends the request: it was done, and there is nothing to say."""
+        self.set_status(HTTPStatus.NO_CONTENT)
+        _ = self.finish()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Called by Tornado with what was raised, here or in its own code."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, Unauthenticated) and self._identity is not None:
+            # The user had proved who it is: it is this edge that the service behind did not accept.
+            _log.error("http.edge_refused", request_id=self.request_id, error=error.message)
+            error = Internal(ErrorReason.ERROR_REASON_INTERNAL, f"internal error; request {self.request_id}")
+        status, failure = failure_of(error, status_code, self.request_id)
+        self._allow_origin()
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join((*self.methods(), "OPTIONS")))
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if failure.retry_after_ms > 0:
+            self.set_header("Retry-After", str(math.ceil(failure.retry_after_ms / 1000)))
+        self.answer(ErrorAnswer(error=error_json(failure)), HTTPStatus(status))
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Expected refusals are answers, not log lines."""
+        if not isinstance(value, ParleyError | HTTPError):
+            _log.error("http.unexpected_error", request_id=self.request_id, exc_info=(typ, value, tb))
+
+    def compute_etag(self) -> None:
+        """None: the answers are not to be cached, so hashing them is wasted."""
+
+    def on_finish(self) -> None:
+        """Measures. The label is the handler's class: paths hold ids, and unknown methods are endless."""
+        method = self.request.method if self.request.method in self.methods() else "other"
+        HTTP_SECONDS.labels(type(self).__name__, method, str(self.get_status())).observe(
+            self.request.request_time()
+        )
+
+    def _allow_origin(self) -> None:
+        self.set_header("Vary", "Origin")
+        origin = self.request.headers.get("Origin")
+        if origin is not None and self.deps.origins.allows(origin):
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
+
+    def _refuse(self, error: ParleyError) -> None:
+        self.send_error(HTTPStatus.BAD_REQUEST, exc_info=(type(error), error, None))
+
+
+class NotFoundHandler(RestHandler):
+    """For every path that nothing else serves."""
+
+    public = True
+
+    async def prepare(self) -> None:
+        """Refuses."""
+        raise HTTPError(HTTPStatus.NOT_FOUND)

@@ -1,0 +1,40 @@
+"""``/chats/{chatId}/members``: who is in a group."""
+
+from edge.protocol.shapes import group_json
+from edge.rest.bodies import AddMembersBody, MembersAddedAnswer
+from edge.rest.handler import RestHandler
+from edge.rest.parameters import chat_id, user_id
+from parley.chat.v1.chat_service_pb2 import AddMembersRequest, LeaveChatRequest, RemoveMemberRequest
+
+
+class MembersHandler(RestHandler):
+    """``/chats/{chatId}/members``."""
+
+    async def post(self, chat: str) -> None:
+        """Adds members; those who are members already stay as they are."""
+        group_id = chat_id(chat)
+        body = self.body(AddMembersBody)
+        added = await self.deps.chat.AddMembers(
+            AddMembersRequest(user_id=self.user_id, chat_id=group_id, member_ids=body.user_ids)
+        )
+        self.answer(MembersAddedAnswer(group=group_json(added.chat), added_ids=list(added.added_ids)))
+
+
+class MemberHandler(RestHandler):
+    """``/chats/{chatId}/members/{userId}``."""
+
+    async def delete(self, chat: str, member: str) -> None:
+        """Removes a member; one who is none is left as is."""
+        await self.deps.chat.RemoveMember(
+            RemoveMemberRequest(user_id=self.user_id, chat_id=chat_id(chat), member_id=user_id(member))
+        )
+        self.answer_nothing()
+
+
+class OwnMembershipHandler(RestHandler):
+    """``/chats/{chatId}/members/me``."""
+
+    async def delete(self, chat: str) -> None:
+        """Leaves the group."""
+        await self.deps.chat.LeaveChat(LeaveChatRequest(user_id=self.user_id, chat_id=chat_id(chat)))
+        self.answer_nothing()

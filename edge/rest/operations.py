@@ -1,0 +1,192 @@
+"""Every operation of the API, as the OpenAPI document tells it and as the tests hold the handlers to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+import msgspec
+
+from edge.identity.user_id import MAX_USER_ID_LENGTH
+from edge.rest.bodies import (
+    AddMembersBody,
+    ChatAnswer,
+    ChatsAnswer,
+    CreateChatBody,
+    CreateGroupBody,
+    DevTokenAnswer,
+    DevTokenBody,
+    GroupAnswer,
+    HealthAnswer,
+    MembersAddedAnswer,
+    MessagesAnswer,
+    ReadyAnswer,
+)
+from edge.rest.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_SEQ
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A part of the path or of the query string."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    in_path: bool = False
+
+
+Answers = Mapping[HTTPStatus, type[msgspec.Struct] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path. ``answers`` are the good ends, ``errors`` the statuses of refusals."""
+
+    name: str
+    method: Literal["get", "post", "delete"]
+    path: str
+    summary: str
+    answers: Answers
+    errors: tuple[HTTPStatus, ...]
+    parameters: tuple[Parameter, ...] = ()
+    body: type[msgspec.Struct] | None = None
+    public: bool = False
+
+
+_CHAT: Final = Parameter("chatId", "The chat.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True)
+_USER: Final = Parameter(
+    "userId",
+    "The member, percent-encoded.",
+    {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID_LENGTH},
+    in_path=True,
+)
+_LIMIT: Final = Parameter(
+    "limit",
+    "How many messages at most.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+)
+_BEFORE: Final = Parameter(
+    "before",
+    "Messages with a smaller `seq` only: the first `seq` of the page before this one.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_SEQ},
+)
+_PAGE: Final = Parameter(
+    "page",
+    "Page counted from the newest message, instead of `before`. Pages shift when messages arrive.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_PAGE},
+)
+
+# What every call to chat_service can end in, and what every body can be refused for.
+_ALWAYS: Final = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+_BODY: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+_OF_CHAT: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN)
+
+OPERATIONS: Final = (
+    Operation(
+        name="listChats",
+        method="get",
+        path="/api/v1/chats",
+        summary="The user's chats, the last changed first",
+        answers={HTTPStatus.OK: ChatsAnswer},
+        errors=_ALWAYS,
+    ),
+    Operation(
+        name="createChat",
+        method="post",
+        path="/api/v1/chats",
+        summary="Make the direct chat with a user (201), or find it (200); there is one per pair",
+        body=CreateChatBody,
+        answers={HTTPStatus.OK: ChatAnswer, HTTPStatus.CREATED: ChatAnswer},
+        errors=(*_ALWAYS, *_BODY),
+    ),
+    Operation(
+        name="createGroup",
+        method="post",
+        path="/api/v1/groups",
+        summary="Make a group; a repeat makes another one",
+        body=CreateGroupBody,
+        answers={HTTPStatus.CREATED: GroupAnswer},
+        errors=(*_ALWAYS, *_BODY),
+    ),
+    Operation(
+        name="getChat",
+        method="get",
+        path="/api/v1/chats/{chatId}",
+        summary="One chat",
+        parameters=(_CHAT,),
+        answers={HTTPStatus.OK: ChatAnswer},
+        errors=(*_ALWAYS, *_OF_CHAT),
+    ),
+    Operation(
+        name="listMessages",
+        method="get",
+        path="/api/v1/chats/{chatId}/messages",
+        summary="A page of history, the oldest message first",
+        parameters=(_CHAT, _LIMIT, _BEFORE, _PAGE),
+        answers={HTTPStatus.OK: MessagesAnswer},
+        errors=(*_ALWAYS, *_OF_CHAT),
+    ),
+    Operation(
+        name="addMembers",
+        method="post",
+        path="/api/v1/chats/{chatId}/members",
+        summary="Add members to a group; those who are members already stay as they are",
+        parameters=(_CHAT,),
+        body=AddMembersBody,
+        answers={HTTPStatus.OK: MembersAddedAnswer},
+        errors=(*_ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    ),
+    Operation(
+        name="leaveChat",
+        method="delete",
+        path="/api/v1/chats/{chatId}/members/me",
+        summary="Leave a group",
+        parameters=(_CHAT,),
+        answers={HTTPStatus.NO_CONTENT: None},
+        errors=(*_ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
+    ),
+    Operation(
+        name="removeMember",
+        method="delete",
+        path="/api/v1/chats/{chatId}/members/{userId}",
+        summary="Remove a member from a group; takes an admin. A user called `me` is reached as `%6De`",
+        parameters=(_CHAT, _USER),
+        answers={HTTPStatus.NO_CONTENT: None},
+        errors=(*_ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
+    ),
+    Operation(
+        name="createDevToken",
+        method="post",
+        path="/api/v1/dev/token",
+        summary="A token for any user; in development mode only, elsewhere 404",
+        body=DevTokenBody,
+        answers={HTTPStatus.OK: DevTokenAnswer},
+        errors=(*_BODY, HTTPStatus.NOT_FOUND),
+        public=True,
+    ),
+    Operation(
+        name="getHealth",
+        method="get",
+        path="/healthz",
+        summary="Whether the process is alive",
+        answers={HTTPStatus.OK: HealthAnswer},
+        errors=(),
+        public=True,
+    ),
+    Operation(
+        name="getReadiness",
+        method="get",
+        path="/readyz",
+        summary="Whether the process should be sent work",
+        answers={HTTPStatus.OK: ReadyAnswer, HTTPStatus.SERVICE_UNAVAILABLE: ReadyAnswer},
+        errors=(),
+        public=True,
+    ),
+)
+"""All of them, apart from the document itself."""

@@ -1,0 +1,66 @@
+"""What paths and query strings may say."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from edge.identity.user_id import is_user_id
+from edge.rest.errors import invalid
+from mesh.ids import is_object_id
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 100
+MAX_PAGE: Final = 1000
+MAX_SEQ: Final = 2**53 - 1  # what a JavaScript number holds exactly
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Which part of a history: below ``before_seq``, or the ``page``-th from the head; 0 when not asked."""
+
+    limit: int
+    before_seq: int
+    page: int
+
+
+def chat_id(text: str) -> str:
+    """A chat's id from a path.
+
+    Raises:
+        InvalidArgument: not the form of an id.
+    """
+    if not is_object_id(text):
+        raise invalid("chatId must be 24 lower-case hexadecimal digits")
+    return text
+
+
+def user_id(text: str) -> str:
+    """A user's id from a path.
+
+    Raises:
+        InvalidArgument: not the form of an id.
+    """
+    if not is_user_id(text):
+        raise invalid("userId must have 1 to 128 characters and no control characters")
+    return text
+
+
+def history_page(limit: str | None, before: str | None, page: str | None) -> HistoryPage:
+    """The page that a query string asks for.
+
+    Raises:
+        InvalidArgument: out of range, no number, or both ``before`` and ``page``.
+    """
+    if before is not None and page is not None:
+        raise invalid("give before or page, not both")
+    return HistoryPage(
+        limit=DEFAULT_LIMIT if limit is None else _number("limit", limit, MAX_LIMIT),
+        before_seq=0 if before is None else _number("before", before, MAX_SEQ),
+        page=0 if page is None else _number("page", page, MAX_PAGE),
+    )
+
+
+def _number(name: str, text: str, most: int) -> int:
+    # `int` alone would take signs, spaces, underscores and the digits of other scripts.
+    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most:
+        return int(text)
+    raise invalid(f"{name} must be a number from 1 to {most}")
