@@ -1,0 +1,1 @@
+"""How notify_service reaches MongoDB and the providers."""

@@ -1,0 +1,1 @@
+"""Database `parley_notify`. The only modules of notify_service that know the driver."""

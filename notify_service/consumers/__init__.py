@@ -1,0 +1,1 @@
+"""What notify_service takes from the broker."""

@@ -1,0 +1,1 @@
+"""The rules of notifying, free of I/O."""

@@ -1,0 +1,44 @@
+"""Where notifications go to."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+MAX_DEVICES = 50
+"""Devices of one user. One more, and the one refreshed longest ago is forgotten."""
+MAX_ADDRESS = 4096
+MAX_LABEL = 100
+
+
+class DeviceKind(Enum):
+    """How a device is reached; each kind has a sender of its own."""
+
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place that notifications go to. One per user, kind and address."""
+
+    id: str
+    user_id: str
+    kind: DeviceKind
+    address: str
+    label: str
+    created_at_ms: int
+    refreshed_at_ms: int
+
+
+def implicit_log_device(user_id: str) -> Device:
+    """The device that a user without any has in development, so that a first `make run` shows notifications.
+
+    It is never stored or listed; its id, all zeros, cannot be minted for a stored device.
+    """
+    return Device(
+        id="0" * 24,
+        user_id=user_id,
+        kind=DeviceKind.LOG,
+        address="log",
+        label="the log of this service",
+        created_at_ms=0,
+        refreshed_at_ms=0,
+    )

@@ -1,0 +1,1 @@
+"""What notify_service does, one file each."""

@@ -1,0 +1,31 @@
+"""Why a person was told, or was not."""
+
+from notify_service.domain.ledger import LedgerEntry
+from notify_service.domain.limits import MAX_USER_ID, invalid, require_length
+from notify_service.ports import Ledger
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 500
+
+
+class LedgerQuery:
+    """Answers operators' questions."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def find(self, user_id: str, message_id: str, limit: int) -> list[LedgerEntry]:
+        """Entries of the user, the message, or both, the newest first.
+
+        An empty id stands for any, a limit of 0 for the default.
+
+        Raises:
+            InvalidArgument: neither id is given, or a limit is broken.
+            Unavailable: MongoDB cannot be reached.
+        """
+        if not user_id and not message_id:
+            raise invalid("user_id, message_id: at least one of them is needed")
+        require_length("user_id", user_id, 0, MAX_USER_ID)
+        if limit > MAX_LIMIT:
+            raise invalid(f"limit: at most {MAX_LIMIT}")
+        return await self._ledger.find(user_id, message_id, limit or DEFAULT_LIMIT)
