@@ -1,0 +1,62 @@
+"""A RabbitMQ of its own, stopped and started while it is used."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+from pydantic import SecretStr
+
+from devstack.servers import RabbitMQServer
+from mesh.amqp.connection import Broker
+from mesh.amqp.consumer import Consumer
+from mesh.amqp.deliveries import Ack, Delivery, Outcome
+from mesh.amqp.topology import MESSAGE_PERSIST, QUEUES, Topology
+from mesh.errors import Unavailable
+
+
+@pytest.mark.timeout(180)
+async def test_an_outage_refuses_publishes_at_once_and_loses_nothing() -> None:
+    """Stops and restarts the broker under a publisher and a consumer; counts confirmed and delivered."""
+    received: list[bytes] = []
+
+    async def handler(deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        received.extend(delivery.body for delivery in deliveries)
+        return [Ack()] * len(deliveries)
+
+    server = RabbitMQServer()
+    async with Broker(SecretStr(server.url), name="test", topology=Topology(QUEUES)) as broker:
+        await _refused_at_once(broker)  # it was never there
+        with server:
+            consumer = Consumer(broker, MESSAGE_PERSIST, handler)
+            task = asyncio.create_task(consumer.run())
+            async with asyncio.timeout(60):
+                await broker.session()
+            await broker.check()
+            confirmed = [f"before {number}".encode() for number in range(50)]
+            await asyncio.gather(*(broker.publish(MESSAGE_PERSIST, body) for body in confirmed))
+
+            await asyncio.to_thread(server.stop)
+            async with asyncio.timeout(10):
+                while broker.is_up:
+                    await asyncio.sleep(0.01)
+            await _refused_at_once(broker)
+
+            await asyncio.to_thread(server.start)
+            async with asyncio.timeout(60):
+                await broker.session()
+                await broker.publish(MESSAGE_PERSIST, b"after")
+                while not {*confirmed, b"after"} <= set(received):
+                    await asyncio.sleep(0.02)
+                await consumer.stop()
+                await task
+
+
+async def _refused_at_once(broker: Broker) -> None:
+    started = time.monotonic()
+    with pytest.raises(Unavailable) as refused:
+        await broker.publish(MESSAGE_PERSIST, b"refused")
+    assert refused.value.dependency == "rabbitmq"
+    with pytest.raises(Unavailable):
+        await broker.check()
+    assert time.monotonic() - started < 0.5
