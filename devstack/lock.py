@@ -28,7 +28,10 @@ def run_lock(path: Path = LOCK_PATH) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as file:
         if not _try_lock(file.fileno()):
-            raise DevstackError(f"it runs already (process {_read_pid(path)}); to end it: make stop")
+            pid = running_pid(path)
+            if pid is None:
+                raise DevstackError("a killed run is still being ended; `make stop` waits for it")
+            raise DevstackError(f"it runs already (process {pid}); to end it: make stop")
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

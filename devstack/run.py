@@ -36,7 +36,6 @@ def run() -> None:
                     system.watch(stop)
             finally:
                 system.stop()
-                _report("everything has ended")
 
 
 def _report(text: str) -> None:

@@ -93,6 +93,8 @@ class System:
 
     def stop(self) -> None:
         """End everything: the services from the edge inwards, then the servers at the same time."""
+        if all(process.pid is None for process in self._processes()):
+            return  # nothing was started
         for process in reversed(self._services.values()):
             if process.running:
                 self._report(f"stopping {process.name}")
@@ -104,6 +106,7 @@ class System:
         stop_all(mains)
         for process in self._processes():  # the helpers, epmd among them, and what only half started
             process.stop()
+        self._report("everything has ended")
 
     def kill(self) -> None:
         """SIGKILL to every process, from a signal handler: does not wait."""
