@@ -1,0 +1,1 @@
+"""The ports on Redis, RabbitMQ and gRPC."""

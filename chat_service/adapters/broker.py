@@ -1,0 +1,44 @@
+"""``Broker`` on RabbitMQ."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from chat_service import wire
+from chat_service.domain.model import PointerMove
+from chat_service.ports import LogEntry
+from mesh.amqp.connection import Broker as Amqp
+from mesh.amqp.connection import Outgoing
+from mesh.amqp.topology import MESSAGE_PERSIST, MESSAGE_READ
+
+# As documented in protos/parley/events/v1/jobs.proto.
+_ENTRIES_PER_MESSAGE: Final = 64
+_POINTERS_PER_MESSAGE: Final = 256
+
+
+class RabbitBroker:
+    """The ``Broker`` port."""
+
+    def __init__(self, amqp: Amqp) -> None:
+        self._amqp = amqp
+
+    @property
+    def is_up(self) -> bool:
+        """As the port says."""
+        return self._amqp.is_up
+
+    async def persist(self, entries: Sequence[LogEntry]) -> None:
+        """As the port says."""
+        encoded = iter([entry.encoded for entry in entries])
+        bodies: list[Outgoing] = []
+        while batch := list(islice(encoded, _ENTRIES_PER_MESSAGE)):
+            bodies.append(Outgoing(MESSAGE_PERSIST, wire.persist_batch(batch)))
+        await self._amqp.publish_many(bodies)
+
+    async def move_pointers(self, moves: Sequence[PointerMove]) -> None:
+        """As the port says."""
+        rest = iter(moves)
+        bodies: list[Outgoing] = []
+        while batch := list(islice(rest, _POINTERS_PER_MESSAGE)):
+            bodies.append(Outgoing(MESSAGE_READ, wire.pointer_batch(batch)))
+        await self._amqp.publish_many(bodies)

@@ -1,0 +1,314 @@
+"""``ChatLog`` on Redis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from chat_service import wire
+from chat_service.adapters.redis import keys, scripts
+from chat_service.domain import rules
+from chat_service.domain.events import Change, Delivered, Read, Signal
+from chat_service.domain.model import (
+    Accepted,
+    Delivery,
+    Head,
+    MemberPointers,
+    Membership,
+    Message,
+    NewMessage,
+    Position,
+    ReadPointer,
+    Role,
+    StoredHead,
+)
+from chat_service.ports import Known, LogEntry, Refusal, Taken
+from mesh.clock import now_ms
+from mesh.logs import get_logger
+from mesh.redis import redis_errors
+
+FIRST_EPOCH: Final = 1
+# After Redis lost a log, entries that it gave out may still wait in the broker. The rebuilt log starts this
+# far beyond what is stored, so that it can never give one of their positions to another entry.
+LOST_LOG_JUMP: Final = 2**20
+TYPING_MS: Final = 3_000
+# The same announcement within this time of the last one is not news; much shorter than TYPING_MS, so that the
+# state never lapses while the user goes on.
+TYPING_MERGE_MS: Final = 1_000
+
+_TAKEN: Final = 1
+_REPEAT: Final = 2
+_REFUSALS: Final = {
+    3: Refusal.ROLE_UNKNOWN,
+    4: Refusal.NOT_A_MEMBER,
+    5: Refusal.HEAD_MISSING,
+    6: Refusal.CONFLICT,
+}
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept in Redis and how long."""
+
+    recent_entries: int = 200
+    recent_seconds: int = 3_600
+    dedupe_seconds: int = 86_400
+
+
+class RedisChatLog:
+    """The ``ChatLog`` port; the scripts folder holds what must happen in one step."""
+
+    def __init__(self, redis: Redis, retention: Retention) -> None:
+        self._redis = redis
+        self._keep = retention
+
+    async def accept(self, messages: Sequence[NewMessage]) -> list[Taken | Refusal]:
+        """As the port says."""
+        entries = [wire.new_message_entry(message) for message in messages]
+        calls = [self._accept_call(*pair) for pair in zip(messages, entries, strict=True)]
+        answers = await scripts.run(self._redis, calls)
+        return [_taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
+
+    def _accept_call(self, message: NewMessage, entry: bytes) -> scripts.Call:
+        chat_id = message.chat_id
+        return scripts.Call(
+            scripts.ACCEPT,
+            (
+                keys.head(chat_id),
+                keys.members(chat_id),
+                keys.log(chat_id),
+                keys.outbox(chat_id),
+                keys.read(chat_id),
+                keys.dedupe(chat_id, message.sender_id, message.client_msg_id),
+            ),
+            (
+                message.sender_id,
+                entry,
+                keys.channel(chat_id),
+                message.id,
+                message.created_at_ms,
+                rules.fingerprint(message.type, message.content),
+                self._keep.recent_entries,
+                self._keep.recent_seconds,
+                self._keep.dedupe_seconds,
+            ),
+        )
+
+    async def append(
+        self, chat_id: str, change: Change, roles: Mapping[str, Role], member_count: int
+    ) -> LogEntry | None:
+        """As the port says."""
+        entry = wire.change_entry(chat_id, change, now_ms())
+        answer = await scripts.run_one(
+            self._redis,
+            scripts.APPEND,
+            (keys.head(chat_id), keys.members(chat_id), keys.log(chat_id), keys.outbox(chat_id)),
+            entry,
+            keys.channel(chat_id),
+            member_count,
+            self._keep.recent_entries,
+            self._keep.recent_seconds,
+            *(part for pair in roles.items() for part in pair),
+        )
+        if answer is None:
+            return None
+        position = Position(*map(int, answer))
+        return LogEntry(chat_id, position.seq, wire.at_position(entry, position))
+
+    async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
+        """As the port says."""
+        await scripts.run_one(
+            self._redis, scripts.BEGIN, (keys.head(chat_id),), FIRST_EPOCH, 0, 0, len(roles)
+        )
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hset(
+                    keys.members(chat_id), mapping={user_id: str(role) for user_id, role in roles.items()}
+                )
+                pipe.expire(keys.members(chat_id), self._keep.recent_seconds)
+                await pipe.execute()
+
+    async def restore_heads(self, stored: Mapping[str, StoredHead]) -> None:
+        """As the port says."""
+        calls = [
+            scripts.Call(
+                scripts.BEGIN,
+                (keys.head(chat_id),),
+                (head.epoch + 1, head.seq + LOST_LOG_JUMP, head.number, head.member_count),
+            )
+            for chat_id, head in stored.items()
+        ]
+        restored = await scripts.run(self._redis, calls)
+        for (chat_id, head), answer in zip(stored.items(), restored, strict=True):
+            if answer == 1:
+                _log.warning("chat.log_rebuilt", chat_id=chat_id, epoch=head.epoch + 1)
+
+    async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
+        """As the port says."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for chat_id in chat_ids:
+                    pipe.hget(keys.members(chat_id), user_id)
+                    pipe.hmget(keys.head(chat_id), "epoch", "seq", "number", "members", "latest")
+                    pipe.hget(keys.read(chat_id), user_id)
+                answers: list[Any] = await pipe.execute()
+        return [
+            Known(
+                role=None if role is None else Role(role.decode()),
+                head=_head(head),
+                read=None if read is None else _read_pointer(read),
+            )
+            for role, head, read in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+        ]
+
+    async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
+        """As the port says."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for chat_id, membership in memberships.items():
+                    pipe.hsetnx(keys.members(chat_id), user_id, str(membership.role))
+                    pipe.expire(keys.members(chat_id), self._keep.recent_seconds)
+                    if membership.role is not Role.NONE:
+                        pipe.hsetnx(keys.read(chat_id), user_id, _encode_pointer(membership.read))
+                        pipe.expire(keys.read(chat_id), self._keep.recent_seconds)
+                await pipe.execute()
+
+    async def deny(self, chat_id: str, user_id: str) -> None:
+        """As the port says."""
+        with redis_errors():
+            await self._redis.hset(keys.members(chat_id), user_id, str(Role.NONE))
+
+    async def forget_roles(self, chat_id: str, user_ids: Sequence[str]) -> None:
+        """As the port says."""
+        with redis_errors():
+            await self._redis.hdel(keys.members(chat_id), *user_ids)
+
+    async def announce(self, chat_ids: Sequence[str], signal: Signal) -> None:
+        """As the port says."""
+        at_ms = now_ms()
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for chat_id in chat_ids:
+                    pipe.publish(keys.channel(chat_id), wire.signal_event(chat_id, signal, at_ms))
+                await pipe.execute()
+
+    async def recent(self, chat_id: str) -> list[Message]:
+        """As the port says."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.xrange(keys.log(chat_id))
+                pipe.expire(keys.log(chat_id), self._keep.recent_seconds)
+                rows, _ = await pipe.execute()
+        return wire.messages_of_entries(fields[b"e"] for _, fields in rows)
+
+    async def mark_typing(self, chat_id: str, user_id: str, *, is_typing: bool) -> bool:
+        """As the port says."""
+        key = keys.typing(chat_id, user_id)
+        with redis_errors():
+            if not is_typing:
+                return bool(await self._redis.delete(key))
+            if await self._redis.pttl(key) > TYPING_MS - TYPING_MERGE_MS:
+                return False
+            await self._redis.set(key, "1", px=TYPING_MS)
+            return True
+
+    async def advance_read(
+        self, chat_id: str, user_id: str, pointer: ReadPointer, message_id: str
+    ) -> ReadPointer:
+        """As the port says."""
+        event = wire.signal_event(
+            chat_id, Read(user_id, message_id, pointer.seq, pointer.number), pointer.at_ms
+        )
+        answer = await scripts.run_one(
+            self._redis,
+            scripts.ADVANCE_READ,
+            (keys.read(chat_id),),
+            user_id,
+            pointer.seq,
+            pointer.number,
+            pointer.at_ms,
+            keys.channel(chat_id),
+            event,
+            self._keep.recent_seconds,
+        )
+        return _read_pointer(answer)
+
+    async def advance_delivered(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """As the port says."""
+        at_ms = now_ms()
+        calls = [
+            scripts.Call(
+                scripts.ADVANCE_DELIVERED,
+                (keys.members(delivery.chat_id), keys.delivered(delivery.chat_id)),
+                (
+                    delivery.user_id,
+                    delivery.seq,
+                    keys.channel(delivery.chat_id),
+                    wire.signal_event(
+                        delivery.chat_id,
+                        Delivered(delivery.user_id, delivery.message_id, delivery.seq),
+                        at_ms,
+                    ),
+                    self._keep.recent_seconds,
+                ),
+            )
+            for delivery in deliveries
+        ]
+        return [answer == 1 for answer in await scripts.run(self._redis, calls)]
+
+    async def pointers(self, chat_id: str) -> list[MemberPointers]:
+        """As the port says."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hgetall(keys.read(chat_id))
+                pipe.hgetall(keys.delivered(chat_id))
+                read, delivered = await pipe.execute()
+        return [
+            MemberPointers(
+                user.decode(),
+                _read_pointer(read[user]) if user in read else ReadPointer(),
+                int(delivered.get(user, 0)),
+            )
+            for user in read.keys() | delivered.keys()
+        ]
+
+
+def _taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
+    if isinstance(answer, RedisError):
+        _log.error("chat.accept_failed", error=str(answer))
+        return Refusal.FAILED
+    code = answer[0]
+    if code == _TAKEN:
+        position = Position(*map(int, answer[1:4]))
+        accepted = Accepted(message.id, message.chat_id, position, message.created_at_ms, duplicate=False)
+        return Taken(accepted, LogEntry(message.chat_id, position.seq, wire.at_position(entry, position)))
+    if code == _REPEAT:
+        message_id, epoch, seq, number, at_ms, waiting = answer[1:]
+        position = Position(int(epoch), int(seq), int(number))
+        accepted = Accepted(message_id.decode(), message.chat_id, position, int(at_ms), duplicate=True)
+        return Taken(accepted, None if waiting is None else LogEntry(message.chat_id, position.seq, waiting))
+    return _REFUSALS[code]
+
+
+def _head(fields: Sequence[bytes | None]) -> Head | None:
+    epoch, seq, number, members, latest = fields
+    if epoch is None or seq is None or number is None:
+        return None
+    return Head(
+        int(epoch),
+        int(seq),
+        int(number),
+        int(members or 0),
+        None if latest is None else wire.latest_of_entry(latest),
+    )
+
+
+def _read_pointer(text: bytes) -> ReadPointer:
+    return ReadPointer(*map(int, text.split(b":")))
+
+
+def _encode_pointer(pointer: ReadPointer) -> str:
+    return f"{pointer.seq}:{pointer.number}:{pointer.at_ms}"

@@ -1,0 +1,69 @@
+"""The names of Redis keys and channels, all of them. docs/architecture.md explains each."""
+
+OUTBOX_INDEX = "outbox:index"
+PRESENCE_INDEX = "presence:index"
+
+
+def channel(chat_id: str) -> str:
+    """Pub/sub: what happens in the chat."""
+    return f"chat:{{{chat_id}}}"
+
+
+def head(chat_id: str) -> str:
+    """Hash: epoch, seq, number, members (their count), latest (the last message's entry)."""
+    return f"chat:{{{chat_id}}}:seq"
+
+
+def members(chat_id: str) -> str:
+    """Hash: user id to role, of the users asked about so far."""
+    return f"chat:{{{chat_id}}}:members"
+
+
+def log(chat_id: str) -> str:
+    """Stream: the recent log."""
+    return f"chat:{{{chat_id}}}:messages"
+
+
+def outbox(chat_id: str) -> str:
+    """Hash: seq to entry, of what the broker has not confirmed."""
+    return f"chat:{{{chat_id}}}:outbox"
+
+
+def read(chat_id: str) -> str:
+    """Hash: user id to read pointer."""
+    return f"chat:{{{chat_id}}}:read"
+
+
+def delivered(chat_id: str) -> str:
+    """Hash: user id to delivery pointer."""
+    return f"chat:{{{chat_id}}}:delivered"
+
+
+def dedupe(chat_id: str, sender_id: str, client_msg_id: str) -> str:
+    """Hash: the first answer to a send."""
+    return f"chat:{{{chat_id}}}:dedupe:{sender_id}:{client_msg_id}"
+
+
+def typing(chat_id: str, user_id: str) -> str:
+    """String: exists while the user is known to type."""
+    return f"chat:{{{chat_id}}}:typing:{user_id}"
+
+
+def user_channel(user_id: str) -> str:
+    """Pub/sub: what concerns the user."""
+    return f"user:{{{user_id}}}"
+
+
+def sessions(user_id: str) -> str:
+    """Sorted set: connection id to when it expires, Unix milliseconds."""
+    return f"user:{{{user_id}}}:sessions"
+
+
+def online(user_id: str) -> str:
+    """String: exists while the user has a live session."""
+    return f"user:{{{user_id}}}:online"
+
+
+def rate(user_id: str, action: str) -> str:
+    """Hash: a token bucket."""
+    return f"rate:{{{user_id}}}:{action}"

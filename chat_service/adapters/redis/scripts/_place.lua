@@ -1,0 +1,25 @@
+-- Shared by the scripts that add to the log of a chat; stands before each of them when it is loaded.
+-- The position is appended to the encoded ChatEvent as three fixed64 fields (13 epoch, 14 seq, 15 number), which
+-- protobuf allows in any order: so the bytes and the place are made in one step and encoded nowhere twice.
+local function place(head_key, log_key, outbox_key, channel, event, counts, log_length, log_seconds)
+  local head = redis.call('HMGET', head_key, 'epoch', 'seq', 'number')
+  if not head[1] then return nil end
+  local seq = tonumber(head[2]) + 1
+  local number = tonumber(head[3]) + counts
+  local entry = event
+    .. '\105' .. struct.pack('<I8', tonumber(head[1]))
+    .. '\113' .. struct.pack('<I8', seq)
+    .. '\121' .. struct.pack('<I8', number)
+  -- "%.0f": tostring would write large numbers as 1e+06.
+  local seq_text = string.format('%.0f', seq)
+  if counts == 1 then
+    redis.call('HSET', head_key, 'seq', seq_text, 'number', string.format('%.0f', number), 'latest', entry)
+  else
+    redis.call('HSET', head_key, 'seq', seq_text)
+  end
+  redis.call('XADD', log_key, 'MAXLEN', '~', log_length, seq_text .. '-0', 'e', entry)
+  redis.call('EXPIRE', log_key, log_seconds)
+  redis.call('HSET', outbox_key, seq_text, entry)
+  redis.call('PUBLISH', channel, entry)
+  return head[1], seq_text, string.format('%.0f', number)
+end

@@ -1,0 +1,24 @@
+-- Takes one message into the log of its chat: member? accepted before? then a place, live delivery, outbox.
+-- KEYS head, members, log, outbox, read, dedupe
+-- ARGV sender, event, channel, message id, created at (ms), fingerprint, log length, log seconds, dedupe seconds
+-- Answers {code, ...}: 1 taken (epoch, seq, number) | 2 repeat (first answer, its outbox entry or nil)
+--                      3 role unknown | 4 not a member | 5 head missing | 6 clientMsgId stands for other content
+local role = redis.call('HGET', KEYS[2], ARGV[1])
+if not role then return {3} end
+if role == 'none' then return {4} end
+
+local first = redis.call('HMGET', KEYS[6], 'fingerprint', 'id', 'epoch', 'seq', 'number', 'at')
+if first[1] then
+  if first[1] ~= ARGV[6] then return {6} end
+  return {2, first[2], first[3], first[4], first[5], first[6], redis.call('HGET', KEYS[4], first[4])}
+end
+
+local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[3], ARGV[2], 1, ARGV[7], ARGV[8])
+if not epoch then return {5} end
+redis.call('HSET', KEYS[6], 'fingerprint', ARGV[6], 'id', ARGV[4], 'epoch', epoch, 'seq', seq, 'number', number, 'at', ARGV[5])
+redis.call('EXPIRE', KEYS[6], ARGV[9])
+-- Who sends has read: the pointer stands on the sender's own message.
+redis.call('HSET', KEYS[5], ARGV[1], seq .. ':' .. number .. ':' .. ARGV[5])
+redis.call('EXPIRE', KEYS[5], ARGV[8])
+redis.call('EXPIRE', KEYS[2], ARGV[8])
+return {1, epoch, seq, number}

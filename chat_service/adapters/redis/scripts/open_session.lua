@@ -1,0 +1,10 @@
+-- Adds or renews a session of a user. KEYS sessions, online; ARGV connection, now (ms), seconds, limit (0: none)
+-- Answers 0 when the user has as many sessions as the limit allows, else 1
+local now = tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local limit = tonumber(ARGV[4])
+if limit > 0 and not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= limit then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3] * 1000, ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('SET', KEYS[2], '1', 'EX', ARGV[3])
+return 1

@@ -1,0 +1,136 @@
+"""``Store`` on persist_service."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from chat_service import wire
+from chat_service.domain.model import (
+    Chat,
+    Group,
+    Member,
+    MemberPointers,
+    Membership,
+    Message,
+    ReadPointer,
+    StoredHead,
+    UserChat,
+)
+from parley.persist.v1 import persist_service_pb2 as pb
+from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
+
+IDEMPOTENT_CALLS: Final = tuple(
+    f"parley.persist.v1.PersistService/{method.name}"
+    for method in pb.DESCRIPTOR.services_by_name["PersistService"].methods
+)
+"""What gRPC may repeat: all of it, as the proto says of each call."""
+
+
+class PersistStore:
+    """The ``Store`` port. The channel behind the stub brings deadlines, retries and typed errors."""
+
+    def __init__(self, stub: PersistServiceStub) -> None:
+        self._stub = stub
+
+    async def upsert_user(self, user_id: str, name: str) -> None:
+        """As the port says."""
+        await self._stub.UpsertUser(pb.UpsertUserRequest(user_id=user_id, name=name))
+
+    async def set_last_seen(self, user_id: str, last_seen_ms: int) -> None:
+        """As the port says."""
+        await self._stub.SetLastSeen(pb.SetLastSeenRequest(user_id=user_id, last_seen_ms=last_seen_ms))
+
+    async def create_direct(self, user_id: str, peer_id: str) -> tuple[Chat, bool]:
+        """As the port says."""
+        answer = await self._stub.CreateDirectChat(
+            pb.CreateDirectChatRequest(user_id=user_id, peer_id=peer_id)
+        )
+        return wire.chat(answer.chat), answer.created
+
+    async def create_group(self, chat_id: str, user_id: str, group: Group) -> Chat:
+        """As the port says."""
+        answer = await self._stub.CreateGroup(
+            pb.CreateGroupRequest(
+                chat_id=chat_id,
+                user_id=user_id,
+                name=group.name,
+                description=group.description,
+                member_ids=group.member_ids,
+                avatar=group.avatar,
+                settings=wire.settings_pb(group.settings),
+            )
+        )
+        return wire.chat(answer.chat)
+
+    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> tuple[Chat, tuple[Member, ...]]:
+        """As the port says."""
+        answer = await self._stub.AddMembers(pb.AddMembersRequest(chat_id=chat_id, member_ids=member_ids))
+        return wire.chat(answer.chat), tuple(map(wire.member, answer.added))
+
+    async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> tuple[bool, str]:
+        """As the port says."""
+        answer = await self._stub.RemoveMember(
+            pb.RemoveMemberRequest(chat_id=chat_id, user_id=user_id, promote_successor=promote_successor)
+        )
+        return answer.removed, answer.promoted_id
+
+    async def get_chat(self, chat_id: str) -> Chat:
+        """As the port says."""
+        answer = await self._stub.GetChat(pb.GetChatRequest(chat_id=chat_id))
+        return wire.chat(answer.chat)
+
+    async def memberships(self, pairs: Sequence[tuple[str, str]]) -> list[Membership]:
+        """As the port says."""
+        answer = await self._stub.GetMemberships(
+            pb.GetMembershipsRequest(
+                queries=[pb.MembershipQuery(chat_id=chat_id, user_id=user_id) for chat_id, user_id in pairs]
+            )
+        )
+        return [
+            Membership(wire.role(item.role), ReadPointer(item.read_seq, item.read_number))
+            for item in answer.memberships
+        ]
+
+    async def heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
+        """As the port says."""
+        answer = await self._stub.GetChatHeads(pb.GetChatHeadsRequest(chat_ids=chat_ids))
+        return {
+            head.chat_id: StoredHead(head.epoch, head.seq, head.number, head.member_count)
+            for head in answer.heads
+        }
+
+    async def list_chats(self, user_id: str, limit: int) -> tuple[list[UserChat], bool]:
+        """As the port says."""
+        answer = await self._stub.ListChats(pb.ListChatsRequest(user_id=user_id, limit=limit))
+        chats = [
+            UserChat(wire.chat(item.chat), ReadPointer(item.read_seq, item.read_number))
+            for item in answer.chats
+        ]
+        return chats, answer.truncated
+
+    async def list_messages(
+        self, chat_id: str, limit: int, *, before_seq: int = 0, before_number: int = 0
+    ) -> list[Message]:
+        """As the port says."""
+        answer = await self._stub.ListMessages(
+            pb.ListMessagesRequest(
+                chat_id=chat_id, limit=limit, before_seq=before_seq, before_number=before_number
+            )
+        )
+        return list(map(wire.message, answer.messages))
+
+    async def get_message(self, chat_id: str, message_id: str) -> Message:
+        """As the port says."""
+        answer = await self._stub.GetMessage(pb.GetMessageRequest(chat_id=chat_id, message_id=message_id))
+        return wire.message(answer.message)
+
+    async def pointers(self, chat_id: str) -> list[MemberPointers]:
+        """As the port says."""
+        answer = await self._stub.ListPointers(pb.ListPointersRequest(chat_id=chat_id))
+        return [
+            MemberPointers(
+                item.user_id,
+                ReadPointer(item.read_seq, item.read_number, item.read_at_ms),
+                item.delivered_seq,
+            )
+            for item in answer.pointers
+        ]

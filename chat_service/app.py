@@ -1,0 +1,163 @@
+"""The composition root: the one place that knows which adapter stands behind which port."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from redis.asyncio import Redis
+
+from chat_service.adapters.broker import RabbitBroker
+from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
+from chat_service.adapters.redis.outbox import RedisOutbox
+from chat_service.adapters.redis.presence import RedisPresence
+from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
+from chat_service.adapters.redis.user_channels import RedisUserChannels
+from chat_service.adapters.store import IDEMPOTENT_CALLS, PersistStore
+from chat_service.ports import Broker, ChatLog, Outbox, Presence, RateLimiter, Store, UserChannels
+from chat_service.rpc.servicer import ChatRpc, UseCases
+from chat_service.settings import ChatSettings
+from chat_service.use_cases import create_direct_chat, send_messages
+from chat_service.use_cases.add_members import AddMembers
+from chat_service.use_cases.announcer import Announcer
+from chat_service.use_cases.create_direct_chat import CreateDirectChat
+from chat_service.use_cases.create_group import CreateGroup
+from chat_service.use_cases.list_messages import ListMessages
+from chat_service.use_cases.mark_delivered import MarkDelivered
+from chat_service.use_cases.mark_read import MarkRead
+from chat_service.use_cases.membership_log import MembershipLog
+from chat_service.use_cases.open_session import OpenSession
+from chat_service.use_cases.remove_member import RemoveMember
+from chat_service.use_cases.renew_sessions import RenewSessions
+from chat_service.use_cases.send_messages import SendMessages
+from chat_service.use_cases.set_typing import SetTyping
+from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.sweep_outbox import SweepOutbox
+from chat_service.use_cases.throttle import Throttle
+from chat_service.use_cases.views import ChatViews
+from chat_service.use_cases.watch_departures import WatchDepartures
+from mesh.admin import open_admin
+from mesh.amqp.connection import Broker as Amqp
+from mesh.lifecycle import Lifecycle
+from mesh.readiness import Readiness
+from mesh.redis import open_redis, ping
+from mesh.rpc.channel import open_channel
+from mesh.rpc.server import RpcServer
+from parley.chat.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
+from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
+
+_SWEEP_SECONDS = 1.0
+_SWEEP_AGE_MS = 10_000  # well beyond what a send that still lives takes to clear its entries
+_DEPARTURES_SECONDS = 0.5
+_CALLS_IN_FLIGHT_SECONDS = 10.0
+
+
+async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
+    """Builds and starts the service; its ports by name.
+
+    Raises:
+        BindError: a port is not free.
+    """
+    readiness = Readiness()
+    redis = await life.enter(open_redis(settings.redis_url))
+    readiness.add("redis", partial(ping, redis))
+    amqp = await life.enter(Amqp(settings.amqp_url, name="chat"))
+    readiness.add("rabbitmq", amqp.check)
+    channel = await life.enter(
+        open_channel(
+            settings.persist_target,
+            caller="chat",
+            callee="persist",
+            secret=settings.service_secret,
+            idempotent=IDEMPOTENT_CALLS,
+        )
+    )
+    # Without persist_service sends go on; only what Redis does not hold is refused.
+    readiness.add("persist", channel.check, required=False)
+
+    ports = _ports(settings, redis, amqp, PersistServiceStub(channel))
+    announcer = Announcer(ports.log, ports.store)
+
+    server = await life.enter(RpcServer("chat", settings.service_secret))
+    use_cases = _use_cases(settings, ports, announcer)
+    server.add(add_ChatServiceServicer_to_server, ChatRpc(use_cases))
+    port = await server.start(settings.bind_host, settings.chat_port, field="chat_port")
+    admin = await life.enter(
+        open_admin(settings.bind_host, settings.chat_admin_port, readiness, field="chat_admin_port")
+    )
+    readiness.on_change(server.set_serving)
+
+    life.supervise("readiness", readiness.run)
+    sweeper = SweepOutbox(ports.outbox, ports.broker, interval_seconds=_SWEEP_SECONDS, age_ms=_SWEEP_AGE_MS)
+    life.supervise("outbox sweeper", sweeper.run)
+    departures = WatchDepartures(ports.presence, ports.store, announcer, interval_seconds=_DEPARTURES_SECONDS)
+    life.supervise("departures", departures.run)
+    life.on_drain("grpc", partial(server.stop, _CALLS_IN_FLIGHT_SECONDS))
+    life.on_drain("readiness", readiness.start_drain)
+    return {"grpc": port, "admin": admin}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    log: ChatLog
+    outbox: Outbox
+    broker: Broker
+    store: Store
+    presence: Presence
+    channels: UserChannels
+    limiter: RateLimiter
+
+
+def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistServiceStub) -> _Ports:
+    retention = Retention(
+        settings.chat_recent_entries, settings.chat_recent_seconds, settings.chat_dedupe_seconds
+    )
+    buckets = {
+        send_messages.RATE_ACTION: Bucket(settings.chat_send_rate, settings.chat_send_burst),
+        SetTyping.RATE_ACTION: Bucket(settings.chat_typing_rate, settings.chat_typing_burst),
+        MarkRead.RATE_ACTION: Bucket(settings.chat_read_rate, settings.chat_read_burst),
+        create_direct_chat.RATE_ACTION: Bucket(settings.chat_create_rate, settings.chat_create_burst),
+    }
+    return _Ports(
+        log=RedisChatLog(redis, retention),
+        outbox=RedisOutbox(redis),
+        broker=RabbitBroker(amqp),
+        store=PersistStore(persist),
+        presence=RedisPresence(
+            redis,
+            sessions_per_user=settings.chat_sessions_per_user,
+            grace_ms=int(settings.chat_offline_grace_seconds * 1_000),
+        ),
+        channels=RedisUserChannels(redis),
+        limiter=RedisRateLimiter(redis, buckets),
+    )
+
+
+def _use_cases(settings: ChatSettings, ports: _Ports, announcer: Announcer) -> UseCases:
+    log, store, channels = ports.log, ports.store, ports.channels
+    standings = Standings(log, store)
+    views = ChatViews(standings, ports.presence, store)
+    throttle = Throttle(ports.limiter)
+    changes = MembershipLog(log, ports.outbox, ports.broker, store)
+    return UseCases(
+        send_messages=SendMessages(
+            log,
+            ports.outbox,
+            ports.broker,
+            store,
+            ports.limiter,
+            content_limit=settings.chat_content_limit,
+        ),
+        open_session=OpenSession(ports.presence, log, store, announcer),
+        renew_sessions=RenewSessions(ports.presence, announcer),
+        presence=ports.presence,
+        standings=standings,
+        views=views,
+        set_typing=SetTyping(standings, log, throttle),
+        mark_read=MarkRead(standings, log, ports.broker, store, throttle),
+        mark_delivered=MarkDelivered(log, ports.broker),
+        list_messages=ListMessages(standings, log, store),
+        create_direct_chat=CreateDirectChat(log, store, channels, views, throttle),
+        create_group=CreateGroup(log, store, channels, views, throttle),
+        add_members=AddMembers(views, log, store, changes, channels),
+        remove_member=RemoveMember(views, log, store, changes, channels),
+    )

@@ -1,0 +1,1 @@
+"""What a chat is and what its rules are; no I/O."""

@@ -1,0 +1,265 @@
+"""The values that use cases pass around. Positions, times and ids mean what the protos say of them."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a user may do in a chat; the value is what Redis holds."""
+
+    NONE = "none"
+    MEMBER = "member"
+    ADMIN = "admin"
+
+
+class ChatKind(StrEnum):
+    """The two kinds of chats."""
+
+    DIRECT = "direct"
+    GROUP = "group"
+
+
+class ContentType(StrEnum):
+    """What the content of a message stands for."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    FILE = "file"
+
+
+class MessageStatus(StrEnum):
+    """How far a message got."""
+
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that a user wants to send; ``type`` is None when the caller named none that is known."""
+
+    user_id: str
+    chat_id: str
+    type: ContentType | None
+    content: str
+    client_msg_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A valid draft with the identity it will have if it is accepted."""
+
+    id: str
+    chat_id: str
+    sender_id: str
+    type: ContentType
+    content: str
+    client_msg_id: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the log of a chat."""
+
+    epoch: int
+    seq: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to an accepted send; a repeat of the send gets it again with ``duplicate`` set."""
+
+    message_id: str
+    chat_id: str
+    position: Position
+    created_at_ms: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReceipt:
+    """A member who has read a message, at ``read_at_ms`` or before."""
+
+    user_id: str
+    read_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message in the log. ``status`` and ``read_by`` are derived when it is shown."""
+
+    id: str
+    chat_id: str
+    seq: int
+    number: int
+    sender_id: str
+    type: ContentType
+    content: str
+    client_msg_id: str
+    created_at_ms: int
+    status: MessageStatus = MessageStatus.SENT
+    read_by: tuple[ReadReceipt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One membership."""
+
+    user_id: str
+    role: Role
+    joined_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """What the admins of a group decided."""
+
+    is_public: bool = False
+    allow_invites: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LatestMessage:
+    """The last message of a chat, enough for one line of a list."""
+
+    text: str
+    sender_id: str
+    timestamp_ms: int
+    seq: int
+    type: ContentType
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat; the last five fields are as one user sees it."""
+
+    id: str
+    kind: ChatKind
+    members: tuple[Member, ...]
+    member_count: int
+    created_at_ms: int
+    updated_at_ms: int
+    created_by: str = ""
+    name: str = ""
+    description: str = ""
+    avatar: str = ""
+    settings: GroupSettings | None = None
+    latest: LatestMessage | None = None
+    seq: int = 0
+    epoch: int = 0
+    unread: int = 0
+    role: Role = Role.NONE
+    online_user_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What a user wants a new group to be."""
+
+    name: str
+    description: str
+    avatar: str
+    settings: GroupSettings
+    member_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPointer:
+    """Everything up to ``seq`` is read; ``at_ms`` is when the pointer last moved."""
+
+    seq: int = 0
+    number: int = 0
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log of a chat ends."""
+
+    epoch: int
+    seq: int
+    number: int
+    member_count: int
+    latest: LatestMessage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a user is in a chat, and where the chat stands for the user."""
+
+    chat_id: str
+    role: Role
+    head: Head
+    read: ReadPointer
+
+    @property
+    def unread(self) -> int:
+        """Messages after the read pointer."""
+        return max(0, self.head.number - self.read.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What is stored of one user in one chat."""
+
+    role: Role
+    read: ReadPointer
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHead:
+    """Where the stored log ends; what is still in the broker is not in it."""
+
+    epoch: int
+    seq: int
+    number: int
+    member_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserChat:
+    """A stored chat with one member's read pointer."""
+
+    chat: Chat
+    read: ReadPointer
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPointers:
+    """How far one member is in a chat."""
+
+    user_id: str
+    read: ReadPointer = field(default_factory=ReadPointer)
+    delivered_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PointerMove:
+    """A pointer to move forward in the store; zero leaves the stored value."""
+
+    chat_id: str
+    user_id: str
+    at_ms: int
+    read: ReadPointer = field(default_factory=ReadPointer)
+    delivered_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One live connection of a user."""
+
+    user_id: str
+    connection_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Everything up to a message reached a connection of the member."""
+
+    user_id: str
+    chat_id: str
+    message_id: str
+    seq: int

@@ -1,0 +1,129 @@
+"""The rules that need nothing but the values they judge. Each raises the error that the client will see."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from chat_service.domain.model import ChatKind, ContentType, Draft, Group, Role
+from mesh.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from mesh.ids import is_object_id
+from parley.common.v1.error_pb2 import ErrorReason
+
+USER_ID_LIMIT = 128  # characters
+NAME_LIMIT = 100
+DESCRIPTION_LIMIT = 1_000
+AVATAR_LIMIT = 500
+MEMBERS_PER_CALL = 100
+
+_CLIENT_MSG_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+
+
+def invalid(message: str) -> InvalidArgument:
+    """The error for a field that breaks its rule; ``message`` names the field."""
+    return InvalidArgument(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, message)
+
+
+def not_a_member() -> PermissionDenied:
+    """One error for "no such chat" and "not yours", so that nobody learns which ids exist."""
+    return PermissionDenied(ErrorReason.ERROR_REASON_NOT_A_MEMBER, "no such chat, or you are not a member")
+
+
+def check_user_id(user_id: str, field: str) -> str:
+    """A user id is any printable string of the customer's: 1 to 128 characters.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not 1 <= len(user_id) <= USER_ID_LIMIT or not user_id.isprintable():
+        raise invalid(f"{field} must have 1 to {USER_ID_LIMIT} printable characters")
+    return user_id
+
+
+def check_chat_id(chat_id: str) -> str:
+    """A well-formed id of a chat.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not is_object_id(chat_id):
+        raise invalid("chatId must be 24 lower-case hexadecimal digits")
+    return chat_id
+
+
+def check_draft(draft: Draft, content_limit: int) -> ContentType:
+    """The content type of a draft that may be sent; ``content_limit`` is in characters.
+
+    Raises:
+        InvalidArgument: a field breaks its rule.
+    """
+    check_user_id(draft.user_id, "userId")
+    check_chat_id(draft.chat_id)
+    if draft.type is None:
+        raise invalid("type must be text, image or file")
+    if not _CLIENT_MSG_ID.fullmatch(draft.client_msg_id):
+        raise invalid("clientMsgId must have 1 to 64 characters of A-Z a-z 0-9 . _ : -")
+    if len(draft.content) > content_limit:
+        raise InvalidArgument(
+            ErrorReason.ERROR_REASON_INVALID_CONTENT, f"content is longer than {content_limit} characters"
+        )
+    if not draft.content.strip():
+        raise InvalidArgument(ErrorReason.ERROR_REASON_INVALID_CONTENT, "content is empty")
+    return draft.type
+
+
+def fingerprint(type_: ContentType, content: str) -> str:
+    """Tells a repeated send from another message under the same ``clientMsgId``."""
+    return hashlib.blake2b(f"{type_}\0{content}".encode(), digest_size=8).hexdigest()
+
+
+def check_group(group: Group) -> None:
+    """What a new group may be.
+
+    Raises:
+        InvalidArgument: a field breaks its rule.
+    """
+    if not 1 <= len(group.name.strip()) <= NAME_LIMIT:
+        raise invalid(f"name must have 1 to {NAME_LIMIT} characters")
+    if len(group.description) > DESCRIPTION_LIMIT:
+        raise invalid(f"description is longer than {DESCRIPTION_LIMIT} characters")
+    if len(group.avatar) > AVATAR_LIMIT:
+        raise invalid(f"avatar is longer than {AVATAR_LIMIT} characters")
+    check_member_ids(group.member_ids)
+
+
+def check_member_ids(member_ids: Iterable[str]) -> tuple[str, ...]:
+    """The distinct ids in their order.
+
+    Raises:
+        InvalidArgument: too many for one call, or one is no user id.
+    """
+    distinct = tuple(dict.fromkeys(member_ids))
+    if len(distinct) > MEMBERS_PER_CALL:
+        raise invalid(f"memberIds names more than {MEMBERS_PER_CALL} users")
+    for member_id in distinct:
+        check_user_id(member_id, "memberIds")
+    return distinct
+
+
+def check_is_group(kind: ChatKind) -> None:
+    """Only groups have members that come and go.
+
+    Raises:
+        FailedPrecondition: it is a direct chat.
+    """
+    if kind is not ChatKind.GROUP:
+        raise FailedPrecondition(
+            ErrorReason.ERROR_REASON_WRONG_CHAT_TYPE, "a direct chat has the same two users for ever"
+        )
+
+
+def check_may_change_members(role: Role, *, invites: bool = False) -> None:
+    """Admins may; members may where the group lets them invite.
+
+    Raises:
+        PermissionDenied: the role does not suffice.
+    """
+    if role is not Role.ADMIN and not (invites and role is Role.MEMBER):
+        raise PermissionDenied(
+            ErrorReason.ERROR_REASON_NOT_AN_ADMIN, "only an admin of the group may do this"
+        )

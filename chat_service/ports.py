@@ -1,0 +1,251 @@
+"""What the use cases need of the world.
+
+Unless a method says otherwise: it awaits one network round trip however many items it is given, and raises
+``Unavailable`` (retryable) when the server behind it cannot be reached; the effect is then not known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from chat_service.domain.events import Change, Signal, UserNews
+from chat_service.domain.model import (
+    Accepted,
+    Chat,
+    Delivery,
+    Group,
+    Head,
+    Member,
+    MemberPointers,
+    Membership,
+    Message,
+    NewMessage,
+    PointerMove,
+    ReadPointer,
+    Role,
+    Session,
+    StoredHead,
+    UserChat,
+)
+
+
+class Refusal(Enum):
+    """Why the log did not take a message."""
+
+    ROLE_UNKNOWN = auto()  # ask the store for the sender's role, remember it, try again
+    NOT_A_MEMBER = auto()
+    HEAD_MISSING = auto()  # ask the store where the log ends, restore the head, try again
+    CONFLICT = auto()  # the clientMsgId stands for another message
+    FAILED = auto()  # Redis answered with an error: whether the message was taken is not known
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An entry with its position, as the bytes that live delivery and the store get alike."""
+
+    chat_id: str
+    seq: int
+    encoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The log has the message; ``entry`` is None when a repeat found its first copy handed over already."""
+
+    accepted: Accepted
+    entry: LogEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What Redis knows of a user in a chat; None where it must be asked of the store."""
+
+    role: Role | None
+    head: Head | None
+    read: ReadPointer | None
+
+
+class ChatLog(Protocol):
+    """The one ordered log of each chat: its head, its recent entries, its outbox and its channel."""
+
+    async def accept(self, messages: Sequence[NewMessage]) -> list[Taken | Refusal]:
+        """Gives each message its place, delivers it live, and puts it into the outbox, in the order given.
+
+        Whatever it took stays in the outbox until ``clear``. Never raises for one item.
+        """
+
+    async def append(
+        self, chat_id: str, change: Change, roles: Mapping[str, Role], member_count: int
+    ) -> LogEntry | None:
+        """Gives a change its place, and makes ``roles`` and ``member_count`` true in the same step.
+
+        None when the head is missing: then nothing was done.
+        """
+
+    async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
+        """Starts the log of a chat that was just made. Does nothing when it has one."""
+
+    async def restore_heads(self, stored: Mapping[str, StoredHead]) -> None:
+        """Rebuilds heads that are missing: a new epoch, beyond any position that may still be on its way."""
+
+    async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
+        """What is known of one user in several chats."""
+
+    async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
+        """Keeps what the store said, per chat id; whatever was written meanwhile wins."""
+
+    async def deny(self, chat_id: str, user_id: str) -> None:
+        """Takes the user's rights in the chat away at once, before the store hears of it."""
+
+    async def forget_roles(self, chat_id: str, user_ids: Sequence[str]) -> None:
+        """Lets the store be asked again for the roles of these users."""
+
+    async def announce(self, chat_ids: Sequence[str], signal: Signal) -> None:
+        """Tells those who are there, in each chat. Returning does not mean that anyone heard."""
+
+    async def recent(self, chat_id: str) -> list[Message]:
+        """The messages of the recent log, the oldest first: the newest ones of the chat, without a hole."""
+
+    async def mark_typing(self, chat_id: str, user_id: str, *, is_typing: bool) -> bool:
+        """Whether it is news: False when the same was said a moment ago."""
+
+    async def advance_read(
+        self, chat_id: str, user_id: str, pointer: ReadPointer, message_id: str
+    ) -> ReadPointer:
+        """Moves the pointer forward and tells the chat when it moved; the pointer as it stands then."""
+
+    async def advance_delivered(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """Moves delivery pointers of known members forward and tells their chats; which ones moved."""
+
+    async def pointers(self, chat_id: str) -> list[MemberPointers]:
+        """The pointers that moved lately. Those of members who are not listed stand as the store has them."""
+
+
+class Outbox(Protocol):
+    """What the log took and the broker has not confirmed."""
+
+    async def mark(self, chat_ids: Sequence[str]) -> None:
+        """Notes that these chats may have something in their outbox. Must return before the log takes it."""
+
+    async def clear(self, entries: Sequence[LogEntry]) -> None:
+        """Removes what the broker confirmed."""
+
+    async def waiting(self, older_than_ms: int, limit: int) -> Mapping[str, tuple[LogEntry, ...]]:
+        """Per chat that was marked at least ``older_than_ms`` ago: what waits, in order; perhaps nothing.
+
+        A chat without waiting entries loses its mark, unless it was marked again meanwhile.
+        """
+
+
+class RateLimiter(Protocol):
+    """Token buckets per user and action, shared by all processes."""
+
+    async def take(self, action: str, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, int]]:
+        """Per user: how many of the wanted tokens are granted, and after how many ms the next one is free."""
+
+
+class Presence(Protocol):
+    """Who has a live connection."""
+
+    async def open(self, session: Session) -> bool:
+        """Whether the user was offline for all anyone was told.
+
+        Raises:
+            ResourceExhausted: TOO_MANY_CONNECTIONS.
+            Unavailable: Redis.
+        """
+
+    async def renew(self, sessions: Sequence[Session]) -> list[str]:
+        """Keeps sessions alive; the users who were offline for all anyone was told."""
+
+    async def close(self, session: Session) -> None:
+        """Ends a session. Whether its user is offline now is told by ``departed`` after a grace time."""
+
+    async def departed(self, limit: int) -> list[str]:
+        """Users whose last session is over for good; each is told once, to one caller."""
+
+    async def online(self, user_ids: Sequence[str]) -> list[str]:
+        """Those of the users who have a live session."""
+
+
+class UserChannels(Protocol):
+    """The channel of each user."""
+
+    async def tell(self, news: Mapping[str, UserNews]) -> None:
+        """Tells each user's live connections. Returning does not mean that anyone heard."""
+
+
+class Broker(Protocol):
+    """The way to the store. Returning means that RabbitMQ has it on disk."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be reached as far as is known. Never blocks."""
+
+    async def persist(self, entries: Sequence[LogEntry]) -> None:
+        """Hands log entries over, those of one chat in order."""
+
+    async def move_pointers(self, moves: Sequence[PointerMove]) -> None:
+        """Hands pointer moves over."""
+
+
+class Store(Protocol):
+    """persist_service, asked over gRPC."""
+
+    async def upsert_user(self, user_id: str, name: str) -> None:
+        """Records a user."""
+
+    async def set_last_seen(self, user_id: str, last_seen_ms: int) -> None:
+        """Records when a user was last online."""
+
+    async def create_direct(self, user_id: str, peer_id: str) -> tuple[Chat, bool]:
+        """The direct chat of the pair, and whether it is new."""
+
+    async def create_group(self, chat_id: str, user_id: str, group: Group) -> Chat:
+        """A new group under that id."""
+
+    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> tuple[Chat, tuple[Member, ...]]:
+        """The group afterwards and who is new in it.
+
+        Raises:
+            FailedPrecondition: CHAT_FULL, WRONG_CHAT_TYPE.
+        """
+
+    async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> tuple[bool, str]:
+        """Whether the user was a member, and who became admin for it (empty: nobody).
+
+        Raises:
+            FailedPrecondition: LAST_ADMIN, WRONG_CHAT_TYPE.
+        """
+
+    async def get_chat(self, chat_id: str) -> Chat:
+        """One chat.
+
+        Raises:
+            NotFound: CHAT_NOT_FOUND.
+        """
+
+    async def memberships(self, pairs: Sequence[tuple[str, str]]) -> list[Membership]:
+        """One answer per pair of chat and user."""
+
+    async def heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
+        """Where the stored logs end; a chat that does not exist is left out."""
+
+    async def list_chats(self, user_id: str, limit: int) -> tuple[list[UserChat], bool]:
+        """The user's chats, the last changed first, and whether there are more."""
+
+    async def list_messages(
+        self, chat_id: str, limit: int, *, before_seq: int = 0, before_number: int = 0
+    ) -> list[Message]:
+        """Stored messages, the newest first."""
+
+    async def get_message(self, chat_id: str, message_id: str) -> Message:
+        """One stored message.
+
+        Raises:
+            NotFound: MESSAGE_NOT_FOUND.
+        """
+
+    async def pointers(self, chat_id: str) -> list[MemberPointers]:
+        """The stored pointers of up to 100 members."""

@@ -1,0 +1,225 @@
+"""``ChatService``: each method turns a request into values, runs one use case, and turns the result back."""
+
+from dataclasses import dataclass
+
+from chat_service import wire
+from chat_service.domain import rules
+from chat_service.domain.model import Accepted, Delivery, Draft, Group, Session, Standing
+from chat_service.metrics import SEND_BATCH_SIZE
+from chat_service.ports import Presence
+from chat_service.use_cases.add_members import AddMembers
+from chat_service.use_cases.create_direct_chat import CreateDirectChat
+from chat_service.use_cases.create_group import CreateGroup
+from chat_service.use_cases.list_messages import ListMessages
+from chat_service.use_cases.mark_delivered import MarkDelivered
+from chat_service.use_cases.mark_read import MarkRead
+from chat_service.use_cases.open_session import OpenSession
+from chat_service.use_cases.remove_member import RemoveMember
+from chat_service.use_cases.renew_sessions import RenewSessions
+from chat_service.use_cases.send_messages import SendMessages
+from chat_service.use_cases.set_typing import SetTyping
+from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.views import ChatViews
+from mesh.errors import InvalidArgument, ParleyError, to_item_error
+from mesh.rpc.handlers import Context
+from parley.chat.v1 import chat_service_pb2 as pb
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceServicer
+from parley.common.v1.chat_pb2 import ChatHead
+from parley.common.v1.error_pb2 import ErrorReason
+
+SEND_LIMIT = 64
+JOIN_LIMIT = 1_000
+RENEW_LIMIT = 1_000
+DELIVERY_LIMIT = 256
+PRESENCE_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the servicer serves."""
+
+    send_messages: SendMessages
+    open_session: OpenSession
+    renew_sessions: RenewSessions
+    presence: Presence
+    standings: Standings
+    views: ChatViews
+    set_typing: SetTyping
+    mark_read: MarkRead
+    mark_delivered: MarkDelivered
+    list_messages: ListMessages
+    create_direct_chat: CreateDirectChat
+    create_group: CreateGroup
+    add_members: AddMembers
+    remove_member: RemoveMember
+
+
+class ChatRpc(ChatServiceServicer):
+    """The gRPC face of the service. Errors are raised as ``ParleyError``; mesh turns them into statuses."""
+
+    def __init__(self, use_cases: UseCases) -> None:
+        self._do = use_cases
+
+    async def SendMessages(
+        self, request: pb.SendMessagesRequest, context: Context
+    ) -> pb.SendMessagesResponse:
+        """See the proto, here and below."""
+        _check_count("items", len(request.items), SEND_LIMIT)
+        SEND_BATCH_SIZE.observe(len(request.items))
+        drafts = [
+            Draft(item.user_id, item.chat_id, wire.content_type(item.type), item.content, item.client_msg_id)
+            for item in request.items
+        ]
+        return pb.SendMessagesResponse(results=map(_send_result, await self._do.send_messages(drafts)))
+
+    async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.OpenSessionResponse:
+        """See the proto."""
+        chat_ids, truncated = await self._do.open_session(
+            Session(request.user_id, request.connection_id), request.user_name
+        )
+        return pb.OpenSessionResponse(chat_ids=chat_ids, truncated=truncated)
+
+    async def RenewSessions(
+        self, request: pb.RenewSessionsRequest, context: Context
+    ) -> pb.RenewSessionsResponse:
+        """See the proto."""
+        _check_count("sessions", len(request.sessions), RENEW_LIMIT)
+        await self._do.renew_sessions(list(map(_session, request.sessions)))
+        return pb.RenewSessionsResponse()
+
+    async def CloseSession(
+        self, request: pb.CloseSessionRequest, context: Context
+    ) -> pb.CloseSessionResponse:
+        """See the proto."""
+        await self._do.presence.close(_session(request.session))
+        return pb.CloseSessionResponse()
+
+    async def GetPresence(self, request: pb.GetPresenceRequest, context: Context) -> pb.GetPresenceResponse:
+        """See the proto."""
+        _check_count("user_ids", len(request.user_ids), PRESENCE_LIMIT)
+        return pb.GetPresenceResponse(online_user_ids=await self._do.presence.online(request.user_ids))
+
+    async def JoinChats(self, request: pb.JoinChatsRequest, context: Context) -> pb.JoinChatsResponse:
+        """See the proto."""
+        _check_count("chat_ids", len(request.chat_ids), JOIN_LIMIT)
+        standings = await self._do.standings.of(request.user_id, request.chat_ids)
+        return pb.JoinChatsResponse(results=map(_join_result, standings))
+
+    async def SetTyping(self, request: pb.SetTypingRequest, context: Context) -> pb.SetTypingResponse:
+        """See the proto."""
+        await self._do.set_typing(request.user_id, request.chat_id, is_typing=request.is_typing)
+        return pb.SetTypingResponse()
+
+    async def MarkRead(self, request: pb.MarkReadRequest, context: Context) -> pb.MarkReadResponse:
+        """See the proto."""
+        pointer, unread = await self._do.mark_read(request.user_id, request.chat_id, request.message_id)
+        return pb.MarkReadResponse(seq=pointer.seq, unread=unread)
+
+    async def MarkDelivered(
+        self, request: pb.MarkDeliveredRequest, context: Context
+    ) -> pb.MarkDeliveredResponse:
+        """See the proto."""
+        _check_count("deliveries", len(request.deliveries), DELIVERY_LIMIT)
+        await self._do.mark_delivered(
+            [Delivery(item.user_id, item.chat_id, item.message_id, item.seq) for item in request.deliveries]
+        )
+        return pb.MarkDeliveredResponse()
+
+    async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
+        """See the proto."""
+        return pb.ListChatsResponse(chats=map(wire.chat_pb, await self._do.views.all_of(request.user_id)))
+
+    async def GetChat(self, request: pb.GetChatRequest, context: Context) -> pb.GetChatResponse:
+        """See the proto."""
+        return pb.GetChatResponse(
+            chat=wire.chat_pb(await self._do.views.get(request.user_id, request.chat_id))
+        )
+
+    async def ListMessages(
+        self, request: pb.ListMessagesRequest, context: Context
+    ) -> pb.ListMessagesResponse:
+        """See the proto."""
+        page = await self._do.list_messages(
+            request.user_id, request.chat_id, request.limit, request.before_seq, request.page
+        )
+        return pb.ListMessagesResponse(messages=map(wire.message_pb, page.messages), has_more=page.has_more)
+
+    async def CreateDirectChat(
+        self, request: pb.CreateDirectChatRequest, context: Context
+    ) -> pb.CreateDirectChatResponse:
+        """See the proto."""
+        chat, created = await self._do.create_direct_chat(request.user_id, request.peer_id)
+        return pb.CreateDirectChatResponse(chat=wire.chat_pb(chat), created=created)
+
+    async def CreateGroup(self, request: pb.CreateGroupRequest, context: Context) -> pb.CreateGroupResponse:
+        """See the proto."""
+        group = Group(
+            name=request.name,
+            description=request.description,
+            avatar=request.avatar,
+            settings=wire.settings(request.settings),
+            member_ids=tuple(request.member_ids),
+        )
+        return pb.CreateGroupResponse(chat=wire.chat_pb(await self._do.create_group(request.user_id, group)))
+
+    async def AddMembers(self, request: pb.AddMembersRequest, context: Context) -> pb.AddMembersResponse:
+        """See the proto."""
+        chat, added = await self._do.add_members(request.user_id, request.chat_id, request.member_ids)
+        return pb.AddMembersResponse(chat=wire.chat_pb(chat), added_ids=added)
+
+    async def RemoveMember(
+        self, request: pb.RemoveMemberRequest, context: Context
+    ) -> pb.RemoveMemberResponse:
+        """See the proto."""
+        await self._do.remove_member(request.user_id, request.chat_id, request.member_id)
+        return pb.RemoveMemberResponse()
+
+    async def LeaveChat(self, request: pb.LeaveChatRequest, context: Context) -> pb.LeaveChatResponse:
+        """See the proto."""
+        await self._do.remove_member(request.user_id, request.chat_id, request.user_id)
+        return pb.LeaveChatResponse()
+
+
+def _check_count(field: str, count: int, limit: int) -> None:
+    if count == 0:
+        raise rules.invalid(f"{field} is empty")
+    if count > limit:
+        raise InvalidArgument(
+            ErrorReason.ERROR_REASON_TOO_LARGE, f"{field} has {count} entries; the limit is {limit}"
+        )
+
+
+def _session(session: pb.Session) -> Session:
+    return Session(session.user_id, session.connection_id)
+
+
+def _send_result(outcome: Accepted | ParleyError) -> pb.SendResult:
+    if isinstance(outcome, ParleyError):
+        return pb.SendResult(error=to_item_error(outcome))
+    return pb.SendResult(
+        accepted=pb.SendAccepted(
+            message_id=outcome.message_id,
+            chat_id=outcome.chat_id,
+            seq=outcome.position.seq,
+            number=outcome.position.number,
+            created_at_ms=outcome.created_at_ms,
+            duplicate=outcome.duplicate,
+            epoch=outcome.position.epoch,
+        )
+    )
+
+
+def _join_result(standing: Standing | ParleyError) -> pb.JoinResult:
+    if isinstance(standing, ParleyError):
+        return pb.JoinResult(error=to_item_error(standing))
+    head = standing.head
+    return pb.JoinResult(
+        head=ChatHead(
+            chat_id=standing.chat_id,
+            epoch=head.epoch,
+            seq=head.seq,
+            number=head.number,
+            unread=standing.unread,
+            member_count=head.member_count,
+        )
+    )

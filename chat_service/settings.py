@@ -1,0 +1,49 @@
+"""The settings of chat_service; docs/operations.md lists them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mesh.settings import (
+    AmqpUrl,
+    GrpcTarget,
+    MeshSettings,
+    Port,
+    PositiveInt,
+    PositiveSeconds,
+    RedisUrl,
+)
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ChatSettings(MeshSettings):
+    """Read from ``PARLEY_<FIELD>``. Rates are per user: so many per second lasting, and a burst at once."""
+
+    redis_url: RedisUrl
+    amqp_url: AmqpUrl
+    persist_target: GrpcTarget = "dns:///127.0.0.1:50052"
+    chat_port: Port = 50051
+    chat_admin_port: Port = 9151
+
+    chat_content_limit: Annotated[int, Field(gt=0, le=100_000)] = 4_096
+    """Characters in one message."""
+    chat_recent_entries: PositiveInt = 200
+    """Log entries kept in Redis per chat, about."""
+    chat_recent_seconds: PositiveInt = 3_600
+    """How long the recent log and cached roles outlive their last use."""
+    chat_dedupe_seconds: PositiveInt = 86_400
+    """How long Redis remembers a ``clientMsgId``."""
+    chat_sessions_per_user: PositiveInt = 20
+    """Live connections of one user."""
+    chat_offline_grace_seconds: PositiveSeconds = 2.0
+    """Between a user's last connection and the news that the user is offline."""
+
+    chat_send_rate: Rate = 50
+    chat_send_burst: PositiveInt = 100
+    chat_typing_rate: Rate = 5
+    chat_typing_burst: PositiveInt = 10
+    chat_read_rate: Rate = 20
+    chat_read_burst: PositiveInt = 50
+    chat_create_rate: Rate = 2
+    chat_create_burst: PositiveInt = 50

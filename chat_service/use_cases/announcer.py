@@ -1,0 +1,47 @@
+"""Telling others that a user came or went."""
+
+from collections.abc import Sequence
+
+from chat_service.domain.events import Presence
+from chat_service.domain.model import ChatKind, UserChat
+from chat_service.ports import ChatLog, Store
+from mesh.clock import now_ms
+from mesh.errors import Unavailable
+from mesh.logs import get_logger
+
+CHATS_PER_USER = 1_000  # listed at connect; `join-chats` reaches the rest
+# Beyond these a presence change would cost more than it tells anyone.
+_TOLD_CHATS = 100
+_TOLD_GROUP_SIZE = 100
+
+_log = get_logger()
+
+
+class Announcer:
+    """Tells the users who share a chat with a user that the user came or went."""
+
+    def __init__(self, log: ChatLog, store: Store) -> None:
+        self._log = log
+        self._store = store
+
+    async def announce(self, user_id: str, *, online: bool) -> None:
+        """Never raises for an outage: presence is a courtesy, and the next change corrects it."""
+        try:
+            chats, _ = await self._store.list_chats(user_id, CHATS_PER_USER)
+            await self.tell(user_id, chats, online=online)
+        except Unavailable as error:
+            _log.info("chat.presence_not_told", dependency=error.dependency)
+
+    async def tell(self, user_id: str, chats: Sequence[UserChat], *, online: bool) -> None:
+        """As ``announce``, for chats that are at hand.
+
+        Raises:
+            Unavailable: Redis is down.
+        """
+        told = tuple(
+            item.chat.id
+            for item in chats
+            if item.chat.kind is ChatKind.DIRECT or item.chat.member_count <= _TOLD_GROUP_SIZE
+        )[:_TOLD_CHATS]
+        if told:
+            await self._log.announce(told, Presence(user_id, online, now_ms(), told))

@@ -1,0 +1,48 @@
+"""Making a group."""
+
+from dataclasses import replace
+
+from chat_service.domain import rules
+from chat_service.domain.events import ChatAdded
+from chat_service.domain.model import Chat, Group
+from chat_service.ports import ChatLog, Store, UserChannels
+from chat_service.use_cases.throttle import Throttle
+from chat_service.use_cases.views import ChatViews
+from mesh.ids import new_object_id
+
+RATE_ACTION = "create"
+
+
+class CreateGroup:
+    """The user becomes the first admin; all members are told."""
+
+    def __init__(
+        self, log: ChatLog, store: Store, channels: UserChannels, views: ChatViews, throttle: Throttle
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._channels = channels
+        self._views = views
+        self._throttle = throttle
+
+    async def __call__(self, user_id: str, group: Group) -> Chat:
+        """The group as its maker sees it.
+
+        Raises:
+            InvalidArgument: a field breaks its rule.
+            ResourceExhausted: RATE_LIMITED.
+            Unavailable: Redis or the store is down; the group may exist.
+        """
+        rules.check_user_id(user_id, "userId")
+        rules.check_group(group)
+        others = tuple(item for item in dict.fromkeys(group.member_ids) if item != user_id)
+        await self._throttle.check(RATE_ACTION, user_id)
+        wanted = replace(group, name=group.name.strip(), member_ids=others)
+        chat = await self._store.create_group(new_object_id(), user_id, wanted)
+        roles = {member.user_id: member.role for member in chat.members}
+        await self._log.begin(chat.id, roles)
+        view = await self._views.one(user_id, chat)
+        await self._channels.tell(
+            {member_id: ChatAdded(replace(view, role=role), user_id) for member_id, role in roles.items()}
+        )
+        return view

@@ -1,0 +1,99 @@
+"""Paging backwards through a chat: the recent log first, the store for what is older."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chat_service.domain import rules
+from chat_service.domain.history import Page, derive
+from chat_service.domain.model import MemberPointers, Message, Standing
+from chat_service.ports import ChatLog, Store
+from chat_service.use_cases.standings import Standings
+from mesh.errors import Unavailable
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 100
+MAX_PAGE = 1_000
+# Above this many members, who has read what is not shown with each message: too much work for what it tells.
+RECEIPTS_MEMBER_LIMIT = 100
+
+
+class ListMessages:
+    """One page of history for a member."""
+
+    def __init__(self, standings: Standings, log: ChatLog, store: Store) -> None:
+        self._standings = standings
+        self._log = log
+        self._store = store
+
+    async def __call__(self, user_id: str, chat_id: str, limit: int, before_seq: int, page: int) -> Page:
+        """The oldest first. ``limit`` 0 stands for 50; ``page`` counts from 1, 0 when ``before_seq`` is used.
+
+        What the recent log holds is served without the store, also while that is down.
+
+        Raises:
+            InvalidArgument: a number is out of its range, or both ways to page are used.
+            PermissionDenied: NOT_A_MEMBER.
+            Unavailable: Redis is down; the store is, and the page goes beyond the recent log.
+        """
+        limit = limit or DEFAULT_LIMIT
+        if limit > MAX_LIMIT:
+            raise rules.invalid(f"limit must be 1 to {MAX_LIMIT}")
+        if page > MAX_PAGE:
+            raise rules.invalid(f"page must be 1 to {MAX_PAGE}; page with before instead")
+        if page and before_seq:
+            raise rules.invalid("page and before cannot be used together")
+        standing = await self._standings.of_member(user_id, chat_id)
+        # Numbers are dense, so a page is a range of them.
+        before_number = standing.head.number - (page - 1) * limit + 1 if page > 1 else 0
+        if before_number < 0 or (page > 1 and before_number <= 1):
+            return Page((), has_more=False)
+        # One more than asked for tells whether there are older ones.
+        found = await self._newest(standing, limit + 1, before_seq, before_number)
+        messages = tuple(reversed(found[:limit]))
+        pointers = await self._pointers(standing)
+        return Page(tuple(derive(message, pointers) for message in messages), has_more=len(found) > limit)
+
+    async def _newest(
+        self, standing: Standing, count: int, before_seq: int, before_number: int
+    ) -> Sequence[Message]:
+        """The newest first."""
+        chat_id = standing.chat_id
+        recent = await self._log.recent(chat_id)
+        fitting = [
+            message
+            for message in reversed(recent)
+            if (not before_seq or message.seq < before_seq)
+            and (not before_number or message.number < before_number)
+        ]
+        # The recent log has no hole: with its first message, nothing older is missing.
+        if len(fitting) >= count or (recent and recent[0].number == 1):
+            return fitting[:count]
+        if not recent and standing.head.number == 0:
+            return ()
+        if fitting:
+            before_seq, before_number = fitting[-1].seq, 0
+        older = await self._store.list_messages(
+            chat_id, count - len(fitting), before_seq=before_seq, before_number=before_number
+        )
+        return [*fitting, *older]
+
+    async def _pointers(self, standing: Standing) -> Sequence[MemberPointers]:
+        if standing.head.member_count > RECEIPTS_MEMBER_LIMIT:
+            return ()
+        live = {item.user_id: item for item in await self._log.pointers(standing.chat_id)}
+        try:
+            stored = await self._store.pointers(standing.chat_id)
+        except Unavailable:
+            # Receipts may then be behind; the messages are worth more than that.
+            return list(live.values())
+        return [_further(item, live.get(item.user_id)) for item in stored]
+
+
+def _further(stored: MemberPointers, live: MemberPointers | None) -> MemberPointers:
+    if live is None:
+        return stored
+    return replace(
+        stored,
+        read=max(stored.read, live.read, key=lambda pointer: (pointer.seq, pointer.at_ms)),
+        delivered_seq=max(stored.delivered_seq, live.delivered_seq),
+    )

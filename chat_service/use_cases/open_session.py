@@ -1,0 +1,41 @@
+"""A user connects."""
+
+from chat_service.domain import rules
+from chat_service.domain.model import Membership, Role, Session
+from chat_service.ports import ChatLog, Presence, Store
+from chat_service.use_cases.announcer import CHATS_PER_USER, Announcer
+
+
+class OpenSession:
+    """A user connects."""
+
+    def __init__(self, presence: Presence, log: ChatLog, store: Store, announcer: Announcer) -> None:
+        self._presence = presence
+        self._log = log
+        self._store = store
+        self._announcer = announcer
+
+    async def __call__(self, session: Session, user_name: str) -> tuple[list[str], bool]:
+        """Ids of the user's chats, and whether there are more than ``CHATS_PER_USER``.
+
+        Raises:
+            InvalidArgument: a field breaks its rule.
+            ResourceExhausted: TOO_MANY_CONNECTIONS.
+            Unavailable: Redis or the store is down.
+        """
+        rules.check_user_id(session.user_id, "userId")
+        await self._store.upsert_user(session.user_id, user_name[: rules.NAME_LIMIT])
+        chats, truncated = await self._store.list_chats(session.user_id, CHATS_PER_USER)
+        came = await self._presence.open(session)
+        # What the list tells anyway saves the join that follows its questions to the store.
+        await self._log.remember(
+            session.user_id,
+            {
+                item.chat.id: Membership(item.chat.role, item.read)
+                for item in chats
+                if item.chat.role is not Role.NONE
+            },
+        )
+        if came:
+            await self._announcer.tell(session.user_id, chats, online=True)
+        return [item.chat.id for item in chats], truncated

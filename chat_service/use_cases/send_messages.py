@@ -1,0 +1,199 @@
+"""Accepting messages: the batched send path of docs/architecture.md."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from chat_service.domain import rules
+from chat_service.domain.model import Accepted, Draft, NewMessage
+from chat_service.metrics import SENDS
+from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, RateLimiter, Refusal, Store, Taken
+from mesh.clock import now_ms
+from mesh.errors import (
+    AlreadyExists,
+    Internal,
+    ParleyError,
+    ResourceExhausted,
+    Unavailable,
+    unavailable,
+)
+from mesh.ids import new_object_id
+from mesh.logs import get_logger
+from parley.common.v1.error_pb2 import ErrorReason
+
+RATE_ACTION = "send"
+
+_log = get_logger()
+
+
+class SendMessages:
+    """Gives each message its place, delivers it, hands it to the broker, and only then answers for it."""
+
+    def __init__(
+        self,
+        log: ChatLog,
+        outbox: Outbox,
+        broker: Broker,
+        store: Store,
+        limiter: RateLimiter,
+        *,
+        content_limit: int,
+    ) -> None:
+        self._log = log
+        self._outbox = outbox
+        self._broker = broker
+        self._store = store
+        self._limiter = limiter
+        self._content_limit = content_limit
+
+    async def __call__(self, drafts: Sequence[Draft]) -> list[Accepted | ParleyError]:
+        """One answer per draft, in order. An ``Accepted`` message is in the log and on the broker's disk.
+
+        Raises:
+            Unavailable: Redis or RabbitMQ is down; nothing was tried, or it is not known what was done.
+        """
+        if not self._broker.is_up:
+            # Before the log takes anything: nobody is shown a message whose sender is told that it failed.
+            raise unavailable("rabbitmq")
+        answers: dict[int, Accepted | ParleyError] = {}
+        messages = self._check(drafts, answers)
+        await self._charge(messages, answers)
+        if messages:
+            await self._outbox.mark(list({message.chat_id for message in messages.values()}))
+            await self._accept(messages, answers)
+        for answer in answers.values():
+            SENDS.labels(_outcome(answer)).inc()
+        return [answers[index] for index in range(len(drafts))]
+
+    def _check(
+        self, drafts: Sequence[Draft], answers: dict[int, Accepted | ParleyError]
+    ) -> dict[int, NewMessage]:
+        at_ms = now_ms()
+        messages: dict[int, NewMessage] = {}
+        for index, draft in enumerate(drafts):
+            try:
+                content_type = rules.check_draft(draft, self._content_limit)
+            except ParleyError as error:
+                answers[index] = error
+                continue
+            messages[index] = NewMessage(
+                id=new_object_id(),
+                chat_id=draft.chat_id,
+                sender_id=draft.user_id,
+                type=content_type,
+                content=draft.content,
+                client_msg_id=draft.client_msg_id,
+                created_at_ms=at_ms,
+            )
+        return messages
+
+    async def _charge(
+        self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
+    ) -> None:
+        """Takes from ``messages`` what goes beyond the senders' rates: of each sender the last ones."""
+        if not messages:
+            return
+        wanted = Counter(message.sender_id for message in messages.values())
+        granted = await self._limiter.take(RATE_ACTION, wanted)
+        left = {sender: count for sender, (count, _) in granted.items()}
+        for index, message in list(messages.items()):
+            left[message.sender_id] -= 1
+            if left[message.sender_id] < 0:
+                del messages[index]
+                answers[index] = ResourceExhausted(
+                    ErrorReason.ERROR_REASON_RATE_LIMITED,
+                    "too many messages",
+                    retry_after_ms=granted[message.sender_id][1],
+                )
+
+    async def _accept(
+        self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
+    ) -> None:
+        taken = await self._take(messages, answers)
+        entries = [item.entry for item in taken.values() if item.entry is not None]
+        try:
+            await self._hand_over(entries)
+        except Unavailable as error:
+            # They are in the outbox, the sweeper hands them over. Until then nobody may call them durable.
+            for index, item in taken.items():
+                answers[index] = item.accepted if item.entry is None else error
+        else:
+            answers.update((index, item.accepted) for index, item in taken.items())
+
+    async def _take(
+        self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
+    ) -> dict[int, Taken]:
+        """Asks the log, and again for what it could not judge before the store was asked."""
+        taken: dict[int, Taken] = {}
+        pending = messages
+        for questions_left in (
+            2,
+            1,
+            0,
+        ):  # the sender's role and the chat's head may both have to be asked for
+            outcomes = await self._log.accept(list(pending.values()))
+            again: dict[int, Refusal] = {}
+            for index, outcome in zip(pending, outcomes, strict=True):
+                if isinstance(outcome, Taken):
+                    taken[index] = outcome
+                elif questions_left and outcome in {Refusal.ROLE_UNKNOWN, Refusal.HEAD_MISSING}:
+                    again[index] = outcome
+                else:
+                    answers[index] = _error(outcome)
+            if not again:
+                break
+            pending = {index: messages[index] for index in again}
+            try:
+                await self._load(pending, again)
+            except Unavailable as error:
+                answers.update(dict.fromkeys(again, error))
+                break
+        return taken
+
+    async def _load(self, pending: dict[int, NewMessage], why: dict[int, Refusal]) -> None:
+        """Asks the store for what the log lacks, and tells the log."""
+        strangers: set[tuple[str, str]] = set()
+        headless: set[str] = set()
+        for index, message in pending.items():
+            if why[index] is Refusal.ROLE_UNKNOWN:
+                strangers.add((message.chat_id, message.sender_id))
+            else:
+                headless.add(message.chat_id)
+        if strangers:
+            pairs = list(strangers)
+            memberships = await self._store.memberships(pairs)
+            for (chat_id, user_id), membership in zip(pairs, memberships, strict=True):
+                await self._log.remember(user_id, {chat_id: membership})
+        if headless:
+            await self._log.restore_heads(await self._store.heads(list(headless)))
+
+    async def _hand_over(self, entries: Sequence[LogEntry]) -> None:
+        if not entries:
+            return
+        await self._broker.persist(entries)
+        try:
+            await self._outbox.clear(entries)
+        except Unavailable:
+            # The broker has them: they are durable. The sweeper hands them over once more, which is harmless.
+            _log.warning("chat.outbox_not_cleared", entries=len(entries))
+
+
+def _error(refusal: Refusal) -> ParleyError:
+    match refusal:
+        case Refusal.NOT_A_MEMBER:
+            return rules.not_a_member()
+        case Refusal.CONFLICT:
+            return AlreadyExists(
+                ErrorReason.ERROR_REASON_DUPLICATE_CONFLICT,
+                "this clientMsgId was accepted with other content",
+            )
+        case Refusal.FAILED:
+            return Internal(ErrorReason.ERROR_REASON_INTERNAL, "the log refused the message")
+        case Refusal.ROLE_UNKNOWN | Refusal.HEAD_MISSING:
+            # The store knows no such chat, or forgot what it was told a moment ago.
+            return rules.not_a_member()
+
+
+def _outcome(answer: Accepted | ParleyError) -> str:
+    if isinstance(answer, ParleyError):
+        return answer.code
+    return "duplicate" if answer.duplicate else "accepted"

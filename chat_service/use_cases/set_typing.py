@@ -1,0 +1,30 @@
+"""A member types, or stopped."""
+
+from chat_service.domain.events import Typing
+from chat_service.ports import ChatLog
+from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.throttle import Throttle
+
+
+class SetTyping:
+    """A member types, or stopped."""
+
+    RATE_ACTION = "typing"
+
+    def __init__(self, standings: Standings, log: ChatLog, throttle: Throttle) -> None:
+        self._standings = standings
+        self._log = log
+        self._throttle = throttle
+
+    async def __call__(self, user_id: str, chat_id: str, *, is_typing: bool) -> None:
+        """Tells the chat, unless the same was told a moment ago.
+
+        Raises:
+            PermissionDenied: NOT_A_MEMBER.
+            ResourceExhausted: RATE_LIMITED.
+            Unavailable: Redis is down.
+        """
+        await self._throttle.check(self.RATE_ACTION, user_id)
+        await self._standings.of_member(user_id, chat_id)
+        if await self._log.mark_typing(chat_id, user_id, is_typing=is_typing):
+            await self._log.announce([chat_id], Typing(user_id, is_typing))
