@@ -51,18 +51,20 @@ class Lifecycle:
         return await self._stack.enter_async_context(context)
 
     def on_drain(self, name: str, callback: Callable[[], Awaitable[None]]) -> None:
-        """Registers a phase of the drain: ``callback`` takes no new work and returns once the old is done."""
+        """Registers a phase of the drain: ``callback`` takes no new work and returns once the old is done.
+
+        It is cancelled after half of the time that is left until the drain's deadline.
+        """
         self._drains.append((name, callback))
 
-    def supervise(self, name: str, factory: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Keeps the coroutine of ``factory`` running until shutdown; returns the owning task.
+    def supervise(self, name: str, factory: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Keeps the coroutine of ``factory`` running, in a task of its own, until shutdown.
 
         When it raises, the failure is logged and it is started again after a back-off with jitter. When it
         returns, it is done. Shutdown cancels it.
         """
         task = asyncio.create_task(_keep_running(name, factory), name=name)
         self._stack.push_async_callback(_cancel, task)
-        return task
 
     @property
     def stopping(self) -> bool:
@@ -80,19 +82,26 @@ class Lifecycle:
     async def close(self, deadline_seconds: float) -> None:
         """Drains and releases everything; gives up on what has not ended by the deadline (logged)."""
         self._stop.set()
+        give_up_at = asyncio.get_running_loop().time() + deadline_seconds
+        await self._drain(give_up_at)
         try:
-            async with asyncio.timeout(deadline_seconds):
-                await self._drain()
+            async with asyncio.timeout_at(give_up_at):
                 await self._stack.aclose()
         except TimeoutError:
-            _log.error("service.drain_overran", seconds=deadline_seconds)
+            _log.error("service.close_overran", deadline_seconds=deadline_seconds)
 
-    async def _drain(self) -> None:
+    async def _drain(self, give_up_at: float) -> None:
+        loop = asyncio.get_running_loop()
         while self._drains:
             name, callback = self._drains.pop()
-            _log.info("service.draining", phase=name)
+            # Half of what is left: a phase that hangs leaves time for those after it, and for the closing.
+            seconds = (give_up_at - loop.time()) / 2
+            _log.info("service.draining", phase=name, at_most_seconds=round(seconds, 2))
             try:
-                await callback()
+                async with asyncio.timeout(seconds):
+                    await callback()
+            except TimeoutError:
+                _log.error("service.drain_overran", phase=name)
             except Exception:  # noqa: BLE001 - a phase that fails must not keep the others from draining
                 _log.exception("service.drain_failed", phase=name)
 

@@ -116,7 +116,9 @@ async def test_a_publish_to_no_queue_is_an_error_and_not_a_loss(broker: Broker) 
     assert broker.is_up
 
 
-async def test_a_retried_message_comes_back_later_and_then_dead_letters_with_its_history(broker: Broker) -> None:
+async def test_a_retried_message_comes_back_later_and_then_dead_letters_with_its_history(
+    broker: Broker,
+) -> None:
     queue = broker.topology.queues[0]
     recorder = Recorder(lambda _: Retry("no luck"))
     await broker.publish(queue, b"unlucky", headers={"kind": "test"})
@@ -157,11 +159,17 @@ async def test_a_hopeless_message_dead_letters_at_once_while_its_neighbours_pass
         dead = await _next_of(broker, dead_queue(queue))
         await _eventually(lambda: len(recorder.bodies) == 3)
         await consumer.stop()
-    assert (dead.body, dead.headers["x-parley-reason"], dead.headers["x-parley-attempt"]) == (b"bad", "not a batch", 1)
+    assert (dead.body, dead.headers["x-parley-reason"], dead.headers["x-parley-attempt"]) == (
+        b"bad",
+        "not a batch",
+        1,
+    )
     assert recorder.bodies == [b"a", b"bad", b"b"]
 
 
-async def test_a_message_that_makes_the_handler_raise_does_not_take_its_neighbours_along(broker: Broker) -> None:
+async def test_a_message_that_makes_the_handler_raise_does_not_take_its_neighbours_along(
+    broker: Broker,
+) -> None:
     queue = broker.topology.queues[0]
     stored: set[bytes] = set()
 
@@ -270,7 +278,9 @@ async def test_what_a_crashed_consumer_had_is_delivered_again(broker: Broker) ->
     assert recorder.batches[0][0].redelivered
 
 
-async def test_a_message_that_kills_its_consumer_each_time_is_dead_lettered_by_the_broker(broker: Broker) -> None:
+async def test_a_message_that_kills_its_consumer_each_time_is_dead_lettered_by_the_broker(
+    broker: Broker,
+) -> None:
     queue = broker.topology.queues[0]
     await broker.publish(queue, b"killer")
     for _ in range(broker.topology.delivery_limit + 1):

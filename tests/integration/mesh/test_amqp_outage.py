@@ -18,10 +18,14 @@ from mesh.errors import Unavailable
 @pytest.mark.timeout(180)
 async def test_an_outage_refuses_publishes_at_once_and_loses_nothing() -> None:
     """Stops and restarts the broker under a publisher and a consumer; counts confirmed and delivered."""
-    received: list[bytes] = []
+    confirmed = [f"before {number}".encode() for number in range(50)]
+    missing = {*confirmed, b"after"}
+    complete = asyncio.Event()
 
     async def handler(deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        received.extend(delivery.body for delivery in deliveries)
+        missing.difference_update(delivery.body for delivery in deliveries)
+        if not missing:
+            complete.set()
         return [Ack()] * len(deliveries)
 
     server = RabbitMQServer()
@@ -31,23 +35,20 @@ async def test_an_outage_refuses_publishes_at_once_and_loses_nothing() -> None:
             consumer = Consumer(broker, MESSAGE_PERSIST, handler)
             task = asyncio.create_task(consumer.run())
             async with asyncio.timeout(60):
-                await broker.session()
+                old_session = await broker.session()
             await broker.check()
-            confirmed = [f"before {number}".encode() for number in range(50)]
             await asyncio.gather(*(broker.publish(MESSAGE_PERSIST, body) for body in confirmed))
 
             await asyncio.to_thread(server.stop)
             async with asyncio.timeout(10):
-                while broker.is_up:
-                    await asyncio.sleep(0.01)
+                await old_session.ended.wait()
             await _refused_at_once(broker)
 
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(60):
                 await broker.session()
                 await broker.publish(MESSAGE_PERSIST, b"after")
-                while not {*confirmed, b"after"} <= set(received):
-                    await asyncio.sleep(0.02)
+                await complete.wait()
                 await consumer.stop()
                 await task
 

@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_delays() -> None:
 )
 def test_senseless_limits_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="base"):
-        Backoff(**limits)
+        Backoff(**limits)  # type: ignore[arg-type]
 
 
 def test_growth_never_shrinks() -> None:

@@ -1,9 +1,9 @@
 import grpc
 import pytest
-from parley.common.v1.error_pb2 import ErrorReason, ItemError
 
 from mesh import errors
 from mesh.errors import CATEGORY_OF, Internal, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from parley.common.v1.error_pb2 import ErrorReason, ItemError
 
 REASONS = [reason for reason in ErrorReason.values() if reason != ErrorReason.ERROR_REASON_UNSPECIFIED]
 
@@ -28,7 +28,8 @@ def test_the_code_is_the_name_without_its_prefix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("category", "retryable"), [(ResourceExhausted, True), (Unavailable, True), (NotFound, False), (Internal, False)]
+    ("category", "retryable"),
+    [(ResourceExhausted, True), (Unavailable, True), (NotFound, False), (Internal, False)],
 )
 def test_which_categories_are_worth_a_retry(category: type[errors.ParleyError], retryable: bool) -> None:  # noqa: FBT001
     assert category.retryable is retryable

@@ -3,10 +3,10 @@ import json
 
 import jwt
 import pytest
-from parley.common.v1.error_pb2 import ErrorReason
 
 from mesh.errors import Unauthenticated
 from mesh.rpc.auth import LEEWAY_SECONDS, TOKEN_SECONDS, TokenIssuer, TokenVerifier
+from parley.common.v1.error_pb2 import ErrorReason
 
 SECRET = "k" * 32
 NOW = 1_700_000_000
@@ -57,7 +57,9 @@ def test_a_token_serves_for_half_of_its_life(clock: Clock) -> None:
     assert issuer.token() != first
 
 
-def test_an_expired_token_is_refused_also_when_it_was_good_before(verifier: TokenVerifier, clock: Clock) -> None:
+def test_an_expired_token_is_refused_also_when_it_was_good_before(
+    verifier: TokenVerifier, clock: Clock
+) -> None:
     token = TokenIssuer(SECRET, "edge", "chat", clock).token()
     assert verifier.caller(token) == "edge"
     clock.now += TOKEN_SECONDS + LEEWAY_SECONDS - 1

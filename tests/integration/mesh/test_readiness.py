@@ -1,0 +1,95 @@
+"""Readiness as an operator sees it, and Redis clients, while a Redis of the test's own comes and goes."""
+
+import asyncio
+import time
+from functools import partial
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from devstack.servers import RedisServer
+from mesh.admin import open_admin
+from mesh.errors import Unavailable
+from mesh.readiness import Readiness
+from mesh.redis import open_redis, ping, redis_errors
+
+
+async def test_redis_fails_at_once_when_it_is_down_and_serves_again_when_it_is_back() -> None:
+    server = RedisServer()
+    async with open_redis(SecretStr(server.url)) as client:
+        for _ in range(2):
+            with server, redis_errors():
+                await client.set("key", "value")
+                assert await client.get("key") == b"value"
+            before = time.monotonic()
+            for _ in range(3):
+                with pytest.raises(Unavailable) as failed, redis_errors():
+                    await client.get("key")
+                assert failed.value.dependency == "redis"
+            assert time.monotonic() - before < 1
+
+
+async def test_an_error_of_the_script_is_not_an_outage(redis_db: str) -> None:
+    async with open_redis(SecretStr(redis_db)) as client:
+        with pytest.raises(Exception, match=r"[Uu]nknown") as failed, redis_errors():
+            await client.eval("return redis.call('nosuch')", 0)
+        assert not isinstance(failed.value, Unavailable)
+
+
+async def test_readyz_names_the_dependency_that_is_down_and_each_change_is_logged_once() -> None:
+    server = RedisServer()
+    readiness = Readiness(timeout_seconds=1.0)
+    told: list[bool] = []
+
+    async def listener(ready: bool) -> None:  # noqa: FBT001 - the shape of a listener
+        told.append(ready)
+
+    readiness.on_change(listener)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with (
+        open_redis(SecretStr(server.url)) as client,
+        open_admin("127.0.0.1", 0, readiness, field="admin_port") as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        readiness.add("redis", partial(ping, client))
+        readiness.add("optional", hang, required=False)
+
+        async def state() -> tuple[int, str]:
+            answer = await http.get("/readyz")
+            report = answer.json()
+            assert report["dependencies"]["optional"] in {"no answer in 1 s", "not checked yet"}
+            return answer.status_code, report["dependencies"]["redis"]
+
+        assert await state() == (503, "not checked yet")
+        with capture_logs() as logs:
+            await readiness.poll()
+            await readiness.poll()
+            assert (await state())[0] == 503
+            with server:
+                await readiness.poll()
+                await readiness.poll()
+                assert await state() == (200, "up")
+                await readiness.wait_ready()
+            await readiness.poll()
+            assert (await state())[0] == 503
+        assert (await http.get("/healthz")).status_code == 200
+    assert [(log["event"], log["dependency"]) for log in logs if log["dependency"] == "redis"] == [
+        ("dependency.down", "redis"),
+        ("dependency.up", "redis"),
+        ("dependency.down", "redis"),
+    ]
+    assert told == [False, True, False]
+
+
+async def test_a_draining_process_is_not_ready() -> None:
+    readiness = Readiness()
+    await readiness.poll()
+    assert readiness.ready
+    await readiness.start_drain()
+    await readiness.poll()
+    assert not readiness.ready
