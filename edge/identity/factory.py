@@ -38,5 +38,5 @@ async def _open_keys(settings: IdentitySettings, lifecycle: Lifecycle) -> KeySou
         refresh_seconds=settings.jwt_jwks_refresh_seconds,
         cooldown_seconds=settings.jwt_jwks_cooldown_seconds,
     )
-    _ = lifecycle.supervise("jwks", keys.run)  # the lifecycle owns the task
+    lifecycle.supervise("jwks", keys.run)
     return keys

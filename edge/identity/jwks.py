@@ -16,6 +16,7 @@ from mesh.errors import unavailable
 from mesh.logs import get_logger
 
 _FETCH_SECONDS: Final = 5.0
+_RETRY_CAP_SECONDS: Final = 30.0
 _MAX_BYTES: Final = 1 << 20
 
 # What parsing a key of somebody else's document can end in: wrong types, missing members, unknown kinds.
@@ -76,7 +77,7 @@ class JwksKeys:
 
     async def run(self) -> None:
         """Fetches until cancelled: soon again after a failure, else every ``refresh_seconds``."""
-        backoff = Backoff(base=0.5, cap=self._refresh_seconds, floor=min(0.1, self._refresh_seconds))
+        backoff = Backoff(base=0.5, cap=_RETRY_CAP_SECONDS, floor=0.1)
         while True:
             async with self._lock:
                 fetched = await self._fetch()

@@ -22,6 +22,6 @@ class RestSettings(MeshSettings):
     """What the HTTP API needs to know."""
 
     edge_cors_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
-    """Web origins whose pages may use the API; ``*`` for any. In development those of localhost always may."""
+    """Web origins whose pages may use the API; ``*`` for any. In development localhost's always may."""
     edge_max_body_bytes: Annotated[int, Field(ge=1024, le=8 << 20)] = 128 * 1024
     """Larger request bodies are refused. The default holds a group with its 100 first members."""
