@@ -23,6 +23,7 @@ setup: $(VENV)/.ready ## make .venv and install the backing servers that are mis
 	@$(PY) -m devstack install
 
 protos: gen/.ready ## generate gen/ from protos/
+	@:
 
 run: $(VENV)/.ready gen/.ready ## start everything, with data and logs under .run/ (Ctrl-C ends it)
 	@$(PY) -m devstack run
