@@ -1,0 +1,237 @@
+"""The log of a chat on a real Redis: one order, no holes, each send once."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from chat_service.adapters.redis import keys
+from chat_service.adapters.redis.chat_log import LOST_LOG_JUMP, RedisChatLog, Retention
+from chat_service.adapters.redis.outbox import RedisOutbox
+from chat_service.domain.events import MembersAdded
+from chat_service.domain.model import (
+    ContentType,
+    Delivery,
+    Member,
+    Membership,
+    NewMessage,
+    ReadPointer,
+    Role,
+    StoredHead,
+)
+from chat_service.ports import Refusal, Taken
+from mesh.ids import new_object_id
+from parley.events.v1.chat_event_pb2 import ChatEvent
+
+CHAT = "65a1b2c3d4e5f60718293a4b"
+
+
+@pytest.fixture
+def log(redis: Redis) -> RedisChatLog:
+    return RedisChatLog(redis, Retention(recent_entries=50))
+
+
+@pytest.fixture
+def outbox(redis: Redis) -> RedisOutbox:
+    return RedisOutbox(redis)
+
+
+def message(key: str, content: str = "hello", sender: str = "alice", chat_id: str = CHAT) -> NewMessage:
+    return NewMessage(new_object_id(), chat_id, sender, ContentType.TEXT, content, key, 1_700_000_000_000)
+
+
+async def begin(log: RedisChatLog) -> None:
+    await log.begin(CHAT, {"alice": Role.MEMBER, "bob": Role.MEMBER})
+
+
+def taken(outcome: Taken | Refusal) -> Taken:
+    assert isinstance(outcome, Taken)
+    return outcome
+
+
+async def published(pubsub: Any, count: int) -> Sequence[ChatEvent]:
+    events: list[ChatEvent] = []
+    async with asyncio.timeout(5):
+        async for item in pubsub.listen():
+            if item["type"] == "message":
+                events.append(ChatEvent.FromString(item["data"]))
+                if len(events) == count:
+                    break
+    return events
+
+
+async def test_concurrent_batches_make_one_dense_order_that_is_published_and_kept_alike(
+    redis: Redis, log: RedisChatLog
+) -> None:
+    await begin(log)
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(keys.channel(CHAT))
+        batches = [[message(f"{batch}-{item}") for item in range(8)] for batch in range(5)]
+        outcomes = [
+            taken(item) for batch in await asyncio.gather(*map(log.accept, batches)) for item in batch
+        ]
+        events = await published(pubsub, 40)
+    assert sorted(item.accepted.position.seq for item in outcomes) == list(range(1, 41))
+    assert [event.seq for event in events] == list(range(1, 41))
+    recent = await log.recent(CHAT)
+    assert [item.seq for item in recent] == list(range(1, 41))
+    assert [item.id for item in recent] == [event.message.id for event in events]
+    entries = {item.entry.seq: item.entry.encoded for item in outcomes if item.entry}
+    assert [ChatEvent.FromString(entries[seq]) for seq in range(1, 41)] == events
+
+
+async def test_a_repeat_gets_the_first_answer_and_no_second_place(
+    log: RedisChatLog, outbox: RedisOutbox
+) -> None:
+    await begin(log)
+    (first,) = await log.accept([message("once")])
+    (again,) = await log.accept([message("once")])
+    assert taken(again).accepted.duplicate
+    assert taken(again).accepted.position == taken(first).accepted.position
+    assert taken(again).accepted.message_id == taken(first).accepted.message_id
+    # Still unconfirmed, so the repeat brings the same bytes to hand over; once confirmed it brings none.
+    assert taken(again).entry == taken(first).entry
+    entry = taken(first).entry
+    assert entry is not None
+    await outbox.clear([entry])
+    (later,) = await log.accept([message("once")])
+    assert taken(later).entry is None
+    assert [item.client_msg_id for item in await log.recent(CHAT)] == ["once"]
+
+
+async def test_the_same_key_with_other_content_is_a_conflict(log: RedisChatLog) -> None:
+    await begin(log)
+    await log.accept([message("once", "this")])
+    assert await log.accept([message("once", "that")]) == [Refusal.CONFLICT]
+    # Another sender's key is another key.
+    assert isinstance((await log.accept([message("once", "that", sender="bob")]))[0], Taken)
+
+
+async def test_only_members_are_let_in(log: RedisChatLog) -> None:
+    await begin(log)
+    assert await log.accept([message("a", sender="eve")]) == [Refusal.ROLE_UNKNOWN]
+    await log.remember("eve", {CHAT: Membership(Role.NONE, ReadPointer())})
+    assert await log.accept([message("a", sender="eve")]) == [Refusal.NOT_A_MEMBER]
+    assert await log.recent(CHAT) == []
+
+
+async def test_a_removal_wins_over_a_late_answer_of_the_store(log: RedisChatLog) -> None:
+    await begin(log)
+    await log.deny(CHAT, "bob")
+    await log.remember("bob", {CHAT: Membership(Role.MEMBER, ReadPointer())})
+    assert await log.accept([message("a", sender="bob")]) == [Refusal.NOT_A_MEMBER]
+
+
+async def test_a_lost_log_starts_a_new_epoch_beyond_what_may_be_on_its_way(
+    redis: Redis, log: RedisChatLog
+) -> None:
+    await begin(log)
+    await log.accept([message("before")])
+    await redis.flushall()
+    await log.remember("alice", {CHAT: Membership(Role.MEMBER, ReadPointer())})
+    assert await log.accept([message("after")]) == [Refusal.HEAD_MISSING]
+    await log.restore_heads({CHAT: StoredHead(epoch=1, seq=1, number=1, member_count=2)})
+    (after,) = await log.accept([message("after")])
+    position = taken(after).accepted.position
+    assert (position.epoch, position.seq, position.number) == (2, 2 + LOST_LOG_JUMP, 2)
+    # Restoring again changes nothing.
+    await log.restore_heads({CHAT: StoredHead(epoch=7, seq=7, number=7, member_count=2)})
+    (known,) = await log.known("alice", [CHAT])
+    assert known.head is not None
+    assert (known.head.epoch, known.head.seq) == (2, 2 + LOST_LOG_JUMP)
+
+
+async def test_scripts_are_loaded_again_when_redis_forgot_them(redis: Redis, log: RedisChatLog) -> None:
+    await begin(log)
+    await redis.script_flush()
+    outcomes = await log.accept([message(str(number)) for number in range(3)])
+    assert [taken(item).accepted.position.seq for item in outcomes] == [1, 2, 3]
+
+
+async def test_a_change_takes_a_place_and_sets_roles_but_counts_no_message(log: RedisChatLog) -> None:
+    await begin(log)
+    await log.accept([message("a")])
+    change = MembersAdded("alice", (Member("eve", Role.MEMBER, 1),))
+    entry = await log.append(CHAT, change, {"eve": Role.MEMBER}, 3)
+    assert entry is not None
+    event = ChatEvent.FromString(entry.encoded)
+    assert (event.seq, event.number, event.members_added.members[0].user_id) == (2, 1, "eve")
+    (outcome,) = await log.accept([message("b", sender="eve")])
+    assert (taken(outcome).accepted.position.seq, taken(outcome).accepted.position.number) == (3, 2)
+    (known,) = await log.known("eve", [CHAT])
+    assert known.head is not None
+    assert known.head.member_count == 3
+    assert known.head.latest is not None
+    assert (known.head.latest.seq, known.head.latest.sender_id) == (3, "eve")
+
+
+async def test_the_recent_log_is_bounded_and_without_a_hole(log: RedisChatLog) -> None:
+    await begin(log)
+    for batch in range(10):
+        await log.accept([message(f"{batch}-{item}") for item in range(64)])
+    recent = [item.seq for item in await log.recent(CHAT)]
+    assert len(recent) < 640
+    assert recent == list(range(recent[0], 641))
+
+
+async def test_the_outbox_holds_what_is_not_confirmed_in_order(
+    redis: Redis, log: RedisChatLog, outbox: RedisOutbox
+) -> None:
+    await begin(log)
+    await outbox.mark([CHAT])
+    outcomes = await log.accept([message(str(number)) for number in range(12)])
+    entries = [entry for item in outcomes if (entry := taken(item).entry)]
+    assert await outbox.waiting(60_000, 10) == {}
+    waiting = await outbox.waiting(0, 10)
+    assert list(waiting[CHAT]) == entries
+    await outbox.clear(entries[:5])
+    assert list((await outbox.waiting(0, 10))[CHAT]) == entries[5:]
+    await outbox.clear(entries[5:])
+    assert await outbox.waiting(0, 10) == {CHAT: ()}
+    assert await redis.zcard(keys.OUTBOX_INDEX) == 0
+
+
+async def test_read_pointers_only_move_forward_and_are_told_when_they_do(
+    redis: Redis, log: RedisChatLog
+) -> None:
+    await begin(log)
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(keys.channel(CHAT))
+        assert await log.advance_read(CHAT, "bob", ReadPointer(5, 4, 100), "m5") == ReadPointer(5, 4, 100)
+        assert await log.advance_read(CHAT, "bob", ReadPointer(3, 2, 200), "m3") == ReadPointer(5, 4, 100)
+        assert await log.advance_read(CHAT, "bob", ReadPointer(9, 8, 300), "") == ReadPointer(9, 8, 300)
+        events = await published(pubsub, 2)
+    assert [(event.read.seq, event.read.message_id, event.read.whole_chat) for event in events] == [
+        (5, "m5", False),
+        (9, "", True),
+    ]
+    assert all(event.seq == 0 for event in events)
+
+
+async def test_a_sender_has_read_the_own_message(log: RedisChatLog) -> None:
+    await begin(log)
+    await log.accept([message("a"), message("b", sender="bob"), message("c")])
+    pointers = {item.user_id: item.read.seq for item in await log.pointers(CHAT)}
+    assert pointers == {"alice": 3, "bob": 2}
+
+
+async def test_deliveries_of_strangers_are_ignored(log: RedisChatLog) -> None:
+    await begin(log)
+    deliveries = [
+        Delivery("bob", CHAT, "m", 3),
+        Delivery("eve", CHAT, "m", 3),
+        Delivery("bob", CHAT, "m", 2),
+    ]
+    assert await log.advance_delivered(deliveries) == [True, False, False]
+
+
+async def test_typing_is_news_once_and_again_after_a_while(redis: Redis, log: RedisChatLog) -> None:
+    assert await log.mark_typing(CHAT, "bob", is_typing=True)
+    assert not await log.mark_typing(CHAT, "bob", is_typing=True)
+    await redis.pexpire(keys.typing(CHAT, "bob"), 1_500)
+    assert await log.mark_typing(CHAT, "bob", is_typing=True)
+    assert 2_000 < await redis.pttl(keys.typing(CHAT, "bob")) <= 3_000
+    assert await log.mark_typing(CHAT, "bob", is_typing=False)
+    assert not await log.mark_typing(CHAT, "bob", is_typing=False)

@@ -1,0 +1,37 @@
+"""Status and readers of a message follow from the pointers."""
+
+from chat_service.domain.history import READERS_SHOWN, derive
+from chat_service.domain.model import ContentType, MemberPointers, Message, MessageStatus, ReadPointer
+
+
+def message(seq: int) -> Message:
+    return Message("m", "c", seq, seq, "alice", ContentType.TEXT, "hi", "k", 1)
+
+
+def pointer(user: str, *, read: int = 0, at: int = 0, delivered: int = 0) -> MemberPointers:
+    return MemberPointers(user, ReadPointer(read, read, at), delivered)
+
+
+def test_a_message_nobody_has_is_sent() -> None:
+    shown = derive(message(5), [pointer("bob", read=4, delivered=4)])
+    assert (shown.status, shown.read_by) == (MessageStatus.SENT, ())
+
+
+def test_the_senders_own_pointer_does_not_count() -> None:
+    assert derive(message(5), [pointer("alice", read=9, delivered=9)]).status is MessageStatus.SENT
+
+
+def test_one_delivery_makes_it_delivered() -> None:
+    shown = derive(message(5), [pointer("bob", delivered=5), pointer("eve")])
+    assert (shown.status, shown.read_by) == (MessageStatus.DELIVERED, ())
+
+
+def test_readers_come_in_the_order_they_read() -> None:
+    shown = derive(message(5), [pointer("bob", read=7, at=30), pointer("eve", read=5, at=20)])
+    assert shown.status is MessageStatus.READ
+    assert [(item.user_id, item.read_at_ms) for item in shown.read_by] == [("eve", 20), ("bob", 30)]
+
+
+def test_only_so_many_readers_are_shown() -> None:
+    shown = derive(message(1), [pointer(f"user-{number}", read=1, at=number) for number in range(80)])
+    assert len(shown.read_by) == READERS_SHOWN

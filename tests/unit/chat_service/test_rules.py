@@ -1,0 +1,127 @@
+"""The rules of chats, one by one."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_service.domain import rules
+from chat_service.domain.model import ChatKind, ContentType, Draft, Group, GroupSettings, Role
+from mesh.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+
+CHAT = "65a1b2c3d4e5f60718293a4b"
+
+
+def draft(**changes: object) -> Draft:
+    fields: dict[str, object] = {
+        "user_id": "alice",
+        "chat_id": CHAT,
+        "type": ContentType.TEXT,
+        "content": "hello",
+        "client_msg_id": "m-1",
+    }
+    return Draft(**{**fields, **changes})  # type: ignore[arg-type] # the tests pass what clients might
+
+
+def test_a_valid_draft_has_its_type() -> None:
+    assert rules.check_draft(draft(), 10) is ContentType.TEXT
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"type": None}, "INVALID_ARGUMENT"),
+        ({"chat_id": "nope"}, "INVALID_ARGUMENT"),
+        ({"chat_id": CHAT.upper()}, "INVALID_ARGUMENT"),
+        ({"user_id": ""}, "INVALID_ARGUMENT"),
+        ({"user_id": "x" * 129}, "INVALID_ARGUMENT"),
+        ({"user_id": "a\nb"}, "INVALID_ARGUMENT"),
+        ({"client_msg_id": ""}, "INVALID_ARGUMENT"),
+        ({"client_msg_id": "x" * 65}, "INVALID_ARGUMENT"),
+        ({"client_msg_id": "a b"}, "INVALID_ARGUMENT"),
+        ({"content": ""}, "INVALID_CONTENT"),
+        ({"content": " \n\t"}, "INVALID_CONTENT"),
+        ({"content": "x" * 11}, "INVALID_CONTENT"),
+    ],
+)
+def test_a_bad_draft_is_refused_with_its_reason(changes: dict[str, object], code: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        rules.check_draft(draft(**changes), 10)
+    assert refused.value.code == code
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_any_draft_is_valid_or_refused_with_a_type(user: str, chat: str, content: str, key: str) -> None:
+    with suppress(InvalidArgument):  # any other exception fails the test
+        rules.check_draft(Draft(user, chat, ContentType.TEXT, content, key), 4_096)
+
+
+def test_a_limit_counts_characters_not_bytes() -> None:
+    assert rules.check_draft(draft(content="\N{GRINNING FACE}" * 10), 10)
+
+
+def test_fingerprints_tell_content_and_type_apart() -> None:
+    prints = {rules.fingerprint(type_, text) for type_ in ContentType for text in ("a", "b", "")}
+    assert len(prints) == 9
+    assert rules.fingerprint(ContentType.TEXT, "a") == rules.fingerprint(ContentType.TEXT, "a")
+
+
+def group(**changes: object) -> Group:
+    fields: dict[str, object] = {
+        "name": "Team",
+        "description": "",
+        "avatar": "",
+        "settings": GroupSettings(),
+        "member_ids": ("bob",),
+    }
+    return Group(**{**fields, **changes})  # type: ignore[arg-type] # as above
+
+
+def test_a_group_may_have_no_other_members() -> None:
+    rules.check_group(group(member_ids=()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": ""},
+        {"name": "   "},
+        {"name": "x" * 101},
+        {"description": "x" * 1_001},
+        {"avatar": "x" * 501},
+        {"member_ids": ("",)},
+        {"member_ids": tuple(f"user-{number}" for number in range(101))},
+    ],
+)
+def test_a_bad_group_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument):
+        rules.check_group(group(**changes))
+
+
+def test_repeated_members_count_once() -> None:
+    assert rules.check_member_ids(["bob", "eve", "bob"]) == ("bob", "eve")
+
+
+@pytest.mark.parametrize(
+    ("role", "invites", "allowed"),
+    [
+        (Role.ADMIN, False, True),
+        (Role.ADMIN, True, True),
+        (Role.MEMBER, False, False),
+        (Role.MEMBER, True, True),
+        (Role.NONE, True, False),
+    ],
+)
+def test_who_may_change_members(role: Role, invites: bool, allowed: bool) -> None:  # noqa: FBT001 - a table
+    if allowed:
+        rules.check_may_change_members(role, invites=invites)
+    else:
+        with pytest.raises(PermissionDenied):
+            rules.check_may_change_members(role, invites=invites)
+
+
+def test_members_of_a_direct_chat_are_fixed() -> None:
+    rules.check_is_group(ChatKind.GROUP)
+    with pytest.raises(FailedPrecondition):
+        rules.check_is_group(ChatKind.DIRECT)

@@ -1,0 +1,68 @@
+"""Encoded values come back as they were."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_service import wire
+from chat_service.domain.model import (
+    Chat,
+    ChatKind,
+    ContentType,
+    GroupSettings,
+    LatestMessage,
+    Member,
+    NewMessage,
+    Position,
+    Role,
+)
+from parley.events.v1.chat_event_pb2 import ChatEvent
+from parley.events.v1.jobs_pb2 import PersistBatch
+
+UINT = st.integers(min_value=1, max_value=2**53)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
+
+
+@given(content=TEXT, epoch=UINT, seq=UINT, number=UINT)
+def test_an_entry_with_an_appended_position_is_a_chat_event(
+    content: str, epoch: int, seq: int, number: int
+) -> None:
+    new = NewMessage("m" * 24, "c" * 24, "alice", ContentType.IMAGE, content, "key", 1_700_000_000_000)
+    event = ChatEvent.FromString(wire.at_position(wire.new_message_entry(new), Position(epoch, seq, number)))
+    assert (event.epoch, event.seq, event.number) == (epoch, seq, number)
+    assert event.message.content == content
+    (message,) = wire.messages_of_entries([event.SerializeToString()])
+    assert (message.seq, message.number, message.content, message.type) == (
+        seq,
+        number,
+        content,
+        ContentType.IMAGE,
+    )
+
+
+@given(
+    st.lists(st.builds(lambda text: ChatEvent(chat_id=text).SerializeToString(), st.text("ab", max_size=300)))
+)
+def test_a_batch_of_encoded_entries_is_a_persist_batch(entries: list[bytes]) -> None:
+    batch = PersistBatch.FromString(wire.persist_batch(entries))
+    assert [event.SerializeToString() for event in batch.events] == entries
+
+
+def test_a_chat_comes_back_as_it_was() -> None:
+    chat = Chat(
+        id="c" * 24,
+        kind=ChatKind.GROUP,
+        members=(Member("alice", Role.ADMIN, 1), Member("bob", Role.MEMBER, 2)),
+        member_count=2,
+        created_at_ms=1,
+        updated_at_ms=2,
+        created_by="alice",
+        name="Team",
+        description="About",
+        avatar="pic",
+        settings=GroupSettings(is_public=True, allow_invites=True),
+        latest=LatestMessage("hi", "bob", 3, 4, ContentType.FILE),
+        seq=4,
+        epoch=1,
+        role=Role.ADMIN,
+    )
+    assert wire.chat(wire.chat_pb(chat)) == chat
