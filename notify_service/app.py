@@ -65,7 +65,7 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     _ = life.supervise("readiness", readiness.run)
 
     async def consume() -> None:
-        # Without the unique index two deliveries of one job would both be sent. A failure is tried again.
+        # Without the unique index two deliveries of one job would both be sent.
         await ensure_indexes(database)
         await consumer.run()
 

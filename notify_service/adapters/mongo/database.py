@@ -1,15 +1,18 @@
 """The connection, the indexes, and what the driver's errors mean."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import DESCENDING, IndexModel
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, OperationFailure
 
-from mesh.errors import unavailable
+from mesh.backoff import Backoff
+from mesh.errors import Unavailable, unavailable
 from mesh.logs import get_logger
 
 DATABASE: Final = "parley_notify"
@@ -20,6 +23,7 @@ _log = get_logger()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Less than the 5 s that callers of an RPC usually wait, so that they are told what is down.
 _OPERATION_MS: Final = 3_000
+_PING_SECONDS: Final = 1.5
 
 _INDEXES: Final = {
     "devices": [
@@ -51,23 +55,26 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 
 async def ensure_indexes(database: Database) -> None:
-    """Makes the indexes that are missing. Idempotent.
-
-    Raises:
-        Unavailable: MongoDB cannot be reached.
-    """
-    with reachable():
-        for collection, indexes in _INDEXES.items():
-            await database[collection].create_indexes(indexes)
+    """Makes the indexes that are missing, waiting for MongoDB as long as it takes. Idempotent."""
+    backoff = Backoff(base=0.2, cap=5.0)
+    while True:
+        try:
+            with reachable():
+                for collection, indexes in _INDEXES.items():
+                    await database[collection].create_indexes(indexes)
+        except Unavailable:
+            await asyncio.sleep(backoff.next_delay())
+        else:
+            return
 
 
 async def ping(database: Database) -> None:
     """Returns when the server answers.
 
     Raises:
-        Unavailable: it does not.
+        Unavailable: it does not, within 1.5 s.
     """
-    with reachable():
+    with reachable(), pymongo.timeout(_PING_SECONDS):
         await database.command("ping")
 
 
