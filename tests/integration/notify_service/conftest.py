@@ -67,7 +67,7 @@ class Service:
 async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 20.0) -> T:
     """The first answer of `probe` that is something."""
     async with asyncio.timeout(seconds):
-        while (answer := await probe()) is None:
+        while (answer := await probe()) is None:  # noqa: ASYNC110 - the condition is elsewhere
             await asyncio.sleep(0.02)
         return answer
 
@@ -109,7 +109,7 @@ def job(user_id: str, **fields: Any) -> Notification:
     """A job about a new message, or about the one given."""
     chat_id = fields.pop("chat_id", None) or new_object_id()
     message_id = fields.pop("message_id", None) or new_object_id()
-    defaults = {
+    defaults: dict[str, Any] = {
         "user_id": user_id,
         "type": NotificationType.NOTIFICATION_TYPE_DIRECT_MESSAGE,
         "chat_id": chat_id,

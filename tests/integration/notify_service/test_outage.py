@@ -94,7 +94,7 @@ class Provider:
         self.taken: list[str] = []
         self._first = first
 
-    async def send(self, notification: Notification, wording: Wording, device: Device) -> None:
+    async def send(self, notification: Notification, wording: Wording, device: Device) -> None:  # noqa: ARG002
         self._first()
         self.taken.append(f"{notification.message_id} {wording.body}")
         if "refuse" in notification.content:

@@ -39,7 +39,7 @@ async def test_setting_replaces_all_of_it(service: Service) -> None:
 
 async def test_preferences_left_out_switch_nothing_off(service: Service) -> None:
     user = new_user()
-    with pytest.raises(InvalidArgument, match="^preferences:"):
+    with pytest.raises(InvalidArgument, match=r"^preferences:"):
         await service.stub.SetPreferences(pb.SetPreferencesRequest(user_id=user))
     assert (await preferences(service, user)).enabled
 
