@@ -1,0 +1,159 @@
+"""The composition root: the only module that builds adapters."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.routing import PathMatches, Rule
+from tornado.web import Application
+
+from edge.connection import ConnectionLimits
+from edge.deliveries import DeliveryReports
+from edge.fanout import Fanout, chat_channel
+from edge.gateway import Gateway
+from edge.handshake import HandshakeHandler
+from edge.identity import open_verifier
+from edge.identity.dev_tokens import DevTokens
+from edge.membership import Membership
+from edge.presence_keeper import PresenceKeeper
+from edge.rest import OriginPolicy, RestDeps, not_found, routes
+from edge.rooms import Rooms
+from edge.sends import SendQueue
+from edge.settings import EdgeSettings
+from edge.subscriber import Subscriber, redis_connector
+from mesh.admin import open_admin
+from mesh.lifecycle import BindError, Lifecycle
+from mesh.readiness import Readiness
+from mesh.rpc.channel import open_channel
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.events.v1.user_event_pb2 import UserEvent
+
+# Calls of chat_service that may be repeated after UNAVAILABLE. SendMessages is too, but its retries are the
+# client's: the edge would make the queue behind it wait.
+_IDEMPOTENT = tuple(
+    f"parley.chat.v1.ChatService/{method}"
+    for method in (
+        "OpenSession",
+        "RenewSessions",
+        "CloseSession",
+        "JoinChats",
+        "MarkRead",
+        "ListChats",
+        "GetChat",
+        "ListMessages",
+        "CreateDirectChat",
+    )
+)
+
+_MAX_HEADER_BYTES = 16 * 1024  # a token and what proxies add
+
+
+async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
+    """Starts everything; gives the bound ports. Does not wait for Redis or chat_service."""
+    readiness = Readiness()
+    verifier = await open_verifier(settings, life)
+    channel = await life.enter(
+        open_channel(
+            settings.chat_target,
+            caller="edge",
+            callee="chat",
+            secret=settings.service_secret,
+            idempotent=_IDEMPOTENT,
+        )
+    )
+    readiness.add("chat", channel.check)
+    chats = ChatServiceStub(channel)
+
+    gateway = _build_gateway(settings, life, readiness, chats)
+    deps = RestDeps(
+        chat=chats,
+        verifier=verifier,
+        readiness=readiness,
+        origins=OriginPolicy.of(settings),
+        max_body_bytes=settings.edge_max_body_bytes,
+        dev_tokens=DevTokens.allowed_by(settings),
+    )
+    websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, {"deps": deps, "gateway": gateway})
+    application = Application([websocket, *routes(deps)], None, None, **not_found(deps))
+    server = HTTPServer(application, max_header_size=_MAX_HEADER_BYTES)
+    port = _listen(server, settings)
+    admin = await life.enter(
+        open_admin(settings.bind_host, settings.edge_admin_port, readiness, field="edge_admin_port")
+    )
+    life.supervise("readiness", readiness.run)
+
+    life.on_drain("connections", gateway.drain)
+    life.on_drain("http", partial(_stop, server))
+    life.on_drain("readiness", readiness.start_drain)
+    return {"http": port, "admin": admin}
+
+
+def _build_gateway(
+    settings: EdgeSettings, life: Lifecycle, readiness: Readiness, chats: ChatServiceStub
+) -> Gateway:
+    """Wires the parts of the fan-out, which know one another in a circle, and starts their tasks."""
+
+    def on_gap() -> None:
+        fanout.on_gap()
+        gateway.on_gap()
+
+    def on_message(channel: bytes, payload: bytes) -> None:
+        fanout.on_message(channel, payload)
+
+    def on_user_event(event: UserEvent) -> None:
+        gateway.on_user_event(event)
+
+    subscriber = Subscriber(
+        redis_connector(settings.redis_url.get_secret_value()),
+        on_message=on_message,
+        on_gap=on_gap,
+    )
+    readiness.add("redis", subscriber.check)
+    rooms = Rooms(
+        on_open=lambda chat_id: subscriber.want(chat_channel(chat_id)),
+        on_empty=lambda chat_id: subscriber.unwant(chat_channel(chat_id)),
+    )
+    deliveries = DeliveryReports(chats)
+    fanout = Fanout(rooms, deliveries, on_user_event)
+    sends = SendQueue(chats, lanes=settings.edge_send_lanes, limit=settings.edge_send_queue)
+    presence = PresenceKeeper(chats)
+    gateway = Gateway(
+        chats=chats,
+        rooms=rooms,
+        membership=Membership(rooms, subscriber, chats),
+        sends=sends,
+        presence=presence,
+        limits=ConnectionLimits(
+            max_message_bytes=settings.edge_max_frame_bytes,
+            max_buffer_bytes=settings.edge_max_buffer_bytes,
+            frames_per_second=settings.edge_frames_per_second,
+            frames_burst=settings.edge_frames_burst,
+        ),
+        heartbeat_seconds=settings.edge_heartbeat_seconds,
+    )
+    for name, run in {
+        "subscriber": subscriber.run,
+        "sends": sends.run,
+        "deliveries": deliveries.run,
+        "renew sessions": presence.renew,
+        "close sessions": presence.close,
+        "heartbeat": gateway.heartbeat,
+        "recheck": gateway.recheck,
+    }.items():
+        life.supervise(name, run)
+    return gateway
+
+
+def _listen(server: HTTPServer, settings: EdgeSettings) -> int:
+    try:
+        sockets = bind_sockets(settings.edge_port, settings.bind_host, backlog=settings.edge_listen_backlog)
+    except OSError as error:
+        raise BindError(settings.bind_host, settings.edge_port, "edge_port") from error
+    server.add_sockets(sockets)
+    port: int = sockets[0].getsockname()[1]
+    return port
+
+
+async def _stop(server: HTTPServer) -> None:
+    server.stop()

@@ -1,0 +1,277 @@
+"""One WebSocket connection: bytes in, messages out to its session; frames in, bytes out to the socket.
+
+Nothing here waits and no task is made: frames for a connection gather during a turn of the event loop, and at
+its end the flusher writes them with one call. When the peer reads too slowly they gather here, up to a limit.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from edge import metrics
+from edge.protocol.close_codes import CloseCode
+from edge.protocol.wire import (
+    FrameReader,
+    Message,
+    Opcode,
+    WireError,
+    check_close_payload,
+    close_frame,
+    frame,
+)
+from edge.rate_limit import FrameBudget, Verdict
+from mesh.logs import get_logger
+
+_PING: Final = frame(Opcode.PING, b"")
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What one connection may cost."""
+
+    max_message_bytes: int
+    max_buffer_bytes: int
+    frames_per_second: float
+    frames_burst: int
+    close_linger_seconds: float = 5.0
+
+
+class Receiver(Protocol):
+    """The session of a connection. Called from the event loop; must neither wait nor raise."""
+
+    def on_open(self, connection: "Connection") -> None:
+        """Called once, first: frames may be sent from now on."""
+
+    def on_text(self, text: str) -> None:
+        """The client sent a text message."""
+
+    def on_limited(self, text: str, retry_after_ms: int) -> None:
+        """The client sent a text message beyond its budget: refuse it."""
+
+    def on_closed(self) -> None:
+        """Called once, last: the connection is gone."""
+
+
+class Flusher:
+    """Writes what the connections of this process gathered, once per turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._dirty: list[Connection] = []
+
+    def add(self, connection: "Connection") -> None:
+        """Has `connection` flushed at the end of this turn."""
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.append(connection)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        sent = 0
+        for connection in dirty:
+            sent += connection.flush()
+        metrics.FLUSHES.inc(len(dirty))
+        metrics.SENT_BYTES.inc(sent)
+
+
+class Connection(asyncio.Protocol):
+    """One client's socket after the handshake.
+
+    `user_id` is proved; `early` are bytes that came behind the handshake. `congested` is true while the peer
+    reads more slowly than it is written to, `open` until a close frame went one way or the other.
+    """
+
+    __slots__ = (
+        "_add_dirty",
+        "_backlog",
+        "_backlog_bytes",
+        "_broken",
+        "_budget",
+        "_early",
+        "_heard",
+        "_limits",
+        "_linger",
+        "_loop",
+        "_outbox",
+        "_reader",
+        "_receiver",
+        "_transport",
+        "congested",
+        "id",
+        "open",
+        "user_id",
+    )
+
+    def __init__(
+        self,
+        connection_id: str,
+        user_id: str,
+        *,
+        limits: ConnectionLimits,
+        flusher: Flusher,
+        receiver: Receiver,
+        early: bytes = b"",
+    ) -> None:
+        self.id: Final = connection_id
+        self.user_id: Final = user_id
+        self.open = False
+        self.congested = False
+        self._limits = limits
+        self._add_dirty = flusher.add
+        self._receiver = receiver
+        self._early = early
+        self._reader = FrameReader(limits.max_message_bytes)
+        self._budget = FrameBudget(limits.frames_per_second, limits.frames_burst)
+        self._outbox: list[bytes] = []
+        self._backlog: list[bytes] = []
+        self._backlog_bytes = 0
+        self._heard = True
+        self._broken = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+
+    def send(self, data: bytes) -> None:
+        """Queues a complete frame; it leaves at the end of this turn, after those queued before it.
+
+        Ignored once the connection is closing.
+        """
+        if self.open:
+            outbox = self._outbox
+            if not outbox:
+                self._add_dirty(self)
+            outbox.append(data)
+
+    def close(self, code: CloseCode) -> None:
+        """Sends what is queued, then the close frame; the connection ends once the peer agrees or time is up.
+
+        A peer that does not read loses its backlog: `SLOW_CONSUMER` tells it to resume. Idempotent.
+        """
+        if not self.open:
+            return
+        if not self.congested:
+            self.flush()
+        self.open = False
+        self._outbox.clear()
+        self._backlog.clear()
+        self._transport.write(close_frame(code))
+        self._linger = self._loop.call_later(self._limits.close_linger_seconds, self._transport.abort)
+        metrics.CLOSES.labels(code.name).inc()
+        _log.debug("connection.closing", connection_id=self.id, code=int(code))
+
+    def ping_or_abort(self) -> None:
+        """Pings a connection that was heard of since the last call, ends one that was not."""
+        if not self._heard:
+            _log.info("connection.dead", connection_id=self.id)
+            self._transport.abort()
+            return
+        self._heard = False
+        if not self.congested:
+            self.send(_PING)
+
+    def flush(self) -> int:
+        """Writes what is queued with one call; gives the number of bytes. For the flusher."""
+        outbox = self._outbox
+        if not outbox or not self.open:
+            return 0
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        outbox.clear()
+        if self.congested:
+            self._hold_back(data)
+            return 0
+        self._transport.write(data)
+        return len(data)
+
+    def _hold_back(self, data: bytes) -> None:
+        self._backlog.append(data)
+        self._backlog_bytes += len(data)
+        waiting = self._backlog_bytes + self._transport.get_write_buffer_size()
+        if waiting > self._limits.max_buffer_bytes:
+            metrics.SLOW_CONSUMERS.inc()
+            _log.info("connection.slow_consumer", connection_id=self.id, user_id=self.user_id, bytes=waiting)
+            self.close(CloseCode.SLOW_CONSUMER)
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.open = True
+        metrics.CONNECTIONS.inc()
+        self._receiver.on_open(self)
+        if self._early:
+            self.data_received(self._early)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        self._heard = True
+        if self._broken:
+            # Read on and throw away: closing a socket with unread bytes resets it, and the peer would lose
+            # the close frame that tells it what was wrong.
+            return
+        self._reader.feed(data)
+        try:
+            while (message := self._reader.next()) is not None:
+                self._on_message(message)
+        except WireError as error:
+            self._broken = True
+            _log.info("connection.violation", connection_id=self.id, code=int(error.code), error=str(error))
+            self.close(error.code)
+
+    def pause_writing(self) -> None:
+        """The socket is full."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self.congested = False
+        if self._backlog:
+            data = b"".join(self._backlog)
+            self._backlog.clear()
+            self._backlog_bytes = 0
+            self._transport.write(data)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The socket is gone."""
+        self.open = False
+        self._outbox.clear()
+        self._backlog.clear()
+        if self._linger is not None:
+            self._linger.cancel()
+        metrics.CONNECTIONS.dec()
+        self._receiver.on_closed()
+
+    def _on_message(self, message: Message) -> None:
+        opcode, payload = message
+        if opcode is Opcode.CLOSE:
+            self._on_close(payload)
+        elif self.open:
+            verdict = self._budget.take(self._loop.time())
+            if verdict is Verdict.FLOOD:
+                self.close(CloseCode.FLOOD)
+            elif opcode is Opcode.TEXT:
+                self._on_text(payload, verdict)
+            elif opcode is Opcode.BINARY:
+                raise WireError(CloseCode.UNSUPPORTED_DATA, "binary message")
+            elif opcode is Opcode.PING and verdict is Verdict.ALLOWED:
+                self.send(frame(Opcode.PONG, payload))
+
+    def _on_text(self, payload: bytes, verdict: Verdict) -> None:
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError as error:
+            raise WireError(CloseCode.INVALID_UTF8, "text that is not UTF-8") from error
+        if verdict is Verdict.ALLOWED:
+            self._receiver.on_text(text)
+        else:
+            self._receiver.on_limited(text, self._budget.retry_after_ms)
+
+    def _on_close(self, payload: bytes) -> None:
+        if self.open:
+            check_close_payload(payload)
+            self.flush()
+            self.open = False
+            # RFC 6455 section 5.5.1: the answer to a close frame typically echoes its code.
+            self._transport.write(frame(Opcode.CLOSE, payload[:2]))
+        self._transport.close()

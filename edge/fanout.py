@@ -1,0 +1,151 @@
+"""From Redis to the rooms: each event is decoded once, framed once, and handed to everyone it concerns."""
+
+from collections.abc import Callable
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from edge import metrics
+from edge.connection import Connection
+from edge.deliveries import DeliveryReports
+from edge.protocol.events import frame_for, resync_frame, typing_frame
+from edge.protocol.frames import ServerFrame, encode
+from edge.rooms import Broadcast, Room, Rooms
+from edge.typing_timers import TypingTimers
+from mesh.logs import get_logger
+from parley.events.v1.chat_event_pb2 import ChatEvent
+from parley.events.v1.user_event_pb2 import UserEvent
+
+# `chat:{<chatId>}` and `user:{<userId>}`; the braces are part of the name.
+_CHAT: Final = b"chat:{"
+_USER: Final = b"user:{"
+_PREFIX: Final = len(_CHAT)
+# Rooms up to this many members get delivery receipts; in larger ones nobody could read them.
+_RECEIPTS_MEMBERS: Final = 32
+
+_log = get_logger()
+
+
+def chat_channel(chat_id: str) -> bytes:
+    """The channel of what happens in a chat."""
+    return b"chat:{%b}" % chat_id.encode()
+
+
+def user_channel(user_id: str) -> bytes:
+    """The channel of what concerns one user."""
+    return b"user:{%b}" % user_id.encode()
+
+
+class Fanout:
+    """Takes what the subscriber receives. `on_user_event` gets what concerns single users."""
+
+    def __init__(
+        self, rooms: Rooms, deliveries: DeliveryReports, on_user_event: Callable[[UserEvent], None]
+    ) -> None:
+        self._rooms = rooms
+        self._deliveries = deliveries
+        self._on_user_event = on_user_event
+        self._typing = TypingTimers(self._typing_ran_out)
+
+    def on_message(self, channel: bytes, payload: bytes) -> None:
+        """One message of Redis."""
+        try:
+            if channel.startswith(_CHAT):
+                room = self._rooms.get(channel[_PREFIX:-1].decode())
+                if room is not None:
+                    self._on_chat_event(room, ChatEvent.FromString(payload))
+            elif channel.startswith(_USER):
+                self._on_user_event(UserEvent.FromString(payload))
+        except (DecodeError, ValueError, OverflowError):
+            # One bad event, from a newer or a broken publisher, must not end the delivery of all others.
+            _log.exception("fanout.bad_event", channel=channel.decode(errors="replace"), size=len(payload))
+
+    def on_gap(self) -> None:
+        """Events may have been missed in every chat: tells everyone to resync."""
+        for room in self._rooms:
+            room.broadcast(Broadcast(encode(resync_frame(room.chat_id))))
+
+    def close(self) -> None:
+        """Ends the timers."""
+        self._typing.close()
+
+    def _on_chat_event(self, room: Room, event: ChatEvent) -> None:
+        kind = event.WhichOneof("body")
+        metrics.EVENTS.labels(kind or "unknown").inc()
+        match kind:
+            case "message":
+                self._message(room, event)
+            case "typing":
+                self._on_typing(room, event)
+            case "presence":
+                self._presence(room, event)
+            case "delivered":
+                self._to_others(room, event, event.delivered.user_id)
+            case "member_removed":
+                self._member_removed(room, event)
+            case "members_added":
+                room.member_count += len(event.members_added.members)
+                self._to_all(room, event)
+            case _:
+                self._to_all(room, event)
+
+    def _to_all(self, room: Room, event: ChatEvent) -> None:
+        frame = frame_for(event)
+        if frame is not None:
+            room.broadcast(Broadcast(encode(frame), event.epoch, event.seq))
+
+    def _to_others(self, room: Room, event: ChatEvent, user_id: str) -> None:
+        frame = frame_for(event)
+        if frame is not None:
+            self._send_to_others(room, frame, user_id)
+
+    @staticmethod
+    def _send_to_others(room: Room, frame: ServerFrame, user_id: str) -> None:
+        room.broadcast_to(Broadcast(encode(frame)), lambda connection: connection.user_id != user_id)
+
+    def _message(self, room: Room, event: ChatEvent) -> None:
+        self._to_all(room, event)
+        if room.member_count <= _RECEIPTS_MEMBERS:
+            message = event.message
+            for connection in room.connections:
+                if connection.user_id != message.sender_id and connection.open and not connection.congested:
+                    self._deliveries.note(connection.user_id, message.chat_id, message.id, event.seq)
+
+    def _on_typing(self, room: Room, event: ChatEvent) -> None:
+        typing = event.typing
+        changed = self._typing.started if typing.is_typing else self._typing.stopped
+        if changed(room.chat_id, typing.user_id):
+            self._to_others(room, event, typing.user_id)
+
+    def _typing_ran_out(self, chat_id: str, user_id: str) -> None:
+        room = self._rooms.get(chat_id)
+        if room is not None:
+            self._send_to_others(room, typing_frame(chat_id, user_id, is_typing=False), user_id)
+
+    def _presence(self, room: Room, event: ChatEvent) -> None:
+        # The event comes through every chat it lists. A connection takes it from the first of them that it is
+        # in.
+        frame = frame_for(event)
+        if frame is None:
+            return
+        earlier: list[Room] = []
+        for chat_id in event.presence.chat_ids:
+            if chat_id == room.chat_id:
+                break
+            other = self._rooms.get(chat_id)
+            if other is not None:
+                earlier.append(other)
+        user_id = event.presence.user_id
+
+        def accepts(connection: Connection) -> bool:
+            return connection.user_id != user_id and not any(connection in other for other in earlier)
+
+        room.broadcast_to(Broadcast(encode(frame)), accepts)
+
+    def _member_removed(self, room: Room, event: ChatEvent) -> None:
+        room.member_count = max(0, room.member_count - 1)
+        self._to_all(room, event)
+        # The user's own channel says the same; whichever comes first ends the delivery.
+        for connection in list(room.everyone()):
+            if connection.user_id == event.member_removed.user_id:
+                self._rooms.leave(connection, room.chat_id)

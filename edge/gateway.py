@@ -1,0 +1,158 @@
+"""All sessions of this edge: accepts connections, finds sessions by user, keeps them alive, ends them."""
+
+import asyncio
+import socket
+from typing import Final
+
+from edge.connection import Connection, ConnectionLimits, Flusher
+from edge.identity import Identity
+from edge.membership import Membership
+from edge.presence_keeper import PresenceKeeper
+from edge.protocol.close_codes import CloseCode
+from edge.rooms import Rooms
+from edge.sends import SendQueue
+from edge.session import Session, SessionServices
+from mesh.backoff import Backoff
+from mesh.errors import ParleyError
+from mesh.ids import new_object_id
+from mesh.logs import get_logger
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.events.v1.user_event_pb2 import UserEvent
+
+_SLICE: Final = 100  # sessions handled in one go before others get their turn
+_RECHECKS: Final = 8  # at the same time, so that chat_service is not overrun when Redis is back
+
+_log = get_logger()
+
+
+class Gateway:
+    """The sessions of this edge."""
+
+    def __init__(
+        self,
+        *,
+        chats: ChatServiceStub,
+        rooms: Rooms,
+        membership: Membership,
+        sends: SendQueue,
+        presence: PresenceKeeper,
+        limits: ConnectionLimits,
+        heartbeat_seconds: float,
+    ) -> None:
+        self._rooms = rooms
+        self._membership = membership
+        self._sends = sends
+        self._presence = presence
+        self._limits = limits
+        self._heartbeat_seconds = heartbeat_seconds
+        self._flusher = Flusher()
+        self._sessions: dict[Session, None] = {}
+        self._by_user: dict[str, dict[Session, None]] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._gap = asyncio.Event()
+        self.draining = False
+        self._services = SessionServices(
+            chats=chats,
+            sends=sends,
+            membership=membership,
+            presence=presence,
+            heartbeat_ms=int(heartbeat_seconds * 1000),
+            on_open=self._add,
+            on_closed=self._remove,
+        )
+
+    async def accept(self, peer: socket.socket, identity: Identity, early: bytes = b"") -> None:
+        """Takes over a socket whose handshake is done; `early` are bytes that came right behind it.
+
+        Raises:
+            OSError: the peer is gone.
+        """
+        session = Session(identity, self._services)
+
+        def connection() -> Connection:
+            return Connection(
+                new_object_id(),
+                identity.user_id,
+                limits=self._limits,
+                flusher=self._flusher,
+                receiver=session,
+                early=early,
+            )
+
+        await asyncio.get_running_loop().connect_accepted_socket(connection, peer)
+
+    def on_user_event(self, event: UserEvent) -> None:
+        """Something concerns one user, on all connections."""
+        kind = event.WhichOneof("body")
+        for session in tuple(self._by_user.get(event.user_id, ())):
+            if kind == "chat_added":
+                session.on_chat_added(event)
+            elif kind == "chat_removed":
+                session.on_chat_removed(event)
+
+    def on_gap(self) -> None:
+        """Events were missed, perhaps a removal: every session is checked against chat_service again."""
+        self._gap.set()
+
+    async def recheck(self) -> None:
+        """Rechecks all sessions after each gap, until cancelled."""
+        while True:
+            await self._gap.wait()
+            self._gap.clear()
+            queue = list(self._sessions)
+            _log.info("gateway.rechecking", sessions=len(queue))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(_RECHECKS, len(queue))):
+                    group.create_task(self._recheck_some(queue), name="recheck")
+
+    async def heartbeat(self) -> None:
+        """Pings every connection once per interval, spread over it, and ends those that stayed silent."""
+        while True:
+            sessions = list(self._sessions)
+            slices = [sessions[start : start + _SLICE] for start in range(0, len(sessions), _SLICE)] or [[]]
+            for part in slices:
+                await asyncio.sleep(self._heartbeat_seconds / len(slices))
+                for session in part:
+                    session.connection.ping_or_abort()
+
+    async def drain(self) -> None:
+        """Finishes the messages in flight, then closes every connection with 1001 and ends its session."""
+        self.draining = True
+        await self._sends.drain()
+        for number, session in enumerate(list(self._sessions), start=1):
+            session.connection.close(CloseCode.GOING_AWAY)
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        await self._empty.wait()
+        await self._presence.closed()
+
+    def _add(self, session: Session) -> None:
+        self._sessions[session] = None
+        self._by_user.setdefault(session.identity.user_id, {})[session] = None
+        self._empty.clear()
+
+    def _remove(self, session: Session) -> None:
+        user_id = session.identity.user_id
+        self._sessions.pop(session, None)
+        sessions = self._by_user.get(user_id, {})
+        sessions.pop(session, None)
+        if not sessions:
+            self._by_user.pop(user_id, None)
+            self._membership.stop_listening(user_id)
+        if not self._sessions:
+            self._empty.set()
+
+    async def _recheck_some(self, queue: list[Session]) -> None:
+        backoff = Backoff(base=0.2, cap=5.0)
+        while queue:
+            session = queue.pop()
+            while session.connection.open:
+                try:
+                    await session.recheck(self._rooms.chats_of(session.connection))
+                except ParleyError as error:
+                    _log.warning("gateway.recheck_failed", code=error.code)
+                    await asyncio.sleep(backoff.next_delay())
+                else:
+                    backoff.reset()
+                    break

@@ -1,0 +1,125 @@
+"""`GET /ws`: proves who connects, agrees on a protocol, and hands the socket to the gateway.
+
+Everything that can be refused is refused here, with an HTTP status and the same JSON error as the REST API.
+The `Origin` is not checked: a page of another site has no token, and no cookie counts here.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from http import HTTPStatus
+from typing import Final
+
+from tornado.iostream import IOStream, StreamClosedError
+
+from edge import metrics
+from edge.gateway import Gateway
+from edge.identity import extract_token
+from edge.rest.errors import invalid
+from edge.rest.handler import RestDeps, RestHandler
+from mesh.errors import ParleyError, Unavailable
+from parley.common.v1.error_pb2 import ErrorReason
+
+JSON_PROTOCOL: Final = "parley.v1.json"
+_OURS: Final = "parley."
+_VERSION: Final = "13"
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_KEY_BYTES: Final = 16
+_MAX_EARLY_BYTES: Final = 65536
+
+
+class HandshakeHandler(RestHandler):
+    """Upgrades a request to a WebSocket."""
+
+    public = True  # the token may stand in places that only a WebSocket request has
+
+    def initialize(self, deps: RestDeps, gateway: Gateway) -> None:  # type: ignore[override]
+        """Receives what the route was registered with."""
+        super().initialize(deps)
+        self._gateway = gateway
+
+    async def get(self) -> None:
+        """Checks the request, answers 101, and leaves HTTP."""
+        try:
+            if self._gateway.draining:
+                raise Unavailable(
+                    ErrorReason.ERROR_REASON_DRAINING, "this edge is going away", retry_after_ms=1000
+                )
+            accept_key = self._check_upgrade()
+            offered = [
+                name.strip() for name in self._header("Sec-WebSocket-Protocol").split(",") if name.strip()
+            ]
+            protocol = choose_protocol(offered)
+            token = extract_token(
+                authorization=self.request.headers.get("Authorization"),
+                query=self.get_query_argument("token", None),
+                subprotocols=offered,
+            )
+            identity = await self.deps.verifier.verify(token)
+        except ParleyError:
+            metrics.HANDSHAKES.labels("refused").inc()
+            raise
+        stream = self.detach()
+        try:
+            await stream.write(_response(accept_key, protocol))
+            early = _received_already(stream)
+            peer = stream.socket.dup()
+        except (StreamClosedError, OSError):
+            return
+        finally:
+            stream.close()
+        metrics.HANDSHAKES.labels("accepted").inc()
+        await self._gateway.accept(peer, identity, early)
+
+    def _header(self, name: str) -> str:
+        return str(self.request.headers.get(name, ""))
+
+    def _check_upgrade(self) -> str:
+        """What RFC 6455 section 4.2.1 asks of a request; gives the accept key."""
+        connection = [option.strip().lower() for option in self._header("Connection").split(",")]
+        if self._header("Upgrade").lower() != "websocket" or "upgrade" not in connection:
+            self.set_header("Upgrade", "websocket")
+            raise invalid("this path takes WebSocket handshakes: Upgrade and Connection are missing")
+        if self._header("Sec-WebSocket-Version") != _VERSION:
+            raise invalid(f"Sec-WebSocket-Version must be {_VERSION}")
+        key = self._header("Sec-WebSocket-Key")
+        try:
+            usable = len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+        except (binascii.Error, ValueError):
+            usable = False
+        if not usable:
+            raise invalid("Sec-WebSocket-Key must be 16 bytes in base64")
+        digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+        return base64.b64encode(digest).decode()
+
+
+def choose_protocol(offered: list[str]) -> str | None:
+    """The subprotocol to answer with; None when the client named none of ours, which means JSON.
+
+    Raises:
+        InvalidArgument: only versions of Parley's protocol were offered that this edge does not speak.
+    """
+    if JSON_PROTOCOL in offered:
+        return JSON_PROTOCOL
+    if any(name.startswith(_OURS) for name in offered):
+        raise invalid(f"unknown subprotocol; known is: {JSON_PROTOCOL}")
+    return None
+
+
+def _response(accept_key: str, protocol: str | None) -> bytes:
+    lines = [
+        f"HTTP/1.1 {HTTPStatus.SWITCHING_PROTOCOLS} Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {accept_key}",
+    ]
+    if protocol is not None:
+        lines.append(f"Sec-WebSocket-Protocol: {protocol}")
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def _received_already(stream: IOStream) -> bytes:
+    # A client may send frames right behind its request; closing the stream would lose them.
+    received = asyncio.ensure_future(stream.read_bytes(_MAX_EARLY_BYTES, partial=True))
+    return received.result() if received.done() else b""

@@ -1,0 +1,88 @@
+"""How connections get into rooms: subscribe, ask chat_service, and only then let the held frames go."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge.connection import Connection
+from edge.fanout import chat_channel, user_channel
+from edge.rooms import Rooms
+from edge.subscriber import Subscriber
+from mesh.errors import ParleyError, from_item_error
+from parley.chat.v1.chat_service_pb2 import JoinChatsRequest
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.common.v1.chat_pb2 import ChatHead
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The outcome of a join. Tell the client the `heads`, then `Membership.release` what is held."""
+
+    heads: list[ChatHead]
+    refused: list[tuple[str, ParleyError]]
+
+
+class Membership:
+    """Joins connections to chats without a gap."""
+
+    def __init__(self, rooms: Rooms, subscriber: Subscriber, chats: ChatServiceStub) -> None:
+        self._rooms = rooms
+        self._subscriber = subscriber
+        self._chats = chats
+
+    async def listen(self, connection: Connection) -> None:
+        """Subscribes to what concerns the user of a connection.
+
+        Raises:
+            Unavailable: Redis does not confirm.
+        """
+        channel = user_channel(connection.user_id)
+        if connection.open:
+            self._subscriber.want(channel)
+            await self._subscriber.confirmed((channel,))
+
+    def stop_listening(self, user_id: str) -> None:
+        """The user has no connection here any more."""
+        self._subscriber.unwant(user_channel(user_id))
+
+    async def join(self, connection: Connection, chat_ids: Iterable[str]) -> Joined:
+        """Joins chats; frames of those newly joined are held until `release`. Chats joined already are fine.
+
+        Raises:
+            ParleyError: nothing was joined, Redis or chat_service cannot be reached.
+        """
+        wanted = list(dict.fromkeys(chat_ids))
+        if not wanted or not connection.open:  # one that is gone must not enter a room that it never leaves
+            return Joined([], [])
+        new = [chat_id for chat_id in wanted if self._rooms.hold(connection, chat_id)]
+        try:
+            await self._subscriber.confirmed(map(chat_channel, wanted))
+            response = await self._chats.JoinChats(
+                JoinChatsRequest(user_id=connection.user_id, chat_ids=wanted)
+            )
+        except ParleyError:
+            for chat_id in new:
+                self._rooms.leave(connection, chat_id)
+            raise
+        joined = Joined([], [])
+        for chat_id, result in zip(wanted, response.results, strict=True):
+            if result.WhichOneof("outcome") == "head":
+                joined.heads.append(result.head)
+                continue
+            error = from_item_error(result.error)
+            joined.refused.append((chat_id, error))
+            if chat_id in new or not error.retryable:
+                self._rooms.leave(connection, chat_id)
+        return joined
+
+    def release(self, connection: Connection, joined: Joined) -> None:
+        """Lets the held frames go, those that are newer than the heads."""
+        for head in joined.heads:
+            self._rooms.release(connection, head)
+
+    def leave(self, connection: Connection, chat_id: str) -> bool:
+        """Ends delivery at once; false if the connection was not in the room."""
+        return self._rooms.leave(connection, chat_id)
+
+    def leave_all(self, connection: Connection) -> None:
+        """For a connection that is gone."""
+        self._rooms.leave_all(connection)

@@ -1,0 +1,30 @@
+"""Every metric of the edge, in one place. Names follow the Prometheus conventions."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+CONNECTIONS: Final = Gauge("parley_edge_connections", "Open WebSocket connections.")
+ROOMS: Final = Gauge("parley_edge_rooms", "Chats with a connection on this edge.")
+HANDSHAKES: Final = Counter(
+    "parley_edge_handshakes_total", "WebSocket handshakes by result (accepted, refused).", ("result",)
+)
+CLOSES: Final = Counter("parley_edge_closes_total", "Connections that this edge closed, by code.", ("code",))
+SLOW_CONSUMERS: Final = Counter(
+    "parley_edge_slow_consumers_total", "Connections closed because they read too slowly."
+)
+COMMANDS: Final = Counter("parley_edge_commands_total", "Client frames by event.", ("event",))
+ERRORS: Final = Counter("parley_edge_errors_total", "Error frames by code.", ("code",))
+EVENTS: Final = Counter("parley_edge_events_total", "Events from Redis by kind.", ("kind",))
+DELIVERIES: Final = Counter("parley_edge_deliveries_total", "Frames queued for a connection by a broadcast.")
+FLUSHES: Final = Counter("parley_edge_flushes_total", "Writes to sockets; each may carry several frames.")
+SENT_BYTES: Final = Counter("parley_edge_sent_bytes_total", "Bytes written to sockets.")
+GAPS: Final = Counter(
+    "parley_edge_subscription_gaps_total", "Times the Redis subscription was lost and regained."
+)
+SEND_BATCH: Final = Histogram(
+    "parley_edge_send_batch_messages",
+    "Messages in one SendMessages call.",
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+SENDS_WAITING: Final = Gauge("parley_edge_sends_waiting", "Messages that wait for a SendMessages call.")

@@ -1,0 +1,148 @@
+"""What a client may ask for over the WebSocket: frames in JSON, parsed into typed commands. No I/O.
+
+A frame is `{"event", "id", "data"}`. `id` is optional; when it is there the answer repeats it.
+"""
+
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+
+from edge.protocol.shapes import MessageTypeName
+from mesh.errors import InvalidArgument
+from parley.common.v1.error_pb2 import ErrorReason
+
+ChatId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{24}\Z")]
+MessageId: TypeAlias = ChatId
+ClientMsgId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
+# Chat ids of one join; the limit of JoinChats.
+ChatIds: TypeAlias = Annotated[list[ChatId], msgspec.Meta(min_length=1, max_length=1000)]
+FrameId: TypeAlias = (
+    Annotated[str, msgspec.Meta(max_length=64)]
+    | Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]  # what JavaScript's numbers hold exactly
+    | None
+)
+
+
+class Command(msgspec.Struct, frozen=True, rename="camel"):
+    """The data of a client frame. Fields that a later version may add are ignored."""
+
+
+class JoinChats(Command, frozen=True):
+    """Receive what happens in these chats."""
+
+    chat_ids: ChatIds
+
+
+class LeaveChats(Command, frozen=True):
+    """Receive nothing of these chats on this connection any more. Membership stays."""
+
+    chat_ids: ChatIds
+
+
+class SendMessage(Command, frozen=True):
+    """Send a message; content is checked by chat_service, which owns the limit."""
+
+    chat_id: ChatId
+    content: str
+    client_msg_id: ClientMsgId
+    type: MessageTypeName = "text"
+
+
+class SetTyping(Command, frozen=True):
+    """The user types, or stopped."""
+
+    chat_id: ChatId
+    is_typing: bool
+
+
+class MarkRead(Command, frozen=True):
+    """Everything up to this message is read."""
+
+    chat_id: ChatId
+    message_id: MessageId
+
+
+class MarkChatRead(Command, frozen=True):
+    """The whole chat is read."""
+
+    chat_id: ChatId
+
+
+COMMANDS: Final[dict[str, type[Command]]] = {
+    "join-chats": JoinChats,
+    "leave-chats": LeaveChats,
+    "send-message": SendMessage,
+    "typing": SetTyping,
+    "mark-read": MarkRead,
+    "mark-chat-read": MarkChatRead,
+}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A well-formed frame: what is asked, and the id that the answer repeats."""
+
+    event: str
+    id: FrameId
+    command: Command
+
+
+class FrameError(Exception):
+    """A frame that asks for nothing known. The connection goes on.
+
+    `error` is what the client is told; `id` is the frame's own if it could be read, else None.
+    """
+
+    def __init__(self, error: InvalidArgument, frame_id: FrameId = None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.id = frame_id
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    event: str
+    id: FrameId = None
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+_DECODERS: Final = {event: msgspec.json.Decoder(command) for event, command in COMMANDS.items()}
+
+
+def parse(text: str) -> Request:
+    """The request that a text message holds.
+
+    Raises:
+        FrameError: `MALFORMED_FRAME` (no JSON), `INVALID_ARGUMENT` (names the field), `UNKNOWN_EVENT`.
+    """
+    try:
+        envelope = _ENVELOPE.decode(text)
+    except msgspec.ValidationError as error:
+        raise FrameError(_invalid(error, "$")) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FrameError(
+            InvalidArgument(ErrorReason.ERROR_REASON_MALFORMED_FRAME, "the frame is not a JSON object")
+        ) from error
+    decoder = _DECODERS.get(envelope.event)
+    if decoder is None:
+        # The event is not repeated: it is the client's text, of any length.
+        known = ", ".join(COMMANDS)
+        unknown = InvalidArgument(
+            ErrorReason.ERROR_REASON_UNKNOWN_EVENT, f"unknown event; known are: {known}"
+        )
+        raise FrameError(unknown, envelope.id)
+    try:
+        return Request(envelope.event, envelope.id, decoder.decode(envelope.data))
+    except msgspec.ValidationError as error:
+        raise FrameError(_invalid(error, "$.data"), envelope.id) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        malformed = InvalidArgument(
+            ErrorReason.ERROR_REASON_MALFORMED_FRAME, "`data` is not well-formed JSON"
+        )
+        raise FrameError(malformed, envelope.id) from error
+
+
+def _invalid(error: msgspec.ValidationError, root: str) -> InvalidArgument:
+    # msgspec ends its message with " - at `$.chatId`"; the client should see the path in its own frame.
+    problem, _, path = str(error).partition(" - at `")
+    where = (root + path.rstrip("`").removeprefix("$")).removeprefix("$.").removeprefix("$") or "frame"
+    return InvalidArgument(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, f"{where}: {problem}")

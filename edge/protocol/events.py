@@ -1,0 +1,147 @@
+"""What happened in a chat, as the frame that tells clients of it. Pure: protobuf in, frame out."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from edge.protocol import frames
+from edge.protocol.frames import ServerFrame
+from edge.protocol.shapes import chat_json, group_settings_json, member_json, message_json
+from mesh.clock import to_rfc3339
+from parley.events.v1.chat_event_pb2 import ChatEvent
+from parley.events.v1.user_event_pb2 import UserEvent
+
+
+def frame_for(event: ChatEvent) -> ServerFrame | None:
+    """The frame of an event; None for a kind that this version does not know."""
+    kind = event.WhichOneof("body")
+    return _FRAMES[kind](event) if kind is not None else None
+
+
+def typing_frame(chat_id: str, user_id: str, *, is_typing: bool) -> ServerFrame:
+    """Somebody types, or stopped."""
+    return frames.UserTyping(frames.TypingData(chat_id=chat_id, user_id=user_id, is_typing=is_typing))
+
+
+def resync_frame(chat_id: str) -> ServerFrame:
+    """There may be a gap in this chat."""
+    return frames.Resync(frames.ResyncData(chat_id=chat_id))
+
+
+def chat_created_frame(event: UserEvent) -> ServerFrame:
+    """A `chat_added` event, for the user it concerns."""
+    added = event.chat_added
+    return frames.ChatCreated(frames.ChatCreatedData(chat=chat_json(added.chat), actor_id=added.actor_id))
+
+
+def removed_frame(event: UserEvent) -> ServerFrame:
+    """A `chat_removed` event, for the user it concerns: like `member-removed`, without a position."""
+    removed = event.chat_removed
+    return frames.MemberRemoved(
+        frames.MemberRemovedData(
+            chat_id=removed.chat_id,
+            seq=0,
+            number=0,
+            epoch=0,
+            actor_id=removed.actor_id,
+            occurred_at=to_rfc3339(event.occurred_at_ms),
+            user_id=event.user_id,
+        )
+    )
+
+
+def _message(event: ChatEvent) -> ServerFrame:
+    return frames.NewMessage(
+        message_json(event.message, seq=event.seq, number=event.number, epoch=event.epoch)
+    )
+
+
+def _members_added(event: ChatEvent) -> ServerFrame:
+    return frames.MembersAdded(
+        frames.MembersAddedData(
+            chat_id=event.chat_id,
+            seq=event.seq,
+            number=event.number,
+            epoch=event.epoch,
+            actor_id=event.members_added.actor_id,
+            occurred_at=to_rfc3339(event.occurred_at_ms),
+            members=[member_json(member) for member in event.members_added.members],
+        )
+    )
+
+
+def _member_removed(event: ChatEvent) -> ServerFrame:
+    return frames.MemberRemoved(
+        frames.MemberRemovedData(
+            chat_id=event.chat_id,
+            seq=event.seq,
+            number=event.number,
+            epoch=event.epoch,
+            actor_id=event.member_removed.actor_id,
+            occurred_at=to_rfc3339(event.occurred_at_ms),
+            user_id=event.member_removed.user_id,
+        )
+    )
+
+
+def _chat_updated(event: ChatEvent) -> ServerFrame:
+    updated = event.chat_updated
+    return frames.ChatUpdated(
+        frames.ChatUpdatedData(
+            chat_id=event.chat_id,
+            seq=event.seq,
+            number=event.number,
+            epoch=event.epoch,
+            actor_id=updated.actor_id,
+            occurred_at=to_rfc3339(event.occurred_at_ms),
+            name=updated.name,
+            description=updated.description,
+            avatar=updated.avatar,
+            settings=group_settings_json(updated.settings),
+        )
+    )
+
+
+def _typing(event: ChatEvent) -> ServerFrame:
+    return typing_frame(event.chat_id, event.typing.user_id, is_typing=event.typing.is_typing)
+
+
+def _read(event: ChatEvent) -> ServerFrame:
+    read = event.read
+    data = frames.ReadReceiptData(
+        chat_id=event.chat_id,
+        message_id=read.message_id,
+        seq=read.seq,
+        read_by=read.user_id,
+        read_at=to_rfc3339(event.occurred_at_ms),
+    )
+    return frames.ChatRead(data) if read.whole_chat else frames.MessageRead(data)
+
+
+def _delivered(event: ChatEvent) -> ServerFrame:
+    return frames.MessageDelivered(
+        frames.DeliveredReceiptData(
+            chat_id=event.chat_id,
+            message_id=event.delivered.message_id,
+            seq=event.delivered.seq,
+            user_id=event.delivered.user_id,
+            delivered_at=to_rfc3339(event.occurred_at_ms),
+        )
+    )
+
+
+def _presence(event: ChatEvent) -> ServerFrame:
+    presence = event.presence
+    data = frames.PresenceData(user_id=presence.user_id, last_seen=to_rfc3339(presence.last_seen_ms))
+    return frames.UserOnline(data) if presence.online else frames.UserOffline(data)
+
+
+_FRAMES: Final[Mapping[str, Callable[[ChatEvent], ServerFrame]]] = {
+    "message": _message,
+    "members_added": _members_added,
+    "member_removed": _member_removed,
+    "chat_updated": _chat_updated,
+    "typing": _typing,
+    "read": _read,
+    "delivered": _delivered,
+    "presence": _presence,
+}

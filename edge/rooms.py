@@ -1,0 +1,176 @@
+"""Who on this edge receives what: chats and the connections in them.
+
+A connection joins a chat in two steps, so that nothing is missed and nothing comes twice: `hold` (frames of
+the chat gather for it), then, once chat_service said where the log stands, `release` (what is newer follows).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from edge import metrics
+from edge.connection import Connection
+from edge.protocol.events import resync_frame
+from edge.protocol.frames import encode
+from parley.common.v1.chat_pb2 import ChatHead
+
+# Beyond this a join waits too long for what it holds; the client is told to resync instead.
+_MAX_HELD_BYTES: Final = 256 * 1024
+
+
+class Broadcast(NamedTuple):
+    """One event, encoded once for all. `seq` is 0 for what has no place in the log."""
+
+    frame: bytes
+    epoch: int = 0
+    seq: int = 0
+
+    def is_after(self, head: ChatHead) -> bool:
+        """Whether one who knows the log up to `head` still needs this."""
+        return self.seq == 0 or (self.epoch, self.seq) > (head.epoch, head.seq)
+
+
+@dataclass(slots=True)
+class _Hold:
+    entries: list[Broadcast] = field(default_factory=list)
+    size: int = 0
+    overflowed: bool = False
+
+    def add(self, broadcast: Broadcast) -> None:
+        self.size += len(broadcast.frame)
+        if self.size > _MAX_HELD_BYTES:
+            self.overflowed = True
+            self.entries.clear()
+        else:
+            self.entries.append(broadcast)
+
+
+class Room:
+    """The connections of one chat. `member_count` counts the chat's members everywhere, as last heard."""
+
+    __slots__ = ("_held", "chat_id", "connections", "member_count")
+
+    def __init__(self, chat_id: str) -> None:
+        self.chat_id: Final = chat_id
+        # A dict keeps the order of joining, so that nobody is always last by chance of hashing.
+        self.connections: dict[Connection, None] = {}
+        self._held: dict[Connection, _Hold] = {}
+        self.member_count = 0
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self.connections or connection in self._held
+
+    def __bool__(self) -> bool:
+        return bool(self.connections or self._held)
+
+    def everyone(self) -> Iterator[Connection]:
+        """All connections, also those still joining."""
+        yield from self.connections
+        yield from self._held
+
+    def broadcast(self, broadcast: Broadcast) -> None:
+        """Sends to everyone in the room."""
+        data = broadcast.frame
+        for connection in self.connections:
+            connection.send(data)
+        for hold in self._held.values():
+            hold.add(broadcast)
+        metrics.DELIVERIES.inc(len(self.connections))
+
+    def broadcast_to(self, broadcast: Broadcast, accepts: Callable[[Connection], bool]) -> None:
+        """Sends to those that `accepts`."""
+        count = 0
+        for connection in self.connections:
+            if accepts(connection):
+                connection.send(broadcast.frame)
+                count += 1
+        for connection, hold in self._held.items():
+            if accepts(connection):
+                hold.add(broadcast)
+        metrics.DELIVERIES.inc(count)
+
+    def hold(self, connection: Connection) -> bool:
+        """Begins to gather for `connection`; false if it is in the room already, joined or joining."""
+        if connection in self:
+            return False
+        self._held[connection] = _Hold()
+        return True
+
+    def release(self, connection: Connection, head: ChatHead) -> None:
+        """Sends what gathered and is newer than `head`; from now on frames go out directly.
+
+        Does nothing for a connection that left meanwhile.
+        """
+        self.member_count = head.member_count
+        hold = self._held.pop(connection, None)
+        if hold is None:
+            return
+        for entry in hold.entries:
+            if entry.is_after(head):
+                connection.send(entry.frame)
+        if hold.overflowed:
+            connection.send(encode(resync_frame(self.chat_id)))
+        self.connections[connection] = None
+
+    def remove(self, connection: Connection) -> bool:
+        """Ends delivery at once; false if it was not in the room."""
+        held = self._held.pop(connection, None) is not None
+        if connection in self.connections:
+            del self.connections[connection]
+            return True
+        return held
+
+
+class Rooms:
+    """All rooms of this edge. A room exists while somebody is in it; `on_open` and `on_empty` tell of it."""
+
+    def __init__(self, *, on_open: Callable[[str], None], on_empty: Callable[[str], None]) -> None:
+        self._rooms: dict[str, Room] = {}
+        self._chats_of: dict[Connection, dict[str, None]] = {}
+        self._on_open = on_open
+        self._on_empty = on_empty
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(tuple(self._rooms.values()))
+
+    def get(self, chat_id: str) -> Room | None:
+        """The room of a chat, None while nobody here is in it."""
+        return self._rooms.get(chat_id)
+
+    def chats_of(self, connection: Connection) -> list[str]:
+        """The chats that a connection is in, in the order of joining."""
+        return list(self._chats_of.get(connection, ()))
+
+    def hold(self, connection: Connection, chat_id: str) -> bool:
+        """First step of joining; false if `connection` is in the room already, joined or joining."""
+        room = self._rooms.get(chat_id)
+        if room is None:
+            room = self._rooms[chat_id] = Room(chat_id)
+            metrics.ROOMS.set(len(self._rooms))
+            self._on_open(chat_id)
+        self._chats_of.setdefault(connection, {})[chat_id] = None
+        return room.hold(connection)
+
+    def release(self, connection: Connection, head: ChatHead) -> None:
+        """Second step of joining; nothing happens for a connection that left meanwhile."""
+        room = self._rooms.get(head.chat_id)
+        if room is not None:
+            room.release(connection, head)
+
+    def leave(self, connection: Connection, chat_id: str) -> bool:
+        """Takes `connection` out of a room; false if it was not in it."""
+        room = self._rooms.get(chat_id)
+        if room is None or not room.remove(connection):
+            return False
+        self._chats_of[connection].pop(chat_id, None)
+        if not room:
+            del self._rooms[chat_id]
+            metrics.ROOMS.set(len(self._rooms))
+            self._on_empty(chat_id)
+        return True
+
+    def leave_all(self, connection: Connection) -> None:
+        """Takes a connection that is gone out of every room."""
+        for chat_id in self.chats_of(connection):
+            self.leave(connection, chat_id)
+        self._chats_of.pop(connection, None)

@@ -1,0 +1,307 @@
+"""What one user does on one connection: opening, commands, and what concerns the user alone.
+
+Messages go to the send queue at once. Everything else runs one after the other, in the order it came, in a
+task that exists only while there is something to do.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from edge import metrics
+from edge.connection import Connection
+from edge.identity import Identity
+from edge.membership import Joined, Membership
+from edge.presence_keeper import PresenceKeeper
+from edge.protocol import commands, frames
+from edge.protocol.close_codes import CloseCode
+from edge.protocol.events import chat_created_frame, removed_frame, resync_frame
+from edge.protocol.frames import encode, encode_ack, encode_error
+from edge.protocol.shapes import MESSAGE_TYPES, error_json
+from edge.sends import SendQueue
+from mesh.clock import now_ms, to_rfc3339
+from mesh.errors import Internal, ParleyError, ResourceExhausted
+from mesh.logs import get_logger
+from parley.chat.v1 import chat_service_pb2 as pb
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.common.v1.chat_pb2 import ChatHead
+from parley.common.v1.error_pb2 import ErrorReason
+from parley.events.v1.user_event_pb2 import ChatRemoved, UserEvent
+
+_MAX_JOBS: Final = 64  # commands of one connection that may wait for their turn
+_CLOSE_FOR: Final = {
+    ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS: CloseCode.TOO_MANY_CONNECTIONS,
+    ErrorReason.ERROR_REASON_INTERNAL: CloseCode.INTERNAL_ERROR,
+}
+
+_log = get_logger()
+
+_Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """What every session of this edge works with."""
+
+    chats: ChatServiceStub
+    sends: SendQueue
+    membership: Membership
+    presence: PresenceKeeper
+    heartbeat_ms: int
+    on_open: Callable[["Session"], None]
+    on_closed: Callable[["Session"], None]
+
+
+class Session:
+    """The receiver of one connection."""
+
+    def __init__(self, identity: Identity, services: SessionServices) -> None:
+        self.identity: Final = identity
+        self.connection: Connection
+        self._services = services
+        self._chats = services.chats
+        self._jobs: deque[_Job] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._opened = False
+
+    # What the connection calls.
+
+    def on_open(self, connection: Connection) -> None:
+        """The handshake is done: open the session; commands that come meanwhile wait."""
+        self.connection = connection
+        self._services.on_open(self)
+        self._enqueue(self._open)
+
+    def on_text(self, text: str) -> None:
+        """A frame of the client."""
+        try:
+            request = commands.parse(text)
+        except commands.FrameError as error:
+            self._refuse(error.id, error.error)
+            return
+        metrics.COMMANDS.labels(request.event).inc()
+        if self._opened and isinstance(request.command, commands.SendMessage):
+            self._send_message(request.id, request.command)
+        elif len(self._jobs) >= _MAX_JOBS:
+            self._refuse(
+                request.id,
+                ResourceExhausted(
+                    ErrorReason.ERROR_REASON_OVERLOADED, "too many commands wait", retry_after_ms=500
+                ),
+            )
+        else:
+            self._enqueue(lambda: self._run(request))
+
+    def on_limited(self, text: str, retry_after_ms: int) -> None:
+        """A frame beyond the budget of the connection."""
+        try:
+            frame_id = commands.parse(text).id
+        except commands.FrameError as error:
+            frame_id = error.id
+        self._refuse(
+            frame_id,
+            ResourceExhausted(
+                ErrorReason.ERROR_REASON_RATE_LIMITED, "too many frames", retry_after_ms=retry_after_ms
+            ),
+        )
+
+    def on_closed(self) -> None:
+        """The connection is gone. A call in flight ends first, so that the session is closed after it."""
+        self._services.membership.leave_all(self.connection)
+        self._services.on_closed(self)
+        self._jobs.clear()
+        if self._worker is None:
+            self._services.presence.end(self.connection.id)
+
+    # What concerns the user, from any edge.
+
+    def on_chat_added(self, event: UserEvent) -> None:
+        """The user became a member of a chat."""
+        self._enqueue(lambda: self._join_added(event))
+
+    def on_chat_removed(self, event: UserEvent) -> None:
+        """The user is a member no more: ends delivery at once, and says so unless the room's event did."""
+        if self._services.membership.leave(self.connection, event.chat_removed.chat_id):
+            self.connection.send(encode(removed_frame(event)))
+
+    async def recheck(self, chat_ids: list[str]) -> None:
+        """Asks again where the user belongs, after events were missed, and leaves or joins accordingly.
+
+        Raises:
+            ParleyError: it could not be found out.
+        """
+        opened = await self._chats.OpenSession(self._open_request())
+        known = set(chat_ids)
+        joined = await self._services.membership.join(self.connection, [*chat_ids, *opened.chat_ids])
+        for head in joined.heads:
+            if head.chat_id not in known:
+                self.connection.send(encode(resync_frame(head.chat_id)))
+        self._services.membership.release(self.connection, joined)
+        for chat_id, error in joined.refused:
+            if error.retryable:
+                raise error
+            if chat_id in known:
+                self.connection.send(encode(removed_frame(self._removal_from(chat_id))))
+
+    # Jobs.
+
+    def _enqueue(self, job: _Job) -> None:
+        self._jobs.append(job)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name="session")
+
+    async def _work(self) -> None:
+        while self._jobs:
+            job = self._jobs.popleft()
+            try:
+                await job()
+            except Exception:  # noqa: BLE001 - the task's last boundary
+                _log.exception("session.job_failed", connection_id=self.connection.id)
+                self.connection.close(CloseCode.INTERNAL_ERROR)
+        self._worker = None
+        if not self.connection.open:
+            self._services.presence.end(self.connection.id)
+
+    def _removal_from(self, chat_id: str) -> UserEvent:
+        removed = ChatRemoved(chat_id=chat_id)  # who did it was in the event that was missed
+        return UserEvent(user_id=self.identity.user_id, occurred_at_ms=now_ms(), chat_removed=removed)
+
+    def _open_request(self) -> pb.OpenSessionRequest:
+        return pb.OpenSessionRequest(
+            user_id=self.identity.user_id, user_name=self.identity.name, connection_id=self.connection.id
+        )
+
+    async def _open(self) -> None:
+        services = self._services
+        try:
+            await services.membership.listen(self.connection)
+            services.presence.add(self.identity.user_id, self.connection.id)
+            opened = await self._chats.OpenSession(self._open_request())
+            joined = await services.membership.join(self.connection, opened.chat_ids)
+        except ParleyError as error:
+            _log.info(
+                "session.refused", connection_id=self.connection.id, code=error.code, error=error.message
+            )
+            self._refuse(None, error)
+            retry = CloseCode.TRY_AGAIN_LATER if error.retryable else CloseCode.REFUSED
+            self.connection.close(_CLOSE_FOR.get(error.reason, retry))
+            return
+        self._opened = True
+        welcome = frames.WelcomeData(
+            user_id=self.identity.user_id,
+            connection_id=self.connection.id,
+            heartbeat_ms=services.heartbeat_ms,
+            chats=[_head(head) for head in joined.heads],
+            truncated=opened.truncated,
+        )
+        self.connection.send(encode(frames.Welcome(welcome)))
+        services.membership.release(self.connection, joined)
+
+    async def _join_added(self, event: UserEvent) -> None:
+        chat_id = event.chat_added.chat.id
+        try:
+            joined = await self._services.membership.join(self.connection, (chat_id,))
+        except ParleyError as error:
+            # The event does not come again: a fresh connection finds the chat by itself.
+            _log.warning("session.join_failed", connection_id=self.connection.id, code=error.code)
+            self.connection.close(CloseCode.TRY_AGAIN_LATER)
+            return
+        if joined.heads:
+            self.connection.send(encode(chat_created_frame(event)))
+            self._services.membership.release(self.connection, joined)
+
+    async def _run(self, request: commands.Request) -> None:
+        try:
+            match request.command:
+                case commands.SendMessage() as command:
+                    self._send_message(request.id, command)
+                case commands.JoinChats() as command:
+                    await self._join_chats(request.id, command)
+                case commands.LeaveChats() as command:
+                    self._leave_chats(request.id, command)
+                case commands.SetTyping() as command:
+                    await self._set_typing(request.id, command)
+                case commands.MarkRead() as command:
+                    await self._mark_read(request.id, command.chat_id, command.message_id)
+                case commands.MarkChatRead() as command:
+                    await self._mark_read(request.id, command.chat_id, "")
+        except ParleyError as error:
+            self._refuse(request.id, error)
+        except Exception:  # noqa: BLE001 - a defect in one command must not end the session
+            _log.exception("session.command_failed", connection_id=self.connection.id, command=request.event)
+            self._refuse(request.id, Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect"))
+
+    # Commands.
+
+    def _send_message(self, frame_id: commands.FrameId, command: commands.SendMessage) -> None:
+        item = pb.SendItem(
+            user_id=self.identity.user_id,
+            chat_id=command.chat_id,
+            type=MESSAGE_TYPES[command.type],
+            content=command.content,
+            client_msg_id=command.client_msg_id,
+        )
+        self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome))
+
+    def _sent(self, frame_id: commands.FrameId, outcome: pb.SendAccepted | ParleyError) -> None:
+        if isinstance(outcome, ParleyError):
+            self._refuse(frame_id, outcome)
+            return
+        data = frames.SentData(
+            message_id=outcome.message_id,
+            chat_id=outcome.chat_id,
+            seq=outcome.seq,
+            number=outcome.number,
+            epoch=outcome.epoch,
+            created_at=to_rfc3339(outcome.created_at_ms),
+            duplicate=outcome.duplicate,
+        )
+        self.connection.send(encode_ack(frame_id, data))
+
+    async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
+        joined = await self._services.membership.join(self.connection, command.chat_ids)
+        self.connection.send(encode_ack(frame_id, _joined(joined)))
+        self._services.membership.release(self.connection, joined)
+
+    def _leave_chats(self, frame_id: commands.FrameId, command: commands.LeaveChats) -> None:
+        for chat_id in command.chat_ids:
+            self._services.membership.leave(self.connection, chat_id)
+        self.connection.send(encode_ack(frame_id, frames.LeftData(chat_ids=command.chat_ids)))
+
+    async def _set_typing(self, frame_id: commands.FrameId, command: commands.SetTyping) -> None:
+        await self._chats.SetTyping(
+            pb.SetTypingRequest(
+                user_id=self.identity.user_id, chat_id=command.chat_id, is_typing=command.is_typing
+            )
+        )
+        if frame_id is not None:  # typing is frequent: who gives no id wants no answer
+            self.connection.send(encode_ack(frame_id, frames.DoneData()))
+
+    async def _mark_read(self, frame_id: commands.FrameId, chat_id: str, message_id: str) -> None:
+        answer = await self._chats.MarkRead(
+            pb.MarkReadRequest(user_id=self.identity.user_id, chat_id=chat_id, message_id=message_id)
+        )
+        data = frames.ReadData(chat_id=chat_id, seq=answer.seq, unread=answer.unread)
+        self.connection.send(encode_ack(frame_id, data))
+
+    def _refuse(self, frame_id: commands.FrameId, error: ParleyError) -> None:
+        metrics.ERRORS.labels(error.code).inc()
+        self.connection.send(encode_error(frame_id, error))
+
+
+def _head(head: ChatHead) -> frames.HeadData:
+    return frames.HeadData(
+        chat_id=head.chat_id, seq=head.seq, number=head.number, epoch=head.epoch, unread=head.unread
+    )
+
+
+def _joined(joined: Joined) -> frames.JoinedData:
+    return frames.JoinedData(
+        chats=[_head(head) for head in joined.heads],
+        errors=[
+            frames.RefusedChatData(chat_id=chat_id, error=error_json(error))
+            for chat_id, error in joined.refused
+        ],
+    )

@@ -1,0 +1,38 @@
+"""Settings of the edge. A field `edge_port` is read from `PARLEY_EDGE_PORT`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from edge.identity import IdentitySettings
+from edge.rest import RestSettings
+from mesh.settings import GrpcTarget, Port, PositiveInt, PositiveSeconds, RedisUrl
+
+
+class EdgeSettings(IdentitySettings, RestSettings):
+    """Everything that the edge can be told."""
+
+    redis_url: RedisUrl
+    """Where chat_service publishes events."""
+    chat_target: GrpcTarget = "dns:///127.0.0.1:50051"
+    """Where chat_service answers."""
+    edge_port: Port = 8080
+    """WebSocket and HTTP for clients."""
+    edge_admin_port: Port = 9080
+    """Metrics and health; not for the public network."""
+    edge_heartbeat_seconds: PositiveSeconds = 25.0
+    """How often a client is pinged. One that stays silent from one ping to the next is disconnected."""
+    edge_max_frame_bytes: Annotated[int, Field(ge=1024, le=16 << 20)] = 64 * 1024
+    """Larger messages of a client end its connection with 1009."""
+    edge_max_buffer_bytes: Annotated[int, Field(ge=64 * 1024)] = 1 << 20
+    """How much may wait for one client that reads slowly, before it is disconnected with 4009."""
+    edge_frames_per_second: PositiveSeconds = 50.0
+    """How many frames a connection may send in the long run; more are refused with RATE_LIMITED."""
+    edge_frames_burst: PositiveInt = 100
+    """How many it may send at once. A debt of as many again is a flood and ends the connection with 4008."""
+    edge_send_lanes: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many SendMessages calls may be in flight."""
+    edge_send_queue: PositiveInt = 10_000
+    """How many messages may wait for them; more are refused with OVERLOADED."""
+    edge_listen_backlog: PositiveInt = 4096
+    """Connections that the kernel may hold until they are accepted, after a restart of a peer edge say."""
