@@ -1,0 +1,52 @@
+"""One mesh for all end-to-end tests; each test uses users and chats of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.e2e.mesh import Client, Mesh, Rest, Service
+
+
+@pytest.fixture(scope="session")
+def running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    stop: list[Callable[[], None]] = []
+    try:
+        mesh = Mesh.start(tmp_path_factory.mktemp("mesh"), stop)
+        asyncio.run(mesh.ready())
+        yield mesh
+    finally:
+        for end in reversed(stop):
+            end()
+
+
+@pytest.fixture
+async def mesh(running_mesh: Mesh) -> Mesh:
+    await running_mesh.ready()
+    return running_mesh
+
+
+Connect = Callable[[str, Service], Awaitable[Client]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    async with AsyncExitStack() as stack:
+
+        async def open_client(user_id: str, edge: Service) -> Client:
+            return await Client.open(edge, user_id, stack)
+
+        yield open_client
+
+
+@pytest.fixture
+async def rest(mesh: Mesh) -> AsyncIterator[Callable[[str], Rest]]:
+    async with AsyncExitStack() as stack:
+
+        def open_rest(user_id: str) -> Rest:
+            client = Rest(mesh.edges[0], user_id)
+            stack.push_async_callback(client.close)
+            return client
+
+        yield open_rest
