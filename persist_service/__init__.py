@@ -1,0 +1,1 @@
+"""What is stored of chats: MongoDB behind gRPC, written by consumers of the broker."""

@@ -1,0 +1,211 @@
+"""Collection ``chats``. ``users`` and ``members`` show the first members; all are in ``memberships``."""
+
+from collections.abc import Collection as AnyOf
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from pymongo import DESCENDING, ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from persist_service.adapters.mongo.server import Document, Mongo
+from persist_service.domain.chats import (
+    Chat,
+    ChatType,
+    GroupSettings,
+    Head,
+    LatestMessage,
+    Member,
+    Role,
+    pair_key,
+)
+from persist_service.domain.log import Advance
+from persist_service.ports import NewGroup
+
+_EMPTY_HEAD: Final = {"epoch": 0, "lastSeq": 0, "lastNumber": 0}
+_HEAD_FIELDS: Final = {**dict.fromkeys(_EMPTY_HEAD, 1), "memberCount": 1}
+
+
+class MongoChats:
+    """``ports.Chats``."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._chats = mongo.collection("chats")
+
+    async def create_direct(self, user_id: str, peer_id: str, now_ms: int) -> tuple[Chat, bool]:
+        """As the port says; the unique ``pairKey`` decides a race."""
+        own_id = ObjectId()
+        key = {"pairKey": pair_key(user_id, peer_id)}
+        members = [Member(user, Role.MEMBER, now_ms) for user in (user_id, peer_id)]
+        new = {
+            "_id": own_id,
+            "type": ChatType.DIRECT.value,
+            "createdBy": user_id,
+            **_members_fields(members, len(members)),
+            "membersVersion": 1,
+            **_new_chat_fields(now_ms),
+        }
+        chat = await self._find_or_insert(key, new)
+        return _to_chat(chat), chat["_id"] == own_id
+
+    async def create_group(self, group: NewGroup, now_ms: int) -> Chat:
+        """As the port says."""
+        key = {"_id": ObjectId(group.chat_id)}
+        new = {
+            "type": ChatType.GROUP.value,
+            "createdBy": group.members[0].user_id,
+            "admin": group.members[0].user_id,
+            "name": group.name,
+            "description": group.description,
+            "avatar": group.avatar,
+            "settings": {"isPublic": group.is_public, "allowInvites": group.allow_invites},
+            **_members_fields((), 0),
+            "membersVersion": 0,
+            **_new_chat_fields(now_ms),
+        }
+        chat = await self._find_or_insert(key, new)
+        return _to_chat(chat)
+
+    async def find(self, chat_id: str) -> Chat | None:
+        """As the port says."""
+        with self._mongo.guard():
+            chat = await self._chats.find_one({"_id": ObjectId(chat_id)})
+        return None if chat is None else _to_chat(chat)
+
+    async def find_many(self, chat_ids: AnyOf[str]) -> dict[str, Chat]:
+        """As the port says."""
+        with self._mongo.guard():
+            found = [_to_chat(chat) async for chat in self._chats.find(_any_of(chat_ids))]
+        return {chat.id: chat for chat in found}
+
+    async def last_changed(self, chat_ids: AnyOf[str], limit: int) -> list[Chat]:
+        """As the port says."""
+        order = [("updatedAt", DESCENDING), ("_id", DESCENDING)]
+        with self._mongo.guard():
+            found = self._chats.find(_any_of(chat_ids)).sort(order).limit(limit)
+            return [_to_chat(chat) async for chat in found]
+
+    async def heads(self, chat_ids: AnyOf[str]) -> list[tuple[Head, int]]:
+        """As the port says."""
+        with self._mongo.guard():
+            found = self._chats.find(_any_of(chat_ids), _HEAD_FIELDS)
+            return [(_to_head(chat), chat["memberCount"]) async for chat in found]
+
+    async def advance(self, advances: Sequence[Advance]) -> None:
+        """As the port says: ``$max`` and a filter on ``seq`` make it right in any order of batches."""
+        writes: list[UpdateOne] = []
+        for advance in advances:
+            head = advance.head
+            chat = {"_id": ObjectId(head.chat_id)}
+            forward = {
+                "lastSeq": head.seq,
+                "lastNumber": head.number,
+                "epoch": head.epoch,
+                "updatedAt": DatetimeMS(advance.updated_at_ms),
+            }
+            writes.append(UpdateOne(chat, {"$max": forward}))
+            if advance.latest is not None:
+                # "not >=" rather than "<": it also holds when there is no latest message yet.
+                older = {**chat, "latestMessage.seq": {"$not": {"$gte": advance.latest.seq}}}
+                writes.append(UpdateOne(older, {"$set": {"latestMessage": _latest_document(advance.latest)}}))
+        if writes:
+            with self._mongo.guard():
+                await self._chats.bulk_write(writes, ordered=False)
+
+    async def set_members(
+        self, chat: Chat, members: Sequence[Member], count: int, now_ms: int
+    ) -> Chat | None:
+        """As the port says; ``membersVersion`` is the optimistic lock."""
+        admin = next((member.user_id for member in members if member.role is Role.ADMIN), None)
+        changed = {**_members_fields(members, count), **({"admin": admin} if admin else {})}
+        return await self._change(
+            {"_id": ObjectId(chat.id), "membersVersion": chat.members_version}, {"$set": changed}, now_ms
+        )
+
+    async def change_member_count(self, chat_id: str, change: int, now_ms: int) -> Chat | None:
+        """As the port says."""
+        return await self._change({"_id": ObjectId(chat_id)}, {"$inc": {"memberCount": change}}, now_ms)
+
+    async def _find_or_insert(self, key: Document, new: Document) -> Document:
+        with self._mongo.guard():
+            with suppress(DuplicateKeyError):  # another call inserted it in this moment
+                await self._chats.update_one(key, {"$setOnInsert": new}, upsert=True)
+            chat = await self._chats.find_one(key)
+        if chat is None:
+            raise LookupError("a chat went away while it was made")
+        return chat
+
+    async def _change(self, key: Document, update: Document, now_ms: int) -> Chat | None:
+        update["$inc"] = {**update.get("$inc", {}), "membersVersion": 1}
+        update["$max"] = {"updatedAt": DatetimeMS(now_ms)}
+        with self._mongo.guard():
+            chat: Document | None = await self._chats.find_one_and_update(
+                key, update, return_document=ReturnDocument.AFTER
+            )
+        return None if chat is None else _to_chat(chat)
+
+
+def _any_of(chat_ids: AnyOf[str]) -> Document:
+    return {"_id": {"$in": [ObjectId(chat_id) for chat_id in chat_ids]}}
+
+
+def _new_chat_fields(now_ms: int) -> Document:
+    return {"createdAt": DatetimeMS(now_ms), "updatedAt": DatetimeMS(now_ms), **_EMPTY_HEAD}
+
+
+def _members_fields(members: Sequence[Member], count: int) -> Document:
+    return {
+        "users": [member.user_id for member in members],
+        "members": [
+            {
+                "userId": member.user_id,
+                "role": member.role.value,
+                "joinedAt": DatetimeMS(member.joined_at_ms),
+            }
+            for member in members
+        ],
+        "memberCount": count,
+    }
+
+
+def _latest_document(latest: LatestMessage) -> Document:
+    return {
+        "text": latest.text,
+        "sender": latest.sender_id,
+        "timestamp": DatetimeMS(latest.timestamp_ms),
+        "seq": latest.seq,
+        "type": latest.type,
+    }
+
+
+def _to_head(chat: Document) -> Head:
+    return Head(str(chat["_id"]), chat["epoch"], chat["lastSeq"], chat["lastNumber"])
+
+
+def _to_chat(chat: Document) -> Chat:
+    latest, settings = chat.get("latestMessage"), chat.get("settings")
+    return Chat(
+        id=str(chat["_id"]),
+        type=ChatType(chat["type"]),
+        members=tuple(
+            Member(member["userId"], Role(member["role"]), int(member["joinedAt"]))
+            for member in chat["members"]
+        ),
+        member_count=chat["memberCount"],
+        created_by=chat["createdBy"],
+        created_at_ms=int(chat["createdAt"]),
+        updated_at_ms=int(chat["updatedAt"]),
+        head=_to_head(chat),
+        members_version=chat["membersVersion"],
+        latest_message=latest
+        and LatestMessage(
+            latest["text"], latest["sender"], int(latest["timestamp"]), latest["seq"], latest["type"]
+        ),
+        name=chat.get("name", ""),
+        description=chat.get("description", ""),
+        avatar=chat.get("avatar", ""),
+        settings=settings and GroupSettings(settings["isPublic"], settings["allowInvites"]),
+    )

@@ -1,0 +1,176 @@
+"""Collection ``memberships``: one document per member and chat, with the member's pointers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from collections.abc import Collection as AnyOf
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from pymongo import ASCENDING, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from persist_service.adapters.mongo.bulk import duplicates
+from persist_service.adapters.mongo.server import Document, Mongo
+from persist_service.domain.chats import Member, Role
+from persist_service.domain.pointers import Pointer
+from persist_service.ports import Membership
+
+_CHAT, _USER = 0, 1  # places in a question
+_KEY = ("chatId", "userId")
+
+
+class MongoMemberships:
+    """``ports.Memberships``."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._memberships = mongo.collection("memberships")
+
+    async def add(self, chat_id: str, members: Sequence[Member]) -> list[Member]:
+        """As the port says."""
+        chat = ObjectId(chat_id)
+        writes = [
+            UpdateOne(
+                {"chatId": chat, "userId": member.user_id},
+                {"$setOnInsert": _new_membership(member)},
+                upsert=True,
+            )
+            for member in members
+        ]
+        with self._mongo.guard():
+            try:
+                upserted = (await self._memberships.bulk_write(writes, ordered=False)).upserted_ids or {}
+            except BulkWriteError as error:
+                duplicates(error)  # another call added the same member in this moment
+                upserted = {new["index"]: new["_id"] for new in error.details["upserted"]}
+        return [members[place] for place in sorted(upserted)]
+
+    async def remove(self, chat_id: str, user_id: str) -> bool:
+        """As the port says."""
+        with self._mongo.guard():
+            result = await self._memberships.delete_one({"chatId": ObjectId(chat_id), "userId": user_id})
+        return result.deleted_count > 0
+
+    async def set_role(self, chat_id: str, user_id: str, role: Role) -> bool:
+        """As the port says."""
+        with self._mongo.guard():
+            result = await self._memberships.update_one(
+                {"chatId": ObjectId(chat_id), "userId": user_id}, {"$set": {"role": role.value}}
+            )
+        return result.matched_count > 0
+
+    async def find_many(self, questions: Sequence[tuple[str, str]]) -> list[Membership]:
+        """As the port says: one query per chat or per user, whichever are fewer."""
+        by_chat = len({chat for chat, _ in questions}) <= len({user for _, user in questions})
+        one, many = (_CHAT, _USER) if by_chat else (_USER, _CHAT)
+        groups: dict[ObjectId | str, list[ObjectId | str]] = {}
+        for chat_id, user_id in set(questions):
+            pair = (ObjectId(chat_id), user_id)
+            groups.setdefault(pair[one], []).append(pair[many])
+        with self._mongo.guard():
+            pages = await asyncio.gather(
+                *(
+                    self._memberships.find({_KEY[one]: key, _KEY[many]: {"$in": others}}).to_list(None)
+                    for key, others in groups.items()
+                )
+            )
+        known = {(str(m["chatId"]), m["userId"]): _to_membership(m) for page in pages for m in page}
+        return [
+            known.get(question) or Membership(question[0], Role.NONE, read_seq=0, read_number=0)
+            for question in questions
+        ]
+
+    async def has_admin(self, chat_id: str, *, besides: str = "") -> bool:
+        """As the port says."""
+        query = {"chatId": ObjectId(chat_id), "role": Role.ADMIN.value, "userId": {"$ne": besides}}
+        with self._mongo.guard():
+            return await self._memberships.find_one(query, {"_id": 1}) is not None
+
+    async def first(self, chat_id: str, limit: int) -> list[Member]:
+        """As the port says. MongoDB reads ``limit`` index keys; its stand-in reads the whole chat."""
+        order = [("joinedAt", ASCENDING), ("_id", ASCENDING)]
+        with self._mongo.guard():
+            found = self._memberships.find({"chatId": ObjectId(chat_id)}).sort(order).limit(limit)
+            return [Member(m["userId"], Role(m["role"]), int(m["joinedAt"])) async for m in found]
+
+    async def count(self, chat_id: str) -> int:
+        """As the port says."""
+        with self._mongo.guard():
+            return await self._memberships.count_documents({"chatId": ObjectId(chat_id)})
+
+    async def user_ids(self, chat_id: str, page: int) -> AsyncIterator[list[str]]:
+        """As the port says: one pass of one cursor."""
+        users: list[str] = []
+        with self._mongo.guard():
+            found = self._memberships.find({"chatId": ObjectId(chat_id)}, {"_id": 0, "userId": 1})
+            async for membership in found.batch_size(page):
+                users.append(membership["userId"])
+                if len(users) == page:
+                    yield users
+                    users = []
+        if users:
+            yield users
+
+    async def of_user(self, user_id: str) -> list[Membership]:
+        """As the port says."""
+        with self._mongo.guard():
+            return [_to_membership(m) async for m in self._memberships.find({"userId": user_id})]
+
+    async def pointers(self, chat_id: str, user_ids: AnyOf[str]) -> dict[str, Pointer]:
+        """As the port says."""
+        query = {"chatId": ObjectId(chat_id), "userId": {"$in": list(user_ids)}}
+        with self._mongo.guard():
+            return {m["userId"]: _to_pointer(m) async for m in self._memberships.find(query)}
+
+    async def advance(self, pointers: Sequence[Pointer]) -> None:
+        """As the port says: ``$max`` and a filter on ``readSeq`` make it right in any order of batches."""
+        writes: list[UpdateOne] = []
+        for pointer in pointers:
+            member = {"chatId": ObjectId(pointer.chat_id), "userId": pointer.user_id}
+            delivered = max(pointer.delivered_seq, pointer.read_seq)  # what was read has arrived
+            if pointer.read_seq:
+                read = {"readSeq": pointer.read_seq, "readAt": DatetimeMS(pointer.at_ms)}
+                writes.append(
+                    UpdateOne(
+                        {**member, "readSeq": {"$lt": pointer.read_seq}},
+                        {
+                            "$set": read,
+                            "$max": {"readNumber": pointer.read_number, "deliveredSeq": delivered},
+                        },
+                    )
+                )
+            if pointer.delivered_seq > pointer.read_seq:
+                writes.append(UpdateOne(member, {"$max": {"deliveredSeq": delivered}}))
+        if writes:
+            with self._mongo.guard():
+                await self._memberships.bulk_write(writes, ordered=False)
+
+
+def _new_membership(member: Member) -> Document:
+    return {
+        "_id": ObjectId(),
+        "role": member.role.value,
+        "joinedAt": DatetimeMS(member.joined_at_ms),
+        "readSeq": 0,
+        "readNumber": 0,
+        "readAt": None,
+        "deliveredSeq": 0,
+        "muted": False,
+    }
+
+
+def _to_membership(membership: Document) -> Membership:
+    return Membership(
+        str(membership["chatId"]), Role(membership["role"]), membership["readSeq"], membership["readNumber"]
+    )
+
+
+def _to_pointer(membership: Document) -> Pointer:
+    return Pointer(
+        str(membership["chatId"]),
+        membership["userId"],
+        read_seq=membership["readSeq"],
+        read_number=membership["readNumber"],
+        delivered_seq=membership["deliveredSeq"],
+        at_ms=int(membership["readAt"] or 0),
+    )

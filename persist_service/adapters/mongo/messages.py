@@ -1,0 +1,133 @@
+"""Collection ``messages``. Unique: ``_id``, ``(chatId, seq)``, ``(chatId, senderId, clientMsgId)``."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from pymongo import DESCENDING
+from pymongo.errors import BulkWriteError, DocumentTooLarge
+
+from mesh.errors import unavailable
+from persist_service.adapters.mongo.bulk import failures
+from persist_service.adapters.mongo.server import DEPENDENCY, Document, Mongo
+from persist_service.domain.log import Message, MessageType
+from persist_service.ports import Insertion, Verdict
+
+_STORED: Final = Insertion(Verdict.STORED)
+_REPEAT: Final = Insertion(Verdict.REPEAT)
+_DUPLICATE: Final = Insertion(Verdict.DUPLICATE)
+# By how much `seq` jumps when Redis lost a log and it was begun anew (chat_service).
+_EPOCH_JUMP: Final = 2**20
+
+
+class MongoMessages:
+    """``ports.Messages``."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._messages = mongo.collection("messages")
+
+    async def insert(self, messages: Sequence[Message]) -> list[Insertion]:
+        """As the port says. Plain inserts, since almost nothing repeats; what collides is judged after."""
+        insertions = [_STORED] * len(messages)
+        documents = [_to_document(message) for message in messages]
+        with self._mongo.guard():
+            try:
+                await self._messages.insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                places, faults = failures(error)
+                for place, code in faults.items():
+                    insertions[place] = Insertion(Verdict.REJECTED, f"MongoDB refuses it, code {code}")
+                for place, insertion in zip(
+                    places, await self._judge([messages[place] for place in places]), strict=True
+                ):
+                    insertions[place] = insertion
+            except DocumentTooLarge:
+                if len(messages) > 1:
+                    return [insertion for one in messages for insertion in await self.insert([one])]
+                insertions[0] = Insertion(Verdict.REJECTED, "larger than a MongoDB document may be")
+        return insertions
+
+    async def find(self, chat_id: str, message_id: str) -> Message | None:
+        """As the port says."""
+        with self._mongo.guard():
+            found = await self._messages.find_one({"_id": ObjectId(message_id), "chatId": ObjectId(chat_id)})
+        return None if found is None else _to_message(found)
+
+    async def before(self, chat_id: str, limit: int, *, seq: int, number: int) -> list[Message]:
+        """As the port says, backwards through tight ranges until ``limit`` were found or the log begins.
+
+        Positions have holes, since other changes count too: hence the margin, and a second, wider range. A
+        hole wider than that is the jump between two epochs, and the third range reaches just across it. So no
+        range holds many more messages than are wanted, also where ``limit`` does not end the reading.
+        """
+        chat = ObjectId(chat_id)
+        # Two epochs may share some numbers: then the later epoch's message comes first.
+        fields = ("number", "seq") if number else ("seq",)
+        other = [{"seq": {"$lt": seq}}] if number and seq else []
+        order = [(field, DESCENDING) for field in fields]
+        widths = (limit + 16, 8 * limit, _EPOCH_JUMP)
+        page: list[Message] = []
+        upper, step = number or seq, 0
+        while len(page) < limit and upper > 1:
+            lower = max(1, upper - widths[step % len(widths)])
+            query = {"chatId": chat, fields[0]: {"$gte": lower, "$lt": upper}}
+            with self._mongo.guard():
+                found = self._messages.find({"$and": [query, *other]} if other else query).sort(order)
+                page += [_to_message(document) async for document in found.limit(limit - len(page))]
+            upper, step = lower, step + 1
+        return page
+
+    async def _judge(self, messages: Sequence[Message]) -> list[Insertion]:
+        """What messages are whose insertion met a duplicate key."""
+        ids = [ObjectId(message.id) for message in messages]
+        fields = {"chatId": 1, "seq": 1}
+        same_id = {
+            str(found["_id"]): found async for found in self._messages.find({"_id": {"$in": ids}}, fields)
+        }
+        return [await self._judge_one(message, same_id.get(message.id)) for message in messages]
+
+    async def _judge_one(self, message: Message, same_id: Document | None) -> Insertion:
+        chat = ObjectId(message.chat_id)
+        if same_id is not None:
+            if (same_id["chatId"], same_id["seq"]) == (chat, message.seq):
+                return _REPEAT
+            return Insertion(Verdict.REJECTED, f"message id {message.id} is stored at another position")
+        if await self._messages.find_one({"chatId": chat, "seq": message.seq}, {"_id": 1}) is not None:
+            return Insertion(
+                Verdict.REJECTED, f"position {message.seq} of chat {message.chat_id} holds another message"
+            )
+        key = {"chatId": chat, "senderId": message.sender_id, "clientMsgId": message.client_msg_id}
+        if await self._messages.find_one(key, {"_id": 1}) is not None:
+            return _DUPLICATE
+        # Whatever it collided with is gone: trying again will tell.
+        raise unavailable(DEPENDENCY, "mongodb: a document vanished while it was compared")
+
+
+def _to_document(message: Message) -> Document:
+    return {
+        "_id": ObjectId(message.id),
+        "chatId": ObjectId(message.chat_id),
+        "seq": message.seq,
+        "number": message.number,
+        "senderId": message.sender_id,
+        "type": message.type.value,
+        "content": message.content,
+        "clientMsgId": message.client_msg_id,
+        "createdAt": DatetimeMS(message.created_at_ms),
+    }
+
+
+def _to_message(document: Document) -> Message:
+    return Message(
+        id=str(document["_id"]),
+        chat_id=str(document["chatId"]),
+        seq=document["seq"],
+        number=document["number"],
+        sender_id=document["senderId"],
+        type=MessageType(document["type"]),
+        content=document["content"],
+        client_msg_id=document["clientMsgId"],
+        created_at_ms=int(document["createdAt"]),
+    )

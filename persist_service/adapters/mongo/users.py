@@ -1,0 +1,40 @@
+"""Collection ``users``: ``userId``, ``name``, ``lastSeen``, ``createdAt``."""
+
+from collections.abc import Collection as AnyOf
+
+from bson.datetime_ms import DatetimeMS
+from pymongo.errors import DuplicateKeyError
+
+from mesh.clock import now_ms
+from persist_service.adapters.mongo.server import Document, Mongo
+
+
+class MongoUsers:
+    """``ports.Users``."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._users = mongo.collection("users")
+
+    async def upsert(self, user_id: str, name: str) -> None:
+        """As the port says."""
+        await self._upsert(user_id, {"$set": {"name": name}} if name else {})
+
+    async def seen(self, user_id: str, at_ms: int) -> None:
+        """As the port says."""
+        await self._upsert(user_id, {"$max": {"lastSeen": DatetimeMS(at_ms)}})
+
+    async def names(self, user_ids: AnyOf[str]) -> dict[str, str]:
+        """As the port says."""
+        with self._mongo.guard():
+            found = self._users.find({"userId": {"$in": list(user_ids)}}, {"_id": 0, "userId": 1, "name": 1})
+            return {user["userId"]: user["name"] async for user in found if user.get("name")}
+
+    async def _upsert(self, user_id: str, update: Document) -> None:
+        update = {**update, "$setOnInsert": {"createdAt": DatetimeMS(now_ms())}}
+        with self._mongo.guard():
+            try:
+                await self._users.update_one({"userId": user_id}, update, upsert=True)
+            except DuplicateKeyError:
+                # Two upserts of a new user met; now the user is there.
+                await self._users.update_one({"userId": user_id}, update)

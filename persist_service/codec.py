@@ -1,0 +1,101 @@
+"""Between the values of this service and the messages of the contract."""
+
+from typing import Final
+
+from parley.common.v1 import chat_pb2, message_pb2
+from parley.common.v1.chat_pb2 import ChatType as ChatTypeProto
+from parley.common.v1.chat_pb2 import Role as RoleProto
+from parley.common.v1.message_pb2 import MessageType as MessageTypeProto
+from parley.persist.v1 import persist_service_pb2 as pb
+from persist_service.domain.chats import Chat, ChatType, GroupSettings, LatestMessage, Member, Role
+from persist_service.domain.log import Message, MessageType
+from persist_service.ports import Membership
+
+_ROLES: Final = {
+    Role.NONE: RoleProto.ROLE_NONE,
+    Role.MEMBER: RoleProto.ROLE_MEMBER,
+    Role.ADMIN: RoleProto.ROLE_ADMIN,
+}
+_CHAT_TYPES: Final = {
+    ChatType.DIRECT: ChatTypeProto.CHAT_TYPE_DIRECT,
+    ChatType.GROUP: ChatTypeProto.CHAT_TYPE_GROUP,
+}
+MESSAGE_TYPES: Final = {
+    MessageTypeProto.MESSAGE_TYPE_TEXT: MessageType.TEXT,
+    MessageTypeProto.MESSAGE_TYPE_IMAGE: MessageType.IMAGE,
+    MessageTypeProto.MESSAGE_TYPE_FILE: MessageType.FILE,
+}
+_MESSAGE_TYPES: Final = {stored: proto for proto, stored in MESSAGE_TYPES.items()}
+
+
+def role_to_proto(role: Role) -> RoleProto.ValueType:
+    """A role."""
+    return _ROLES[role]
+
+
+def member_to_proto(member: Member) -> chat_pb2.Member:
+    """A membership."""
+    return chat_pb2.Member(user_id=member.user_id, role=_ROLES[member.role], joined_at_ms=member.joined_at_ms)
+
+
+def message_to_proto(message: Message) -> message_pb2.Message:
+    """A message with its position; status and readers unset."""
+    return message_pb2.Message(
+        id=message.id,
+        chat_id=message.chat_id,
+        seq=message.seq,
+        number=message.number,
+        sender_id=message.sender_id,
+        type=_MESSAGE_TYPES[message.type],
+        content=message.content,
+        client_msg_id=message.client_msg_id,
+        created_at_ms=message.created_at_ms,
+    )
+
+
+def chat_to_proto(chat: Chat) -> chat_pb2.Chat:
+    """A chat, with the fields of an asking user unset."""
+    return chat_pb2.Chat(
+        id=chat.id,
+        type=_CHAT_TYPES[chat.type],
+        users=[member.user_id for member in chat.members],
+        members=[member_to_proto(member) for member in chat.members],
+        member_count=chat.member_count,
+        latest_message=_latest_to_proto(chat.latest_message),
+        created_at_ms=chat.created_at_ms,
+        updated_at_ms=chat.updated_at_ms,
+        name=chat.name,
+        description=chat.description,
+        avatar=chat.avatar,
+        settings=_settings_to_proto(chat.settings),
+        created_by=chat.created_by if chat.type is ChatType.GROUP else "",
+        seq=chat.head.seq,
+        epoch=chat.head.epoch,
+    )
+
+
+def membership_to_proto(membership: Membership | None) -> pb.Membership:
+    """A membership; None is that of someone who is no member."""
+    if membership is None:
+        return pb.Membership(role=RoleProto.ROLE_NONE)
+    return pb.Membership(
+        role=_ROLES[membership.role], read_seq=membership.read_seq, read_number=membership.read_number
+    )
+
+
+def _settings_to_proto(settings: GroupSettings | None) -> chat_pb2.GroupSettings | None:
+    if settings is None:
+        return None
+    return chat_pb2.GroupSettings(is_public=settings.is_public, allow_invites=settings.allow_invites)
+
+
+def _latest_to_proto(latest: LatestMessage | None) -> chat_pb2.LatestMessage | None:
+    if latest is None:
+        return None
+    return chat_pb2.LatestMessage(
+        text=latest.text,
+        sender_id=latest.sender_id,
+        timestamp_ms=latest.timestamp_ms,
+        seq=latest.seq,
+        type=_MESSAGE_TYPES[MessageType(latest.type)],
+    )

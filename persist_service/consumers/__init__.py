@@ -1,0 +1,1 @@
+"""The queues that this service consumes: protobuf in, outcomes out."""

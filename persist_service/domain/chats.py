@@ -1,0 +1,111 @@
+"""Chats and their members."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+MEMBERS_LISTED = 100
+"""How many members a chat lists, by joining; a group may have a thousand times as many."""
+LATEST_TEXT_LIMIT = 200
+"""Characters of a message that a chat's ``latest_message`` shows."""
+
+
+class ChatType(StrEnum):
+    """The two kinds of chats, as stored."""
+
+    DIRECT = "direct"
+    GROUP = "group"
+
+
+class Role(StrEnum):
+    """What a user may do in a chat. ``NONE`` is an answer and never stored."""
+
+    NONE = "none"
+    MEMBER = "member"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One membership."""
+
+    user_id: str
+    role: Role
+    joined_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """What the admins of a group decided."""
+
+    is_public: bool = False
+    allow_invites: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LatestMessage:
+    """The last message of a chat, its text cut to ``LATEST_TEXT_LIMIT``."""
+
+    text: str
+    sender_id: str
+    timestamp_ms: int
+    seq: int
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the stored log of a chat ends; zeros when nothing is stored."""
+
+    chat_id: str
+    epoch: int
+    seq: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat. ``members`` are the first ``MEMBERS_LISTED`` by joining, of ``member_count``."""
+
+    id: str
+    type: ChatType
+    members: tuple[Member, ...]
+    member_count: int
+    created_by: str
+    created_at_ms: int
+    updated_at_ms: int
+    head: Head
+    members_version: int = 0
+    """Grows with each change of ``members``; 0 while a new group's members are still being stored."""
+    latest_message: LatestMessage | None = None
+    name: str = ""
+    description: str = ""
+    avatar: str = ""
+    settings: GroupSettings | None = None
+
+    def lists(self, user_id: str) -> bool:
+        """Whether the user is among the listed members."""
+        return any(member.user_id == user_id for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class UserChat:
+    """A chat as one user has it."""
+
+    chat: Chat
+    role: Role
+    read_seq: int
+    read_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatList:
+    """A user's chats, the last changed first. ``truncated``: there are more."""
+
+    chats: tuple[UserChat, ...]
+    truncated: bool
+
+
+def pair_key(user_id: str, peer_id: str) -> str:
+    """The identity of a direct chat, the same whoever asks. JSON, since a user id may hold any separator."""
+    return json.dumps(sorted((user_id, peer_id)), ensure_ascii=False, separators=(",", ":"))

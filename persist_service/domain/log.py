@@ -1,0 +1,87 @@
+"""Entries of a chat's log: messages and other changes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from persist_service.domain.chats import LATEST_TEXT_LIMIT, Head, LatestMessage
+
+
+class MessageType(StrEnum):
+    """What the content of a message stands for, as stored."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A chat message."""
+
+    id: str
+    chat_id: str
+    seq: int
+    number: int
+    sender_id: str
+    type: MessageType
+    content: str
+    client_msg_id: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry that is no message. ``event`` is the whole ChatEvent as it was logged."""
+
+    kind: str
+    actor_id: str
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One position of a chat's log."""
+
+    chat_id: str
+    epoch: int
+    seq: int
+    number: int
+    occurred_at_ms: int
+    body: Message | Change
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """How far a batch of entries moves a chat. ``latest`` is None when the batch has no message of it."""
+
+    head: Head
+    updated_at_ms: int
+    latest: LatestMessage | None
+
+
+def advances(entries: Iterable[LogEntry]) -> list[Advance]:
+    """One advance per chat: the highest position, and the message with the highest position."""
+    by_chat: dict[str, list[LogEntry]] = {}
+    for entry in entries:
+        by_chat.setdefault(entry.chat_id, []).append(entry)
+    return [_advance(chat_id, of_chat) for chat_id, of_chat in by_chat.items()]
+
+
+def _advance(chat_id: str, entries: list[LogEntry]) -> Advance:
+    head = Head(
+        chat_id,
+        epoch=max(entry.epoch for entry in entries),
+        seq=max(entry.seq for entry in entries),
+        number=max(entry.number for entry in entries),
+    )
+    messages = [entry.body for entry in entries if isinstance(entry.body, Message)]
+    last = max(messages, key=lambda message: message.seq, default=None)
+    return Advance(
+        head, max(entry.occurred_at_ms for entry in entries), None if last is None else _latest(last)
+    )
+
+
+def _latest(message: Message) -> LatestMessage:
+    text = message.content[:LATEST_TEXT_LIMIT]
+    return LatestMessage(text, message.sender_id, message.created_at_ms, message.seq, message.type)

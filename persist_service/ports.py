@@ -1,0 +1,212 @@
+"""What the use cases need of the world.
+
+Everything here awaits input or output. Unless a docstring says otherwise, a method of a store raises
+``Unavailable`` naming the server when it cannot be reached (the effect is then unknown, and doing it again is
+safe), and returning means: durable on a majority.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from persist_service.domain.chats import Chat, Head, Member, Role
+from persist_service.domain.log import Advance, LogEntry, Message
+from persist_service.domain.pointers import Pointer
+from persist_service.domain.statistics import Fact
+
+
+class Verdict(Enum):
+    """What became of one entry that was offered to a store."""
+
+    STORED = auto()
+    REPEAT = auto()
+    """The very same entry was there."""
+    DUPLICATE = auto()
+    """The sender's message was there under another id (same ``client_msg_id``): a success, nothing stored."""
+    REJECTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """A verdict; ``reason`` says why an entry was rejected and quotes none of its content."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewGroup:
+    """A group as its maker described it. ``members`` holds the maker, as admin, first."""
+
+    chat_id: str
+    name: str
+    description: str
+    avatar: str
+    is_public: bool
+    allow_invites: bool
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One user's membership of one chat."""
+
+    chat_id: str
+    role: Role
+    read_seq: int
+    read_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A user to be told of a message."""
+
+    user_id: str
+    message: Message
+    chat: Chat
+    sender_name: str
+
+
+class Users(Protocol):
+    """Known users."""
+
+    async def upsert(self, user_id: str, name: str) -> None:
+        """Records the user; an empty name keeps the stored one."""
+
+    async def seen(self, user_id: str, at_ms: int) -> None:
+        """Records when the user was last online; never moves back."""
+
+    async def names(self, user_ids: Collection[str]) -> dict[str, str]:
+        """The names of those who have one."""
+
+
+class Chats(Protocol):
+    """Chats, without their messages."""
+
+    async def create_direct(self, user_id: str, peer_id: str, now_ms: int) -> tuple[Chat, bool]:
+        """The direct chat of a pair, and whether it is new. Any number of callers at once get the same."""
+
+    async def create_group(self, group: NewGroup, now_ms: int) -> Chat:
+        """The chat with that id, made from ``group`` if there was none."""
+
+    async def find(self, chat_id: str) -> Chat | None:
+        """A chat."""
+
+    async def find_many(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        """Those of the chats that exist, by id."""
+
+    async def last_changed(self, chat_ids: Collection[str], limit: int) -> list[Chat]:
+        """At most ``limit`` of the chats, the last changed first."""
+
+    async def heads(self, chat_ids: Collection[str]) -> list[tuple[Head, int]]:
+        """The head and the count of members of each of the chats that exists."""
+
+    async def advance(self, advances: Sequence[Advance]) -> None:
+        """Moves heads and latest messages, each only forward. A chat that does not exist is passed over."""
+
+    async def set_members(
+        self, chat: Chat, members: Sequence[Member], count: int, now_ms: int
+    ) -> Chat | None:
+        """Replaces what the chat says of its members; None when another did so since ``chat`` was read."""
+
+    async def change_member_count(self, chat_id: str, change: int, now_ms: int) -> Chat | None:
+        """Adds ``change`` to the count, which is not repeatable; None when the chat does not exist."""
+
+
+class Memberships(Protocol):
+    """Who is a member of what, and how far."""
+
+    async def add(self, chat_id: str, members: Sequence[Member]) -> list[Member]:
+        """Adds those who are no members yet and returns them."""
+
+    async def remove(self, chat_id: str, user_id: str) -> bool:
+        """Removes a member; False when there was none."""
+
+    async def set_role(self, chat_id: str, user_id: str, role: Role) -> bool:
+        """Gives a member a role; False when the user is no member."""
+
+    async def find_many(self, questions: Sequence[tuple[str, str]]) -> list[Membership]:
+        """The membership for each ``(chat_id, user_id)``, in order; with role NONE where there is none."""
+
+    async def has_admin(self, chat_id: str, *, besides: str = "") -> bool:
+        """Whether the chat has an admin other than ``besides``."""
+
+    async def first(self, chat_id: str, limit: int) -> list[Member]:
+        """The first members by joining."""
+
+    async def count(self, chat_id: str) -> int:
+        """How many members there are. Takes time in proportion to that."""
+
+    def user_ids(self, chat_id: str, page: int) -> AsyncIterator[list[str]]:
+        """All members' ids in pages."""
+
+    async def of_user(self, user_id: str) -> list[Membership]:
+        """A user's memberships."""
+
+    async def pointers(self, chat_id: str, user_ids: Collection[str]) -> dict[str, Pointer]:
+        """The pointers of those of the users who are members."""
+
+    async def advance(self, pointers: Sequence[Pointer]) -> None:
+        """Moves pointers, each only forward. Who is no member is passed over."""
+
+
+class Messages(Protocol):
+    """The stored messages of all chats."""
+
+    async def insert(self, messages: Sequence[Message]) -> list[Insertion]:
+        """Stores messages; what became of each, in order. Storing again what is stored changes nothing."""
+
+    async def find(self, chat_id: str, message_id: str) -> Message | None:
+        """A message."""
+
+    async def before(self, chat_id: str, limit: int, *, seq: int, number: int) -> list[Message]:
+        """Up to ``limit`` messages with a smaller position and count (0 sets no bound, one is set).
+
+        The last first.
+        """
+
+
+class Changes(Protocol):
+    """The stored log entries that are no messages."""
+
+    async def insert(self, entries: Sequence[LogEntry]) -> list[Insertion]:
+        """As ``Messages.insert``."""
+
+
+class Terms(Protocol):
+    """Search terms."""
+
+    async def insert(self, terms: Sequence[tuple[Message, tuple[str, ...]]]) -> None:
+        """Stores the terms of messages. Idempotent by message id."""
+
+
+class Statistics(Protocol):
+    """Counts per chat and day."""
+
+    async def count(self, facts: Sequence[Fact]) -> None:
+        """Counts each ``(chat_id, seq)`` once, however often it is told."""
+
+
+class ChatLists(Protocol):
+    """Cached chat lists."""
+
+    async def drop(self, user_ids: Iterable[str]) -> None:
+        """Forgets the lists of these users. Never raises: without Redis a list may be 300 s old."""
+
+
+class Presence(Protocol):
+    """Who is online."""
+
+    async def absent(self, user_ids: Sequence[str]) -> list[str]:
+        """Those without a live connection. Never raises: without Redis nobody is known to be online."""
+
+
+class FollowUps(Protocol):
+    """Work for others that follows from a stored message. Returning means: confirmed by the broker."""
+
+    async def stored(self, messages: Sequence[Message]) -> None:
+        """Asks for the messages to be indexed and counted."""
+
+    async def notify(self, notifications: Sequence[Notification]) -> None:
+        """Asks for users to be notified."""

@@ -1,0 +1,1 @@
+"""PersistService over gRPC: protobuf in, protobuf out."""

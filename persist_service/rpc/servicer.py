@@ -1,0 +1,183 @@
+"""PersistService: checks a request, calls one use case (or one store, where there is no rule), encodes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from mesh.clock import now_ms
+from mesh.ids import is_object_id
+from parley.persist.v1 import persist_service_pb2 as pb
+from parley.persist.v1 import persist_service_pb2_grpc
+from persist_service.codec import chat_to_proto, member_to_proto, membership_to_proto, message_to_proto
+from persist_service.domain.chats import Member, Role
+from persist_service.errors import ChatNotFound, MessageNotFound
+from persist_service.ports import Chats, Memberships, Messages, NewGroup, Users
+from persist_service.rpc import checks
+from persist_service.rpc.chat_lists import ChatListAnswers
+from persist_service.use_cases.add_members import AddMembers
+from persist_service.use_cases.create_direct_chat import CreateDirectChat
+from persist_service.use_cases.create_group import CreateGroup
+from persist_service.use_cases.list_messages import ListMessages
+from persist_service.use_cases.list_pointers import ListPointers
+from persist_service.use_cases.remove_member import RemoveMember
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999
+_LAST_SEQ = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
+    """The methods of the contract; what they promise stands there."""
+
+    users: Users
+    chats: Chats
+    memberships: Memberships
+    messages: Messages
+    create_direct_chat: CreateDirectChat
+    create_group: CreateGroup
+    add_members: AddMembers
+    remove_member: RemoveMember
+    list_messages: ListMessages
+    list_pointers: ListPointers
+    chat_lists: ChatListAnswers
+
+    async def UpsertUser(self, request: pb.UpsertUserRequest, context: Context) -> pb.UpsertUserResponse:
+        """Records a user."""
+        name = checks.text_within(request.name, "name", 0, 100)
+        await self.users.upsert(checks.user_id(request.user_id), name)
+        return pb.UpsertUserResponse()
+
+    async def SetLastSeen(self, request: pb.SetLastSeenRequest, context: Context) -> pb.SetLastSeenResponse:
+        """Records when a user was last online."""
+        at_ms = checks.number_within(request.last_seen_ms, "last_seen_ms", 1, _LAST_MS)
+        await self.users.seen(checks.user_id(request.user_id), at_ms)
+        return pb.SetLastSeenResponse()
+
+    async def CreateDirectChat(
+        self, request: pb.CreateDirectChatRequest, context: Context
+    ) -> pb.CreateDirectChatResponse:
+        """Makes or finds a direct chat."""
+        user_id, peer_id = checks.user_id(request.user_id), checks.user_id(request.peer_id, "peer_id")
+        checks.different(user_id, peer_id, "user_id and peer_id")
+        chat, created = await self.create_direct_chat(user_id, peer_id)
+        return pb.CreateDirectChatResponse(chat=chat_to_proto(chat), created=created)
+
+    async def CreateGroup(self, request: pb.CreateGroupRequest, context: Context) -> pb.CreateGroupResponse:
+        """Makes a group."""
+        maker = checks.user_id(request.user_id)
+        others = checks.user_ids(request.member_ids, "member_ids", 0, 100)
+        joined_at = now_ms()
+        group = NewGroup(
+            chat_id=checks.chat_id(request.chat_id),
+            name=checks.text_within(request.name, "name", 1, 100),
+            description=checks.text_within(request.description, "description", 0, 1_000),
+            avatar=checks.text_within(request.avatar, "avatar", 0, 500),
+            is_public=request.settings.is_public,
+            allow_invites=request.settings.allow_invites,
+            members=(
+                Member(maker, Role.ADMIN, joined_at),
+                *(Member(other, Role.MEMBER, joined_at) for other in others if other != maker),
+            ),
+        )
+        return pb.CreateGroupResponse(chat=chat_to_proto(await self.create_group(group)))
+
+    async def AddMembers(self, request: pb.AddMembersRequest, context: Context) -> pb.AddMembersResponse:
+        """Adds members to a group."""
+        chat, added = await self.add_members(
+            checks.chat_id(request.chat_id), checks.user_ids(request.member_ids, "member_ids", 1, 100)
+        )
+        return pb.AddMembersResponse(chat=chat_to_proto(chat), added=map(member_to_proto, added))
+
+    async def RemoveMember(
+        self, request: pb.RemoveMemberRequest, context: Context
+    ) -> pb.RemoveMemberResponse:
+        """Removes a member from a group."""
+        removed, promoted_id = await self.remove_member(
+            checks.chat_id(request.chat_id),
+            checks.user_id(request.user_id),
+            promote_successor=request.promote_successor,
+        )
+        return pb.RemoveMemberResponse(removed=removed, promoted_id=promoted_id)
+
+    async def GetChat(self, request: pb.GetChatRequest, context: Context) -> pb.GetChatResponse:
+        """Shows a chat."""
+        chat = await self.chats.find(checks.chat_id(request.chat_id))
+        if chat is None:
+            raise ChatNotFound
+        return pb.GetChatResponse(chat=chat_to_proto(chat))
+
+    async def GetMemberships(
+        self, request: pb.GetMembershipsRequest, context: Context
+    ) -> pb.GetMembershipsResponse:
+        """Tells memberships. An id that is none names no chat, so the role is NONE."""
+        checks.count_within(request.queries, "queries", 1, 1_000)
+        asked = [(query.chat_id, query.user_id) for query in request.queries]
+        possible = sorted({question for question in asked if is_object_id(question[0])})
+        known = dict(zip(possible, await self.memberships.find_many(possible), strict=True))
+        return pb.GetMembershipsResponse(memberships=[membership_to_proto(known.get(one)) for one in asked])
+
+    async def GetChatHeads(
+        self, request: pb.GetChatHeadsRequest, context: Context
+    ) -> pb.GetChatHeadsResponse:
+        """Tells where stored logs end."""
+        checks.count_within(request.chat_ids, "chat_ids", 1, 1_000)
+        heads = await self.chats.heads({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
+        return pb.GetChatHeadsResponse(
+            heads=(
+                pb.StoredHead(
+                    chat_id=head.chat_id,
+                    epoch=head.epoch,
+                    seq=head.seq,
+                    number=head.number,
+                    member_count=member_count,
+                )
+                for head, member_count in heads
+            )
+        )
+
+    async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
+        """Lists a user's chats."""
+        limit = checks.number_within(request.limit, "limit", 1, 1_000)
+        return await self.chat_lists.get(checks.user_id(request.user_id), limit)
+
+    async def ListMessages(
+        self, request: pb.ListMessagesRequest, context: Context
+    ) -> pb.ListMessagesResponse:
+        """Pages backwards through stored messages."""
+        found = await self.list_messages(
+            checks.chat_id(request.chat_id),
+            limit=checks.number_within(request.limit, "limit", 1, 101),
+            before_seq=checks.number_within(request.before_seq, "before_seq", 0, _LAST_SEQ),
+            before_number=checks.number_within(request.before_number, "before_number", 0, _LAST_SEQ),
+        )
+        return pb.ListMessagesResponse(messages=map(message_to_proto, found))
+
+    async def GetMessage(self, request: pb.GetMessageRequest, context: Context) -> pb.GetMessageResponse:
+        """Shows one stored message."""
+        chat_id = checks.chat_id(request.chat_id)
+        message = await self.messages.find(chat_id, checks.chat_id(request.message_id, "message_id"))
+        if message is None:
+            raise MessageNotFound
+        return pb.GetMessageResponse(message=message_to_proto(message))
+
+    async def ListPointers(
+        self, request: pb.ListPointersRequest, context: Context
+    ) -> pb.ListPointersResponse:
+        """Tells the listed members' pointers."""
+        pointers, member_count = await self.list_pointers(checks.chat_id(request.chat_id))
+        return pb.ListPointersResponse(
+            pointers=(
+                pb.MemberPointers(
+                    user_id=pointer.user_id,
+                    read_seq=pointer.read_seq,
+                    read_number=pointer.read_number,
+                    read_at_ms=pointer.at_ms,
+                    delivered_seq=pointer.delivered_seq,
+                )
+                for pointer in pointers
+            ),
+            member_count=member_count,
+        )

@@ -1,0 +1,53 @@
+"""Adds members to a group."""
+
+from collections.abc import Sequence
+
+from mesh.clock import now_ms
+from persist_service.domain.chats import Chat, ChatType, Member, Role
+from persist_service.errors import ChatFull, ChatNotFound, WrongChatType
+from persist_service.ports import ChatLists, Chats, Memberships
+from persist_service.use_cases.list_members import ListMembers
+
+
+class AddMembers:
+    """Adds those who are no members yet.
+
+    The limit is checked before, without a lock: calls at the same moment may overshoot it by what they add.
+    Cached chat lists are dropped for the new and the listed members; who is beyond the first 100 of a group
+    may see the old count for 300 s.
+    """
+
+    def __init__(
+        self,
+        chats: Chats,
+        memberships: Memberships,
+        chat_lists: ChatLists,
+        list_members: ListMembers,
+        *,
+        limit: int,
+    ) -> None:
+        self._chats = chats
+        self._memberships = memberships
+        self._chat_lists = chat_lists
+        self._list_members = list_members
+        self._limit = limit
+
+    async def __call__(self, chat_id: str, user_ids: Sequence[str]) -> tuple[Chat, list[Member]]:
+        """The group afterwards and those who are new."""
+        chat = await self._chats.find(chat_id)
+        if chat is None:
+            raise ChatNotFound
+        if chat.type is not ChatType.GROUP:
+            raise WrongChatType
+        if chat.member_count + len(user_ids) > self._limit:
+            known = await self._memberships.find_many([(chat_id, user_id) for user_id in user_ids])
+            new = sum(membership.role is Role.NONE for membership in known)
+            if chat.member_count + new > self._limit:
+                raise ChatFull(self._limit)
+        joined_at = now_ms()
+        added = await self._memberships.add(
+            chat_id, [Member(user_id, Role.MEMBER, joined_at) for user_id in user_ids]
+        )
+        chat = await self._list_members(chat_id, change=len(added))
+        await self._chat_lists.drop({*user_ids, *(member.user_id for member in chat.members)})
+        return chat, added

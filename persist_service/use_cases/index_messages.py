@@ -1,0 +1,21 @@
+"""Stores the words that messages can be found by."""
+
+from collections.abc import Mapping, Sequence
+
+from persist_service.domain.log import Message
+from persist_service.domain.terms import terms_of
+from persist_service.ports import Terms
+
+
+class IndexMessages:
+    """Only text has words; the content of an image or a file is an address."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+
+    async def __call__(self, messages: Sequence[Message]) -> Mapping[int, str]:
+        """Nothing is ever rejected here. Raises ``Unavailable``."""
+        found = [(message, terms_of(message.content)) for message in messages if message.type == "text"]
+        if found:
+            await self._terms.insert(found)
+        return {}

@@ -1,0 +1,92 @@
+"""Stores log entries and sets off what follows from them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from mesh.clock import now_ms
+from persist_service.domain.log import Change, LogEntry, Message, advances
+from persist_service.domain.pointers import Pointer, merge
+from persist_service.metrics import ENTRIES, STORE_LAG_SECONDS
+from persist_service.ports import (
+    Changes,
+    ChatLists,
+    Chats,
+    FollowUps,
+    Insertion,
+    Memberships,
+    Messages,
+    Verdict,
+)
+from persist_service.use_cases.notify_absent import NotifyAbsent
+
+
+class StoreEntries:
+    """One write per collection for any number of entries of any chats.
+
+    Idempotent as a whole: a repeat of an entry sets off again what follows from it, because nobody knows
+    whether the first time got that far; each receiver knows a repeat by the message's id or position.
+    """
+
+    def __init__(
+        self,
+        *,
+        messages: Messages,
+        changes: Changes,
+        chats: Chats,
+        memberships: Memberships,
+        chat_lists: ChatLists,
+        follow_ups: FollowUps,
+        notify_absent: NotifyAbsent,
+    ) -> None:
+        self._messages = messages
+        self._changes = changes
+        self._chats = chats
+        self._memberships = memberships
+        self._chat_lists = chat_lists
+        self._follow_ups = follow_ups
+        self._notify_absent = notify_absent
+
+    async def __call__(self, entries: Sequence[LogEntry]) -> Mapping[int, str]:
+        """Stores; returns the reasons of those entries that can never be stored, by their place.
+
+        Raises:
+            Unavailable: MongoDB or RabbitMQ is down; do all of it again later.
+        """
+        insertions = await self._insert(entries)
+        for insertion in insertions:
+            ENTRIES.labels(insertion.verdict.name.lower()).inc()
+        in_log = [
+            entry
+            for entry, insertion in zip(entries, insertions, strict=True)
+            if insertion.verdict in {Verdict.STORED, Verdict.REPEAT}
+        ]
+        messages = [entry.body for entry in in_log if isinstance(entry.body, Message)]
+        # Who sends has read what is above.
+        sent = merge(
+            Pointer(m.chat_id, m.sender_id, read_seq=m.seq, read_number=m.number, at_ms=m.created_at_ms)
+            for m in messages
+        )
+        await asyncio.gather(self._chats.advance(advances(in_log)), self._memberships.advance(sent))
+        await self._chat_lists.drop({pointer.user_id for pointer in sent})
+        if messages:
+            await asyncio.gather(self._follow_ups.stored(messages), self._notify_absent(messages))
+        return {
+            place: insertion.reason
+            for place, insertion in enumerate(insertions)
+            if insertion.verdict is Verdict.REJECTED
+        }
+
+    async def _insert(self, entries: Sequence[LogEntry]) -> list[Insertion]:
+        messages = {n: entry.body for n, entry in enumerate(entries) if isinstance(entry.body, Message)}
+        changes = {n: entry for n, entry in enumerate(entries) if isinstance(entry.body, Change)}
+        insertions: dict[int, Insertion] = {}
+        if messages:
+            insertions.update(
+                zip(messages, await self._messages.insert(list(messages.values())), strict=True)
+            )
+        if changes:
+            insertions.update(zip(changes, await self._changes.insert(list(changes.values())), strict=True))
+        now = now_ms()
+        for message in messages.values():
+            STORE_LAG_SECONDS.observe(max(0, now - message.created_at_ms) / 1000)
+        return [insertions[place] for place in range(len(entries))]
