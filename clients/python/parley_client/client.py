@@ -1,0 +1,244 @@
+"""The client: stays connected, sends each message once, and gives each event once and in order."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from parley_client.backoff import Backoff
+from parley_client.connection import Connection
+from parley_client.errors import ParleyError, SessionEndedError, TokenError, UnreachableError, error_from
+from parley_client.events import Disconnected, Event, Heads
+from parley_client.inbox import Inbox
+from parley_client.models import Chat, Page, Sent, head_from, sent_from
+from parley_client.order import Order
+from parley_client.rest import RestClient
+
+TokenSource = Callable[[], Awaitable[str]]
+"""Gives a fresh token; asked before each connection, so that a session outlives its tokens."""
+
+_SEND_SECONDS: Final = 30.0
+_STABLE_SECONDS: Final = 10.0
+_SESSION_REFUSED: Final = 4403
+
+
+class ParleyClient:
+    """A user's connection to Parley at `url` (`http://` or `https://`).
+
+    Enter it, and leave it to disconnect. Entering makes the first connection and fails if there is none to
+    be had. From then on a lost connection is made again, with back-off and jitter, until the server refuses
+    it for good.
+
+    Methods raise `ParleyError` of the kind that it ended in; those that send wait for a connection.
+    """
+
+    def __init__(self, url: str, token: str | TokenSource, *, backoff: Backoff | None = None) -> None:
+        self.user_id = ""
+        self._url = url.rstrip("/")
+        self._token = token
+        self._rest = RestClient(url)
+        self._backoff = backoff or Backoff()
+        self._inbox = Inbox()
+        self._order = Order(self._page)
+        self._joined: set[str] = set()
+        self._connection: Connection | None = None
+        self._failure: ParleyError | None = None
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What happens, for ever. One reader at a time.
+
+        Messages come each once and in the order of their chat, those missed during an interruption included,
+        from the moment of the first connection (or of joining the chat) on.
+
+        Raises:
+            ParleyError: the session is over for good.
+        """
+        while True:
+            async for event in self._order.arrange(await self._inbox.take()):
+                yield event
+
+    async def send_message(
+        self,
+        chat_id: str,
+        content: str,
+        *,
+        type: str = "text",  # noqa: A002 - the protocol's word
+        client_msg_id: str | None = None,
+        timeout_seconds: float = _SEND_SECONDS,
+    ) -> Sent:
+        """Sends a message and returns when it is durable.
+
+        A try that is not answered, or fails in a way that may pass, is repeated with the same
+        `client_msg_id`, so that it is stored once. For their order to be kept, messages must be sent one
+        after the other.
+
+        Raises:
+            UnreachableError: no ack within `timeout_seconds`; it may have been stored. Repeating the call
+                with the same `client_msg_id` is safe.
+        """
+        data = {
+            "chatId": chat_id,
+            "content": content,
+            "type": type,
+            "clientMsgId": client_msg_id or secrets.token_urlsafe(12),
+        }
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return sent_from(await self._insist("send-message", data))
+        except TimeoutError:
+            raise UnreachableError(f"no ack within {timeout_seconds:g} s") from None
+
+    async def set_typing(self, chat_id: str, *, is_typing: bool) -> None:
+        """Tells the others that the user types; holds for 3 s."""
+        await self._request("typing", {"chatId": chat_id, "isTyping": is_typing})
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        """Tells that everything up to this message was read."""
+        await self._request("mark-read", {"chatId": chat_id, "messageId": message_id})
+
+    async def mark_chat_read(self, chat_id: str) -> None:
+        """Tells that the whole chat was read."""
+        await self._request("mark-chat-read", {"chatId": chat_id})
+
+    async def join(self, chat_ids: Iterable[str]) -> None:
+        """Receives the events of these chats too, now and after each reconnect.
+
+        The user's own chats are joined by the server.
+
+        Raises:
+            PermissionDeniedError: the user is no member of one of them; the others are joined.
+        """
+        wanted = set(chat_ids)
+        errors = await self._join(await self._live(), wanted)
+        self._joined |= wanted - errors.keys()
+        for error in errors.values():
+            raise error
+
+    async def chats(self) -> list[Chat]:
+        """The user's chats, the last changed first."""
+        return await self._rest.chats()
+
+    async def direct_chat(self, user_id: str) -> Chat:
+        """The chat with this user, made if there is none."""
+        return await self._rest.direct_chat(user_id)
+
+    async def history(self, chat_id: str, *, limit: int = 50, before: int | None = None) -> Page:
+        """The newest messages, or the newest with a `seq` below `before`; 1 to 100 of them."""
+        return await self._rest.history(chat_id, limit=limit, before=before)
+
+    async def __aenter__(self) -> Self:
+        try:
+            connection = await self._connect()
+        except BaseException:
+            await self._rest.__aexit__(None, None, None)
+            raise
+        self._task = asyncio.create_task(self._stay(connection), name="parley-client")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        if self._connection is not None:
+            await self._connection.close()
+        await self._rest.__aexit__(kind, error, trace)
+
+    async def _stay(self, connection: Connection) -> None:
+        """Keeps a connection until the session is over for good."""
+        try:
+            while True:
+                ended = await self._live_through(connection)
+                self._inbox.put(Disconnected(ended.message))
+                if not self._may_return(ended):
+                    raise ended
+                connection = await self._reconnect(connection.reconnect_after_seconds)
+        except ParleyError as failure:
+            self._set(None, failure)
+            self._inbox.fail(failure)
+
+    async def _live_through(self, connection: Connection) -> ParleyError:
+        since = asyncio.get_running_loop().time()
+        self._set(connection, None)
+        rejoin = asyncio.create_task(self._rejoin(connection))
+        try:
+            return await connection.run(self._inbox.put)
+        finally:
+            rejoin.cancel()
+            self._set(None, None)
+            # Only then: a server that welcomes and drops at once is not to be hammered.
+            if asyncio.get_running_loop().time() - since > _STABLE_SECONDS:
+                self._backoff.reset()
+
+    async def _reconnect(self, first_wait: float) -> Connection:
+        delay = first_wait or self._backoff.next_delay()
+        while True:
+            await asyncio.sleep(delay)
+            try:
+                return await self._connect()
+            except ParleyError as error:
+                if not error.retryable:
+                    raise
+                delay = max(self._backoff.next_delay(), error.retry_after_ms / 1000)
+
+    async def _connect(self) -> Connection:
+        self._rest.token = self._token if isinstance(self._token, str) else await self._token()
+        connection = await Connection.open(self._url, self._rest.token)
+        self.user_id = connection.welcome.user_id
+        self._inbox.put(connection.welcome)
+        return connection
+
+    def _may_return(self, ended: ParleyError) -> bool:
+        # A session that was open and is refused now most likely has an old token: with a source, get a new
+        # one. If that is refused as well, `_connect` raises.
+        refused = isinstance(ended, SessionEndedError) and ended.close_code == _SESSION_REFUSED
+        stale = isinstance(ended, TokenError) or refused
+        return ended.retryable or (stale and not isinstance(self._token, str))
+
+    async def _rejoin(self, connection: Connection) -> None:
+        missing = self._joined - {head.chat_id for head in connection.welcome.chats}
+        if missing:
+            # If this connection is gone again, the next one joins.
+            with contextlib.suppress(ParleyError):
+                await self._join(connection, missing)
+
+    async def _join(self, connection: Connection, chat_ids: set[str]) -> dict[str, ParleyError]:
+        data = await connection.request("join-chats", {"chatIds": sorted(chat_ids)})
+        self._inbox.put(Heads(tuple(head_from(head) for head in data["chats"])))
+        return {refused["chatId"]: error_from(refused["error"]) for refused in data["errors"]}
+
+    async def _insist(self, event: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Repeats a frame until it is acked or refused for good."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._request(event, data)
+            except ParleyError as error:
+                if not error.retryable:
+                    raise
+                await asyncio.sleep(max(backoff.next_delay(), error.retry_after_ms / 1000))
+
+    async def _request(self, event: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await (await self._live()).request(event, data)
+
+    async def _live(self) -> Connection:
+        """The connection, waiting for one as long as there is hope."""
+        while self._connection is None:
+            if self._failure is not None:
+                raise self._failure
+            self._changed.clear()
+            await self._changed.wait()
+        return self._connection
+
+    def _set(self, connection: Connection | None, failure: ParleyError | None) -> None:
+        self._connection = connection
+        self._failure = failure
+        self._changed.set()
+
+    async def _page(self, chat_id: str, limit: int, before: int | None) -> Page:
+        return await self._rest.history(chat_id, limit=limit, before=before)

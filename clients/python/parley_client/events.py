@@ -1,0 +1,162 @@
+"""What a client is told while it is connected, as dataclasses."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from parley_client.models import Chat, Head, Json, Message, chat_from, head_from, message_from
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The connection stands, for the first time or again; what was missed meanwhile follows."""
+
+    user_id: str
+    connection_id: str
+    chats: tuple[Head, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is gone; it is being made again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message, each one once and in the order of the chat. `recovered`: it was missed and fetched later."""
+
+    message: Message
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """More was missed than is fetched by itself; `history` has what is before the messages that follow."""
+
+    chat_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """A member types, or stopped."""
+
+    chat_id: str
+    user_id: str
+    is_typing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A member has read everything up to `seq`."""
+
+    chat_id: str
+    user_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Everything up to `seq` has reached a member."""
+
+    chat_id: str
+    user_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A user came or went."""
+
+    user_id: str
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCreated:
+    """The user is in this chat from now on."""
+
+    chat: Chat
+
+
+@dataclass(frozen=True, slots=True)
+class ChatChanged:
+    """A group was changed; `what` is the frame's event: `chat-updated`, `member-added`, `member-removed`.
+
+    `seq` is 0 where the user was removed and may not know more. Those missed while disconnected are not told:
+    after `Connected`, `chats` shows what is true.
+    """
+
+    chat_id: str
+    seq: int
+    what: str
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """The server lost track of what this connection has seen; the client fetches it."""
+
+    chat_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """How far some chats go, told by the server outside of their order."""
+
+    chats: tuple[Head, ...]
+
+
+Event = (
+    Connected
+    | Disconnected
+    | NewMessage
+    | Gap
+    | Typing
+    | Read
+    | Delivered
+    | Presence
+    | ChatCreated
+    | ChatChanged
+)
+"""What `ParleyClient.events` gives."""
+Incoming = Event | Resync | Heads
+"""What reaches the client itself."""
+
+
+def _changed(what: str) -> Callable[[Json], Incoming]:
+    return lambda data: ChatChanged(data["chatId"], data["seq"], what, data)
+
+
+def _read(data: Json) -> Incoming:
+    return Read(data["chatId"], data["readBy"], data["seq"])
+
+
+_PARSERS: Final[Mapping[str, Callable[[Json], Incoming]]] = {
+    "welcome": lambda data: Connected(
+        data["userId"], data["connectionId"], tuple(head_from(head) for head in data["chats"])
+    ),
+    "new-message": lambda data: NewMessage(message_from(data)),
+    "user-typing": lambda data: Typing(data["chatId"], data["userId"], data["isTyping"]),
+    "message-read": _read,
+    "chat-read": _read,
+    "message-delivered": lambda data: Delivered(data["chatId"], data["userId"], data["seq"]),
+    "user-online": lambda data: Presence(data["userId"], online=True),
+    "user-offline": lambda data: Presence(data["userId"], online=False),
+    "chat-created": lambda data: ChatCreated(chat_from(data["chat"])),
+    "chat-updated": _changed("chat-updated"),
+    "member-added": _changed("member-added"),
+    "member-removed": _changed("member-removed"),
+    "resync": lambda data: Resync(data["chatId"]),
+}
+
+
+def event_from(name: str, data: Json) -> Incoming | None:
+    """The event of a frame; None for a kind that this version does not know.
+
+    Raises:
+        KeyError, TypeError, ValueError: the data lack a field or have a wrong type.
+    """
+    parse = _PARSERS.get(name)
+    return parse(data) if parse else None

@@ -1,0 +1,115 @@
+"""What the server shows, as dataclasses. Fields that a newer server adds are ignored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message. `seq` is its position among all changes of the chat, `number` among its messages."""
+
+    id: str
+    chat_id: str
+    seq: int
+    number: int
+    sender_id: str
+    type: str
+    content: str
+    client_msg_id: str
+    status: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The server's ack: the message is durable. `duplicate`: an earlier try of the same send had arrived."""
+
+    message_id: str
+    chat_id: str
+    seq: int
+    number: int
+    created_at: datetime
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat as the user sees it. `name` is empty for direct chats."""
+
+    id: str
+    type: str
+    users: tuple[str, ...]
+    name: str
+    unread: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the log of a chat goes."""
+
+    chat_id: str
+    seq: int
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages, the oldest first; `has_more`: there are older ones."""
+
+    messages: tuple[Message, ...]
+    has_more: bool
+
+
+def message_from(data: Json) -> Message:
+    """A message in a frame or a page."""
+    return Message(
+        id=data["id"],
+        chat_id=data["chatId"],
+        seq=data["seq"],
+        number=data["number"],
+        sender_id=data["senderId"],
+        type=data["type"],
+        content=data["content"],
+        client_msg_id=data["clientMsgId"],
+        status=data.get("status", "sent"),
+        created_at=datetime.fromisoformat(data["createdAt"]),
+    )
+
+
+def sent_from(data: Json) -> Sent:
+    """The ack of a `send-message`."""
+    return Sent(
+        message_id=data["messageId"],
+        chat_id=data["chatId"],
+        seq=data["seq"],
+        number=data["number"],
+        created_at=datetime.fromisoformat(data["createdAt"]),
+        duplicate=data["duplicate"],
+    )
+
+
+def chat_from(data: Json) -> Chat:
+    """A chat in an answer or a frame."""
+    return Chat(
+        id=data["id"],
+        type=data["type"],
+        users=tuple(data["users"]),
+        name=data.get("name", ""),
+        unread=data["unread"],
+        seq=data["seq"],
+    )
+
+
+def head_from(data: Json) -> Head:
+    """A chat in a `welcome` or in the ack of a `join-chats`."""
+    return Head(chat_id=data["chatId"], seq=data["seq"], unread=data["unread"])
+
+
+def page_from(data: Json) -> Page:
+    """A page of history."""
+    return Page(tuple(message_from(message) for message in data["messages"]), data["hasMore"])

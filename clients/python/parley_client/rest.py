@@ -1,0 +1,74 @@
+"""The REST calls, typed."""
+
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from parley_client.errors import ParleyError, UnreachableError, error_from
+from parley_client.models import Chat, Page, chat_from, page_from
+
+_TIMEOUT_SECONDS: Final = 10.0
+
+
+class RestClient:
+    """Calls under `/api/v1` of one server. Every method raises `ParleyError` of the kind that it ended in."""
+
+    def __init__(self, url: str) -> None:
+        self.url: Final = url.rstrip("/")
+        self.token = ""
+        self._http = httpx.AsyncClient(base_url=f"{self.url}/api/v1/", timeout=_TIMEOUT_SECONDS)
+
+    async def dev_token(self, user_id: str, name: str) -> str:
+        """A token for any user, from a server in development mode; `NotFoundError` from others."""
+        token: str = (await self._call("POST", "dev/token", json={"userId": user_id, "name": name}))["token"]
+        return token
+
+    async def chats(self) -> list[Chat]:
+        """The user's chats, the last changed first."""
+        return [chat_from(chat) for chat in (await self._call("GET", "chats"))["chats"]]
+
+    async def direct_chat(self, user_id: str) -> Chat:
+        """The chat with this user, made if there is none."""
+        return chat_from((await self._call("POST", "chats", json={"userId": user_id}))["chat"])
+
+    async def history(self, chat_id: str, *, limit: int = 50, before: int | None = None) -> Page:
+        """The newest messages, or the newest with a `seq` below `before`."""
+        params = {"limit": limit} | ({} if before is None else {"before": before})
+        return page_from(await self._call("GET", f"chats/{chat_id}/messages", params=params))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            response = await self._http.request(method, path, headers=headers, **arguments)
+        except httpx.TransportError as error:
+            raise UnreachableError(f"cannot reach {self.url}: {describe(error)}") from error
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if response.is_success and isinstance(body, dict):
+            return body
+        raise refusal(self.url, response.status_code, body)
+
+
+def refusal(url: str, status: int, body: Any) -> ParleyError:
+    """The error in an answer, or that what answered is no Parley server."""
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        return error_from(body["error"])
+    if status in {502, 503, 504}:  # a load balancer with no server behind it
+        return UnreachableError(f"{url} answers {status}: no server behind it is ready")
+    return ParleyError("UNEXPECTED", f"{url} answers {status}, but not as Parley: is the address right?")
+
+
+def describe(error: Exception) -> str:
+    """The text of an error, or its name: many of the network's have no text."""
+    return str(error) or type(error).__name__
