@@ -33,11 +33,11 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
         package = f"parley.{name}.v1.{name.capitalize()}Service"
         lines.append(f"  gRPC       {host}:{settings.port(services[name].port)}  {package}")
     lines += [
+        "             a call needs a service token, good for a minute:",
+        "             .venv/bin/python -m devstack.service_token chat",
         "",
         *_tokens(env),
         f"  Logs       {logs}/<name>.log: {', '.join(services)}, redis, rabbitmq, mongo",
-    ]
-    lines += [
         "",
         "Send a first message (in another terminal, from this folder):",
         "",

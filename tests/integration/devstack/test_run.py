@@ -1,0 +1,136 @@
+"""`make run` with the real services, on free ports and with data of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from devstack.paths import ROOT
+from devstack.settings import BACKINGS, SERVICES
+from tests.integration.devstack.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Passed on to every process of a run, so that the test finds all of them.
+MARK = "DEVSTACK_TEST_RUN"
+
+pytestmark = pytest.mark.timeout(180)
+
+
+class Run:
+    """One `python -m devstack run` with its output in a file."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        ports = [setting for s in SERVICES for setting in (s.port, s.admin_port)]
+        ports += [backing.port for backing in BACKINGS]
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+        own[MARK] = str(folder)
+        self.env = (
+            own | {port.variable: "0" for port in ports} | {"PARLEY_DEVSTACK_DIR": str(folder)} | variables
+        )
+        self._output = folder / f"output-{time.monotonic_ns()}"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "devstack", "run"],
+                cwd=ROOT,
+                env=self.env,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text(encoding="utf-8")
+
+    def wait_until_running(self) -> None:
+        eventually(
+            lambda: "Parley is running." in self.output or self.process.poll() is not None, "a start", 90
+        )
+        assert self.process.poll() is None, self.output
+
+    def command(self, name: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "devstack", name]
+        return subprocess.run(argv, cwd=ROOT, env=self.env, capture_output=True, text=True, check=False)
+
+    def descendants(self) -> list[int]:
+        """Live processes that inherited this run's environment."""
+        mark = f"{MARK}={self.folder}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path) -> Iterator[Run]:
+    run = Run(folder)
+    yield run
+    run.process.send_signal(signal.SIGTERM)
+    run.process.wait(60)
+
+
+def address(output: str, label: str) -> str:
+    return next(line.split()[1] for line in output.splitlines() if line.split()[:1] == [label])
+
+
+def test_a_run_serves_restarts_what_dies_and_ends_without_a_trace(run: Run) -> None:
+    run.wait_until_running()
+    output = run.output
+    assert address(output, "WebSocket").startswith("ws://127.0.0.1:")
+    assert output.count("gRPC ") == 3
+
+    bearer = {"Authorization": f"Bearer {address(output, 'alice')}"}
+    response = httpx.get(address(output, "REST") + "/chats", headers=bearer, timeout=10)
+    assert (response.status_code, response.json()) == (200, {"chats": []})
+
+    assert "it runs already" in run.command("run").stderr
+
+    edge = next(
+        pid for pid in run.descendants() if b"\0-m\0edge\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    os.kill(edge, signal.SIGKILL)
+    eventually(lambda: "run: edge started again" in run.output, "the edge is back")
+    assert "run: edge died (signal SIGKILL); the end of" in run.output
+
+    stopped = run.command("stop")
+    assert (stopped.returncode, run.process.wait(10)) == (0, 0)
+    order = [
+        line.removeprefix("run: stopping ") for line in run.output.splitlines() if "run: stopping" in line
+    ]
+    assert order == ["edge", "chat", "notify", "persist", "redis, rabbitmq, mongo"]
+    assert run.descendants() == []
+
+
+def test_bad_settings_of_a_service_are_shown(folder: Path) -> None:
+    run = Run(folder, PARLEY_LOG_LEVEL="LOUD", PARLEY_SERVICE_SECRET="short")
+    assert run.process.wait(60) == 78
+    assert "PARLEY_LOG_LEVEL" in run.output
+    assert "PARLEY_SERVICE_SECRET" in run.output
+    assert run.descendants() == []
+
+
+def test_a_killed_run_leaves_nothing_and_can_be_waited_for(run: Run) -> None:
+    run.wait_until_running()
+    run.process.kill()
+    run.process.wait(10)
+    assert run.command("stop").returncode == 0
+    assert run.descendants() == []
