@@ -169,7 +169,8 @@ class Broker:
                 await _all_of(session, messages)
         except AMQP_ERRORS as error:
             _count(messages, "failed")
-            _log.warning("amqp.publish_failed", error=_describe(error), messages=len(messages))
+            if not session.ended.is_set():  # else the loss of the connection is told, once
+                _log.warning("amqp.publish_failed", error=_describe(error), messages=len(messages))
             raise unavailable(DEPENDENCY) from error
         AMQP_CONFIRM_SECONDS.observe(time.perf_counter() - started)
         _count(messages, "confirmed")
