@@ -27,6 +27,9 @@ from parley.common.v1.error_pb2 import ErrorReason
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PREFLIGHT_SECONDS: Final = 600
+# Answering while a client still sends closes the connection, and many clients then miss the answer. So bodies
+# that are somewhat too large are read to their end.
+_PATIENCE_BYTES: Final = 1 << 20
 
 _log = get_logger()
 
@@ -43,7 +46,7 @@ class RestDeps:
     dev_tokens: DevTokens | None = None
 
 
-# Streaming lets a request be refused (401, 405, 413) before its body is read.
+# Streaming lets a request be refused (401, 405) before its body is read, and one too large before it is held.
 @stream_request_body
 class RestHandler(RequestHandler):
     """Request id, CORS, authentication, body limit, errors and security headers.
@@ -58,6 +61,7 @@ class RestHandler(RequestHandler):
         """Receives what the route was registered with."""
         self.deps = deps
         self._body = bytearray()
+        self._received = 0
         self._identity: Identity | None = None
 
     @property
@@ -91,18 +95,20 @@ class RestHandler(RequestHandler):
         if self.request.method not in (*self.methods(), "OPTIONS"):
             raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
         length = self.request.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > self.deps.max_body_bytes:
+        if length.isdigit() and int(length) > self._most_read:
             raise too_large(self.deps.max_body_bytes)
         if not self.public and self.request.method != "OPTIONS":
             token = extract_token(authorization=self.request.headers.get("Authorization"))
             self._identity = await self.deps.verifier.verify(token)
 
     def data_received(self, chunk: bytes) -> None:
-        """Collects the body, up to the limit also when its length was not announced."""
-        self._body += chunk
-        if len(self._body) > self.deps.max_body_bytes and not self._finished:
-            self._body.clear()
-            self._refuse(too_large(self.deps.max_body_bytes))
+        """Collects the body. What is over the limit is read and dropped, so that the refusal can be read."""
+        self._received += len(chunk)
+        if self._received <= self.deps.max_body_bytes:
+            self._body += chunk
+        elif self._received > self._most_read and not self._finished:
+            error = too_large(self.deps.max_body_bytes)
+            self.send_error(exc_info=(type(error), error, None))
 
     def options(self, *_: str) -> None:
         """A preflight of CORS: the browser asks what a page may do here."""
@@ -124,8 +130,10 @@ class RestHandler(RequestHandler):
         """The body of the request.
 
         Raises:
-            InvalidArgument: it is not JSON, or not of that kind.
+            InvalidArgument: it is too large, not JSON, or not of that kind.
         """
+        if self._received > self.deps.max_body_bytes:
+            raise too_large(self.deps.max_body_bytes)
         return parse_body(bytes(self._body), kind)
 
     def answer(self, answer: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> None:
@@ -172,15 +180,16 @@ class RestHandler(RequestHandler):
             self.request.request_time()
         )
 
+    @property
+    def _most_read(self) -> int:
+        return max(self.deps.max_body_bytes, _PATIENCE_BYTES)
+
     def _allow_origin(self) -> None:
         self.set_header("Vary", "Origin")
         origin = self.request.headers.get("Origin")
         if origin is not None and self.deps.origins.allows(origin):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
-
-    def _refuse(self, error: ParleyError) -> None:
-        self.send_error(HTTPStatus.BAD_REQUEST, exc_info=(type(error), error, None))
 
 
 class NotFoundHandler(RestHandler):

@@ -1,0 +1,289 @@
+"""Every way in which a request is refused, in one shape."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.identity.user_id import is_user_id
+from edge.rest.errors import STATUS_OF
+from edge.rest.operations import OPERATIONS
+from mesh.errors import CATEGORY_OF, error_for
+from mesh.ids import is_object_id
+from mesh.rpc.channel import open_channel
+from parley.chat.v1 import chat_service_pb2 as pb
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.common.v1.error_pb2 import ErrorReason
+from tests.integration.edge.rest.conftest import MAX_BODY, SERVICE_SECRET, Api, error_of, token_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from edge.rest import RestDeps
+    from tests.integration.edge.rest.conftest import ScriptedChat, Serve
+
+CHAT_ID = "6561a0b1c2d3e4f506172839"
+_SENDABLE = st.characters(codec="utf-8")
+PRIVATE = [operation.name for operation in OPERATIONS if not operation.public]
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        ("", "INVALID_TOKEN"),
+        ("garbage", "INVALID_TOKEN"),
+        (token_for("ada", aud="other"), "INVALID_TOKEN"),
+        (token_for("ada", exp=int(time.time()) - 60), "TOKEN_EXPIRED"),
+    ],
+    ids=["none", "garbage", "audience", "expired"],
+)
+async def test_nothing_is_done_without_a_good_token(
+    api: Api, chat: ScriptedChat, name: str, token: str, code: str
+) -> None:
+    response = await api.call(name, chatId=CHAT_ID, userId="bob", token=token)
+    assert error_of(response) == (401, code, False)
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert chat.requests == []
+
+
+async def test_the_query_string_is_no_place_for_a_token(client: httpx.AsyncClient) -> None:
+    response = await client.get("/api/v1/chats", params={"token": token_for("ada")})
+    assert error_of(response) == (401, "INVALID_TOKEN", False)
+
+
+@pytest.mark.parametrize("reason", list(CATEGORY_OF), ids=ErrorReason.Name)
+async def test_what_chat_service_refuses(
+    client: httpx.AsyncClient, chat: ScriptedChat, reason: ErrorReason.ValueType
+) -> None:
+    refusal = error_for(reason, "the reason in words", retry_after_ms=1500)
+    chat.answers["GetChat"] = refusal
+    response = await client.get(
+        f"/api/v1/chats/{CHAT_ID}", headers={"Authorization": f"Bearer {token_for('ada')}"}
+    )
+    if STATUS_OF[reason] == 401:
+        # The user's token was good: the edge's own was refused, which is no fault of the client.
+        assert error_of(response) == (500, "INTERNAL", False)
+        return
+    assert response.status_code == STATUS_OF[reason]
+    assert response.json() == {
+        "error": {
+            "code": refusal.code,
+            "message": "the reason in words",
+            "retryable": refusal.retryable,
+            "retryAfterMs": 1500,
+        }
+    }
+    assert response.headers["Retry-After"] == "2"
+
+
+async def test_a_defect_is_told_by_its_id_only(api: Api, chat: ScriptedChat) -> None:
+    chat.answers["ListChats"] = RuntimeError("a detail")
+    response = await api.call("listChats")
+    assert error_of(response) == (500, "INTERNAL", False)
+    assert "a detail" not in response.text
+
+
+async def test_a_defect_of_the_edge_is_told_by_the_request(
+    client: httpx.AsyncClient, chat: ScriptedChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("a detail")
+
+    chat.answers["GetChat"] = RuntimeError("never asked")
+    monkeypatch.setattr("edge.rest.chats.chat_id", broken)
+    headers = {"Authorization": f"Bearer {token_for('ada')}", "X-Request-Id": "mine-1"}
+    response = await client.get(f"/api/v1/chats/{CHAT_ID}", headers=headers)
+    assert error_of(response) == (500, "INTERNAL", False)
+    assert response.json()["error"]["message"] == "internal error; request mine-1"
+
+
+async def test_chat_service_is_down(deps: RestDeps, serve: Serve) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        target = f"127.0.0.1:{unused.getsockname()[1]}"
+        async with (
+            open_channel(target, caller="edge", callee="chat", secret=SERVICE_SECRET) as channel,
+            httpx.AsyncClient(base_url=serve(replace(deps, chat=ChatServiceStub(channel)))) as client,
+        ):
+            response = await Api(client, token_for("ada")).call("listChats")
+    assert error_of(response) == (503, "UNAVAILABLE", True)
+    assert "chat" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        (b"", "MALFORMED_FRAME", "JSON"),
+        (b"{", "MALFORMED_FRAME", "JSON"),
+        (b"userId=bob", "MALFORMED_FRAME", "JSON"),
+        (b'{"userId":"\xff"}', "MALFORMED_FRAME", "JSON"),
+        (b'{"userId":"\\ud800"}', "MALFORMED_FRAME", "JSON"),
+        (b'{"a":' + b"[" * 3000, "INVALID_ARGUMENT", "`a`"),
+        (b"[]", "INVALID_ARGUMENT", "object"),
+        (b"{}", "INVALID_ARGUMENT", "userId"),
+        (b'{"userId":7}', "INVALID_ARGUMENT", "userId"),
+        (b'{"userId":null}', "INVALID_ARGUMENT", "userId"),
+        (b'{"userId":""}', "INVALID_ARGUMENT", "userId"),
+        (b'{"userId":"a\\u0000b"}', "INVALID_ARGUMENT", "control"),
+        (json.dumps({"userId": "x" * 129}).encode(), "INVALID_ARGUMENT", "userId"),
+        (b'{"userId":"bob","userid":"eve"}', "INVALID_ARGUMENT", "userid"),
+    ],
+)
+async def test_a_wrong_body(api: Api, chat: ScriptedChat, body: bytes, code: str, told: str) -> None:
+    response = await api.call("createChat", body)
+    assert error_of(response) == (400, code, False)
+    assert told in response.json()["error"]["message"]
+    assert chat.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("createGroup", {}, "name"),
+        ("createGroup", {"name": ""}, "name"),
+        ("createGroup", {"name": "n" * 101}, "name"),
+        ("createGroup", {"name": "n", "description": "d" * 1001}, "description"),
+        ("createGroup", {"name": "n", "memberIds": ["x"] * 101}, "memberIds"),
+        ("createGroup", {"name": "n", "memberIds": ["a\nb"]}, "control"),
+        ("createGroup", {"name": "n", "memberIDs": ["bob"]}, "memberIDs"),
+        ("createGroup", {"name": "n", "settings": {"isPublic": "yes"}}, "settings.isPublic"),
+        ("createGroup", {"name": "n", "avatar": "a" * 501}, "avatar"),
+        ("addMembers", {"userIds": []}, "userIds"),
+        ("addMembers", {"userIds": "bob"}, "userIds"),
+    ],
+)
+async def test_a_wrong_field(api: Api, chat: ScriptedChat, name: str, body: object, told: str) -> None:
+    response = await api.call(name, body, chatId=CHAT_ID)
+    assert error_of(response) == (400, "INVALID_ARGUMENT", False)
+    assert told in response.json()["error"]["message"]
+    assert chat.requests == []
+
+
+@pytest.mark.parametrize("name", ["getChat", "listMessages", "leaveChat", "removeMember"])
+@pytest.mark.parametrize("chat_id", ["x", CHAT_ID.upper(), CHAT_ID + "0", "%00", quote("ü")])
+async def test_a_wrong_chat_id(api: Api, chat: ScriptedChat, name: str, chat_id: str) -> None:
+    response = await api.call(name, chatId=chat_id, userId="bob")
+    assert error_of(response) == (400, "INVALID_ARGUMENT", False)
+    assert chat.requests == []
+
+
+async def test_a_path_that_is_not_utf_8(api: Api, chat: ScriptedChat) -> None:
+    response = await api.call("removeMember", chatId=CHAT_ID, userId="%FF")
+    assert error_of(response) == (400, "MALFORMED_FRAME", False)
+    assert chat.requests == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=-1",
+        "limit=1.5",
+        "limit=",
+        "limit=%2B5",
+        "limit=%D9%A5",
+        "limit=1_0",
+        "before=0",
+        "before=9007199254740992",
+        "before=" + "9" * 5000,
+        "page=0",
+        "page=1001",
+        "page=1&before=5",
+    ],
+)
+async def test_a_wrong_page(api: Api, chat: ScriptedChat, query: str) -> None:
+    response = await api.call("listMessages", chatId=CHAT_ID, query="?" + query)
+    assert error_of(response) == (400, "INVALID_ARGUMENT", False)
+    assert chat.requests == []
+
+
+async def test_an_announced_body_over_the_limit(api: Api, chat: ScriptedChat) -> None:
+    response = await api.call("createGroup", {"name": "n", "description": "d" * MAX_BODY})
+    assert error_of(response) == (413, "TOO_LARGE", False)
+    assert chat.requests == []
+
+
+async def test_an_unannounced_body_over_the_limit(client: httpx.AsyncClient, chat: ScriptedChat) -> None:
+    async def unannounced() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 1000
+
+    headers = {"Authorization": f"Bearer {token_for('ada')}"}
+    response = await client.post("/api/v1/chats", content=unannounced(), headers=headers)
+    assert error_of(response) == (413, "TOO_LARGE", False)
+    assert chat.requests == []
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 9999999", "Transfer-Encoding: chunked"])
+async def test_an_immense_body_is_not_waited_for(
+    client: httpx.AsyncClient, chat: ScriptedChat, framing: str
+) -> None:
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    head = f"POST /api/v1/chats HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token_for('ada')}\r\n{framing}"
+    writer.write(f"{head}\r\n\r\n".encode())
+    if "chunked" in framing:
+        writer.write(b"110000\r\n" + b"x" * 0x100001)  # a byte over what is read to its end, and no end
+    status = await reader.readline()
+    assert status.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"TOO_LARGE"' in await reader.read()
+    writer.close()
+    assert chat.requests == []
+
+
+async def test_the_server_goes_on_after_a_refused_body(api: Api, chat: ScriptedChat) -> None:
+    big = {"name": "n", "description": "d" * 200_000}
+    assert (await api.call("createGroup", big)).status_code == 413
+    chat.answers["ListChats"] = pb.ListChatsResponse()
+    assert (await api.call("listChats")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/v1", "/api/v2/chats", "/api/v1/chats/", "/nothing"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_an_unknown_path(client: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await client.request(method, path, content=b"x" * 10)
+    assert error_of(response) == (404, "NOT_FOUND", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/api/v1/chats", "GET, POST, OPTIONS"),
+        ("PATCH", "/api/v1/groups", "POST, OPTIONS"),
+        ("HEAD", "/api/v1/chats", "GET, POST, OPTIONS"),
+        ("BREW", f"/api/v1/chats/{CHAT_ID}", "GET, OPTIONS"),
+    ],
+)
+async def test_an_unknown_method(client: httpx.AsyncClient, method: str, path: str, allowed: str) -> None:
+    response = await client.request(method, path)
+    assert response.status_code == 405
+    assert response.headers["Allow"] == allowed
+    if method != "HEAD":
+        assert error_of(response) == (405, "NOT_FOUND", False)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    chat_id=st.just(CHAT_ID) | st.text(_SENDABLE, min_size=1, max_size=40),
+    member=st.text(_SENDABLE, min_size=1, max_size=140),
+)
+async def test_any_id_ends_in_an_answer(api: Api, chat: ScriptedChat, chat_id: str, member: str) -> None:
+    chat.answers["RemoveMember"] = pb.RemoveMemberResponse()
+    response = await api.call("removeMember", chatId=in_path(chat_id), userId=in_path(member))
+    assert response.status_code == (204 if is_object_id(chat_id) and is_user_id(member) else 400)
+
+
+def in_path(text: str) -> str:
+    """Percent-encoded, dots too: clients resolve `.` and `..` themselves."""
+    return quote(text, safe="").replace(".", "%2E")

@@ -1,0 +1,154 @@
+"""Headers, CORS, health, development tokens, the OpenAPI document."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import jwt
+import pytest
+
+from edge.rest import OriginPolicy
+from edge.rest.operations import OPERATIONS
+from edge.rest.routes import PATHS
+from parley.chat.v1 import chat_service_pb2 as pb
+from tests.integration.edge.rest.conftest import SECRET, Api, error_of, token_for
+
+if TYPE_CHECKING:
+    from edge.identity.dev_tokens import DevTokens
+    from edge.rest import RestDeps
+    from tests.integration.edge.rest.conftest import ScriptedChat, Serve
+
+TOKEN = {"Authorization": f"Bearer {token_for('ada')}"}
+
+
+async def test_headers_of_every_answer(client: httpx.AsyncClient, chat: ScriptedChat) -> None:
+    chat.answers["ListChats"] = pb.ListChatsResponse()
+    for response in (await client.get("/api/v1/chats", headers=TOKEN), await client.get("/api/none")):
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert len(response.headers["X-Request-Id"]) == 24
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert "Server" not in response.headers
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("abc-1.2:3", True), ("a b", False), ("x" * 65, False), ("", False)]
+)
+async def test_request_id(client: httpx.AsyncClient, sent: str, kept: bool) -> None:  # noqa: FBT001
+    answered = (await client.get("/healthz", headers={"X-Request-Id": sent})).headers["X-Request-Id"]
+    assert (answered == sent) is kept
+
+
+async def test_a_page_of_an_allowed_origin(client: httpx.AsyncClient, chat: ScriptedChat) -> None:
+    chat.answers["ListChats"] = pb.ListChatsResponse()
+    headers = {**TOKEN, "Origin": "https://app.example"}
+    for response in (
+        await client.get("/api/v1/chats", headers=headers),
+        await client.get("/api/v1/chats", headers={"Origin": "https://app.example"}),
+        await client.get("/api/none", headers=headers),
+    ):
+        assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        assert "Origin" in response.headers["Vary"]
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+async def test_a_preflight(client: httpx.AsyncClient, chat: ScriptedChat) -> None:
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    response = await client.options("/api/v1/chats", headers=asked)
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+    assert chat.requests == []
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://app.example",
+        "https://app.example.evil",
+        "null",
+        "http://[",
+        "http://localhost",
+    ],
+)
+async def test_other_origins(client: httpx.AsyncClient, origin: str) -> None:
+    response = await client.options("/api/v1/chats", headers={"Origin": origin})
+    assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+async def test_localhost_in_development(deps: RestDeps, serve: Serve) -> None:
+    url = serve(replace(deps, origins=OriginPolicy(localhost=True)))
+    async with httpx.AsyncClient(base_url=url) as client:
+        for origin in ("http://localhost:5173", "http://127.0.0.1:8000", "http://[::1]:3000"):
+            response = await client.get("/healthz", headers={"Origin": origin})
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+        response = await client.get("/healthz", headers={"Origin": "http://localhost.evil.example"})
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_health_and_readiness(api: Api, deps: RestDeps) -> None:
+    assert (await api.call("getHealth")).json() == {"status": "alive"}
+    response = await api.call("getReadiness")
+    assert (response.status_code, response.json()) == (503, {"ready": False})
+    await deps.readiness.poll()
+    response = await api.call("getReadiness")
+    assert (response.status_code, response.json()) == (200, {"ready": True})
+    await deps.readiness.start_drain()
+    assert (await api.call("getReadiness")).status_code == 503
+    assert (await api.call("getHealth")).status_code == 200
+
+
+async def test_no_development_token_in_production(api: Api) -> None:
+    assert error_of(await api.call("createDevToken", {"userId": "ada"})) == (404, "NOT_FOUND", False)
+
+
+async def test_a_development_token_works(
+    deps: RestDeps, serve: Serve, chat: ScriptedChat, dev_tokens: DevTokens
+) -> None:
+    chat.answers["ListChats"] = pb.ListChatsResponse()
+    async with httpx.AsyncClient(base_url=serve(replace(deps, dev_tokens=dev_tokens))) as client:
+        made = (await Api(client, "").call("createDevToken", {"userId": "eve", "name": "Eve"})).json()
+        assert made["expiresAt"].endswith("Z")
+        assert jwt.decode(made["token"], SECRET, algorithms=["HS256"])["name"] == "Eve"
+        assert (await Api(client, made["token"]).call("listChats")).status_code == 200
+        assert chat.requests == [pb.ListChatsRequest(user_id="eve")]
+        refused = await Api(client, "").call("createDevToken", {"userId": "", "name": "Eve"})
+        assert error_of(refused) == (400, "INVALID_ARGUMENT", False)
+
+
+async def test_the_document_names_what_is_served(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/v1/openapi.json")).json()
+    assert document["openapi"] == "3.1.0"
+    documented = {path: {method.upper() for method in item} for path, item in document["paths"].items()}
+    served = {path: set(handler.methods()) for path, handler in PATHS.items()}
+    served.pop("/api/v1/openapi.json")
+    assert documented == served
+    public = {operation.path for operation in OPERATIONS if operation.public}
+    assert public == {path for path in served if PATHS[path].public}
+
+
+async def test_the_document_is_whole(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/v1/openapi.json")).json()
+
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            inner = [found for value in node.values() for found in references(value)]
+            return [*inner, node["$ref"]] if isinstance(node.get("$ref"), str) else inner
+        return [found for value in node for found in references(value)] if isinstance(node, list) else []
+
+    found = references(document)
+    assert "#/components/schemas/MessageJson" in found
+    for reference in found:
+        node = document
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            names = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert names == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+            assert operation["responses"]
