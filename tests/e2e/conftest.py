@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
@@ -11,14 +11,10 @@ from tests.e2e.mesh import Client, Mesh, Rest, Service
 
 @pytest.fixture(scope="session")
 def running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    stop: list[Callable[[], None]] = []
-    try:
-        mesh = Mesh.start(tmp_path_factory.mktemp("mesh"), stop)
+    with ExitStack() as stack:
+        mesh = Mesh.start(tmp_path_factory.mktemp("mesh"), stack)
         asyncio.run(mesh.ready())
         yield mesh
-    finally:
-        for end in reversed(stop):
-            end()
 
 
 @pytest.fixture

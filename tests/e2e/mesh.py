@@ -6,7 +6,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -72,12 +72,11 @@ class Mesh:
     edges: tuple[Service, Service]
 
     @classmethod
-    def start(cls, folder: Path, stop: list[Callable[[], None]], **settings: str) -> Self:
-        """Starts everything without waiting for the services; ``stop`` collects what ends it again."""
-        redis, rabbitmq, mongo = RedisServer(), RabbitMQServer(), MongoServer()
-        for server in (redis, rabbitmq, mongo):
-            stop.append(server.stop)
-            server.start()
+    def start(cls, folder: Path, stack: ExitStack, **settings: str) -> Self:
+        """Starts everything without waiting for the services; ``stack`` ends it again."""
+        redis = stack.enter_context(RedisServer())
+        rabbitmq = stack.enter_context(RabbitMQServer())
+        mongo = stack.enter_context(MongoServer())
         ports = {
             name: (free_port(), free_port()) for name in ("persist", "notify", "chat", "edge-a", "edge-b")
         }
@@ -122,7 +121,7 @@ class Mesh:
             chat=service("chat", "chat_service"),
             edges=(service("edge-a", "edge"), service("edge-b", "edge")),
         )
-        stop.append(lambda: stop_all([item.process for item in mesh.services]))
+        stack.callback(lambda: stop_all([item.process for item in mesh.services]))
         return mesh
 
     @property
