@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from devstack.settings import RunSettings
 
+#: Where the command-line client looks for a server by itself.
+DEFAULT_EDGE = "127.0.0.1:8080"
+
 
 def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
     """Addresses, tokens, logs, and a line to paste."""
@@ -41,7 +44,11 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
         "",
         "Send a first message (in another terminal, from this folder):",
         "",
-        f"  {_first_message(edge)}",
+        f"  {_client('send', 'alice', 'bob', edge, env)} 'Hello, Bob'",
+        "",
+        "and talk back as Bob:",
+        "",
+        f"  {_client('chat', 'bob', 'alice', edge, env)}",
         "",
         "Ctrl-C here, or `make stop` anywhere, ends everything; the data stay in .run/.",
         "",
@@ -57,5 +64,11 @@ def _tokens(env: Mapping[str, str]) -> list[str]:
     return ["Tokens of two demo users, valid for 24 hours:", "", *lines, ""]
 
 
-def _first_message(edge: str) -> str:
-    return f".venv/bin/python -m parley_client chat --as alice --to bob --url ws://{edge}/ws"
+def _client(command: str, user_id: str, other_id: str, edge: str, env: Mapping[str, str]) -> str:
+    """A line for the command-line client, without the options that have the right default."""
+    line = f".venv/bin/python -m parley_client {command} --as {user_id} --to {other_id}"
+    if edge != DEFAULT_EDGE:
+        line += f" --url http://{edge}"
+    if user_token(user_id, user_id, env) is None:
+        line += " --token <a token of yours>"
+    return line

@@ -29,7 +29,7 @@ _SERVERS: dict[str, type[BackingServer]] = {
     "rabbitmq": RabbitMQServer,
     "mongo": MongoServer,
 }
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.1
 _WATCH_SECONDS = 0.2
 _REMIND_SECONDS = 5.0
 _READY_SECONDS = 60.0

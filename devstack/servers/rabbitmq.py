@@ -90,7 +90,7 @@ class RabbitMQServer(BackingServer):
             "RABBITMQ_CONF_ENV_FILE": self._write(etc / "rabbitmq-env.conf", ""),
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_ENABLED_PLUGINS_FILE": self._write(etc / "enabled_plugins", "[].\n"),
-            "RABBITMQ_LOG_BASE": str(self.log_dir),
+            "RABBITMQ_LOG_BASE": str(self.data_dir / "log"),
             "RABBITMQ_MNESIA_BASE": str(self.data_dir / "mnesia"),
             "RABBITMQ_NODENAME": "parley@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",

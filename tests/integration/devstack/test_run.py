@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -101,6 +102,12 @@ def test_a_run_serves_restarts_what_dies_and_ends_without_a_trace(run: Run) -> N
     bearer = {"Authorization": f"Bearer {address(output, 'alice')}"}
     response = httpx.get(address(output, "REST") + "/chats", headers=bearer, timeout=10)
     assert (response.status_code, response.json()) == (200, {"chats": []})
+
+    line = next(line for line in output.splitlines() if "parley_client send" in line)
+    sent = subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert sent.returncode == 0, sent.stderr
+    chats = httpx.get(address(output, "REST") + "/chats", headers=bearer, timeout=10).json()["chats"]
+    assert [chat["latestMessage"]["text"] for chat in chats] == ["Hello, Bob"]
 
     assert "it runs already" in run.command("run").stderr
 
