@@ -17,7 +17,7 @@ from edge.identity import open_verifier
 from edge.identity.dev_tokens import DevTokens
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
-from edge.rest import OriginPolicy, RestDeps, not_found, routes
+from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rooms import Rooms
 from edge.sends import SendQueue
 from edge.settings import EdgeSettings
@@ -75,7 +75,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
         dev_tokens=DevTokens.allowed_by(settings),
     )
     websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, {"deps": deps, "gateway": gateway})
-    application = Application([websocket, *routes(deps)], None, None, **not_found(deps))
+    application = Application([websocket, *routes(deps)], None, None, **application_settings(deps))
     server = HTTPServer(application, max_header_size=_MAX_HEADER_BYTES)
     port = _listen(server, settings)
     admin = await life.enter(

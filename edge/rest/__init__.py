@@ -2,7 +2,7 @@
 
 from edge.rest.handler import RestDeps
 from edge.rest.origins import OriginPolicy
-from edge.rest.routes import not_found, routes
+from edge.rest.routes import application_settings, routes
 from edge.rest.settings import RestSettings
 
-__all__ = ["OriginPolicy", "RestDeps", "RestSettings", "not_found", "routes"]
+__all__ = ["OriginPolicy", "RestDeps", "RestSettings", "application_settings", "routes"]

@@ -1,7 +1,8 @@
 """Which path goes to which handler. A path template is the same one that the OpenAPI document shows."""
 
 import re
-from typing import Final
+from http import HTTPStatus
+from typing import Any, Final
 
 from tornado.routing import PathMatches, Rule
 from tornado.web import RequestHandler
@@ -14,6 +15,9 @@ from edge.rest.handler import NotFoundHandler, RestDeps, RestHandler
 from edge.rest.health import HealthHandler, ReadyHandler
 from edge.rest.members import MemberHandler, MembersHandler, OwnMembershipHandler
 from edge.rest.messages import MessagesHandler
+from mesh.logs import get_logger
+
+_log = get_logger()
 
 PATHS: Final[dict[str, type[RestHandler]]] = {
     "/api/v1/chats": ChatsHandler,
@@ -34,15 +38,32 @@ PATHS: Final[dict[str, type[RestHandler]]] = {
 def routes(deps: RestDeps) -> list[Rule]:
     """The rules to mount. Everything else under ``/api`` is answered 404 in the shape of other errors.
 
-    Other paths are the caller's; ``not_found`` gives them the same 404.
+    Other paths are the caller's; ``application_settings`` gives them the same 404.
     """
     rules = [_rule(_pattern(template), handler, deps) for template, handler in PATHS.items()]
     return [*rules, _rule(r"/api(/.*)?", NotFoundHandler, deps)]
 
 
-def not_found(deps: RestDeps) -> dict[str, type[RequestHandler] | dict[str, RestDeps]]:
-    """Settings of a Tornado ``Application`` that answer unknown paths like the API does."""
-    return {"default_handler_class": NotFoundHandler, "default_handler_args": {"deps": deps}}
+def application_settings(deps: RestDeps) -> dict[str, Any]:
+    """For the Tornado ``Application``: unknown paths answer like the API does, and the access log is ours."""
+    return {
+        "default_handler_class": NotFoundHandler,
+        "default_handler_args": {"deps": deps},
+        "log_function": _log_request,
+    }
+
+
+def _log_request(handler: RequestHandler) -> None:
+    # Tornado's own line has the query string, and with it the token of a WebSocket handshake.
+    tell = _log.warning if handler.get_status() >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.debug
+    tell(
+        "http.request",
+        method=handler.request.method,
+        path=handler.request.path,
+        status=handler.get_status(),
+        milliseconds=round(handler.request.request_time() * 1000, 1),
+        request_id=handler.request.headers.get("X-Request-Id"),
+    )
 
 
 def _rule(pattern: str, handler: type[RestHandler], deps: RestDeps) -> Rule:

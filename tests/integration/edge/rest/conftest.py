@@ -21,7 +21,7 @@ from tornado.web import Application
 from edge.identity.dev_tokens import DevTokens
 from edge.identity.keys import FixedKey, Key
 from edge.identity.verifier import JwtVerifier, TokenRules
-from edge.rest import OriginPolicy, RestDeps, not_found, routes
+from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.bodies import ErrorAnswer
 from edge.rest.operations import OPERATIONS, Operation
 from mesh.readiness import Readiness
@@ -138,7 +138,7 @@ async def serve() -> AsyncIterator[Serve]:
 
     def start(deps: RestDeps) -> str:
         (socket,) = bind_sockets(0, "127.0.0.1")
-        application = Application(cast("Any", routes(deps)), None, None, **cast("Any", not_found(deps)))
+        application = Application(cast("Any", routes(deps)), None, None, **application_settings(deps))
         server = HTTPServer(application)
         server.add_socket(socket)
         servers.append(server)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jwt
 import pytest
+from structlog.testing import capture_logs
 
 from edge.rest import OriginPolicy
 from edge.rest.operations import OPERATIONS
 from edge.rest.routes import PATHS
+from mesh.errors import unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
 from tests.integration.edge.rest.conftest import SECRET, Api, error_of, token_for
 
@@ -41,6 +43,15 @@ async def test_headers_of_every_answer(client: httpx.AsyncClient, chat: Scripted
 async def test_request_id(client: httpx.AsyncClient, sent: str, kept: bool) -> None:  # noqa: FBT001
     answered = (await client.get("/healthz", headers={"X-Request-Id": sent})).headers["X-Request-Id"]
     assert (answered == sent) is kept
+
+
+async def test_the_log_keeps_no_query_string(client: httpx.AsyncClient, chat: ScriptedChat) -> None:
+    chat.answers["ListChats"] = unavailable("redis")
+    with capture_logs() as lines:
+        assert (await client.get("/api/v1/chats?token=secret", headers=TOKEN)).status_code == 503
+    (line,) = (line for line in lines if line["event"] == "http.request")
+    assert (line["path"], line["status"], line["log_level"]) == ("/api/v1/chats", 503, "warning")
+    assert "secret" not in str(lines)
 
 
 async def test_a_page_of_an_allowed_origin(client: httpx.AsyncClient, chat: ScriptedChat) -> None:
