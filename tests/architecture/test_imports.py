@@ -1,0 +1,111 @@
+"""The rules of docs/architecture.md about who may import what, where no linter holds them."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("edge", "chat_service", "persist_service", "notify_service")
+
+
+def modules(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def users_of(*packages: str) -> set[str]:
+    """The files of the services and of mesh that import one of these."""
+    prefixes = tuple(f"{package}." for package in packages)
+    return {
+        str(path.relative_to(ROOT))
+        for path in modules("mesh", *SERVICES)
+        if any(f"{name}.".startswith(prefixes) for name in imported(path))
+    }
+
+
+def test_services_and_layers_keep_to_their_contracts() -> None:
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("packages", "homes"),
+    [
+        (("motor", "pymongo", "bson"), ("persist_service/adapters/mongo/", "notify_service/adapters/mongo/")),
+        (("aio_pika", "aiormq"), ("mesh/amqp/",)),
+        (
+            ("redis",),
+            (
+                "mesh/redis.py",
+                "chat_service/adapters/redis/",
+                "persist_service/adapters/",
+                "edge/subscriber.py",
+            ),
+        ),
+        (("jwt",), ("mesh/rpc/auth.py", "edge/identity/")),
+        (("tornado",), ("mesh/admin.py", "edge/")),
+    ],
+)
+def test_a_driver_is_known_to_its_adapters_and_to_app_only(
+    packages: tuple[str, ...], homes: tuple[str, ...]
+) -> None:
+    strangers = {
+        path for path in users_of(*packages) if not path.startswith(homes) and not path.endswith("/app.py")
+    }
+    assert strangers == set()
+    assert users_of(*packages), "nobody imports it: the rule is about nothing"
+
+
+def test_domain_code_does_no_io() -> None:
+    forbidden = (
+        "asyncio",
+        "socket",
+        "redis",
+        "grpc",
+        "motor",
+        "pymongo",
+        "aio_pika",
+        "tornado",
+        "prometheus_client",
+    )
+    for path in modules(*(f"{service}/domain" for service in SERVICES)):
+        names = {name.partition(".")[0] for name in imported(path)}
+        assert names.isdisjoint(forbidden), path
+
+
+def test_only_the_settings_module_reads_the_environment() -> None:
+    readers = {
+        str(path.relative_to(ROOT))
+        for path in modules("mesh", *SERVICES)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb"}
+    }
+    # mesh/__init__.py reads nothing: it quiets gRPC's C core, which is told through the environment alone.
+    assert readers == {"mesh/settings.py", "mesh/__init__.py"}
+
+
+def test_only_app_builds_adapters() -> None:
+    builders = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for service in SERVICES
+        for path in modules(service)
+        for name in imported(path)
+        if ".adapters." in name and path.name != "app.py" and "adapters" not in path.relative_to(ROOT).parts
+    }
+    assert builders == set()
+
+
+def test_the_development_servers_are_no_part_of_what_runs_in_production() -> None:
+    assert users_of("devstack", "secantus", "tests", "pytest") == set()
