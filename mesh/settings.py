@@ -23,6 +23,8 @@ EX_CONFIG = 78  # sysexits.h: "something was found in an unconfigured or misconf
 # One environment often holds the settings of all services. Names that start like this belong to one of them,
 # so a service that does not know such a name has no reason to complain.
 _OTHER_SERVICES = ("EDGE_", "CHAT_", "PERSIST_", "NOTIFY_", "JWT_")
+# Where a service is found: for its callers, not for the service itself.
+_FOR_CALLERS = frozenset({"PARLEY_CHAT_TARGET", "PARLEY_PERSIST_TARGET", "PARLEY_NOTIFY_TARGET"})
 
 
 def _url_with(*schemes: str) -> Callable[[str], str]:
@@ -133,7 +135,10 @@ def misspelt_variables(settings_class: type[MeshSettings]) -> list[tuple[str, st
     strange = sorted(
         name
         for name in map(str.upper, os.environ)
-        if name.startswith(ENV_PREFIX) and name not in known and not name.startswith(foreign)
+        if name.startswith(ENV_PREFIX)
+        and name not in known
+        and name not in _FOR_CALLERS
+        and not name.startswith(foreign)
     )
     # Above 0.85 two names differ by a letter or two; PARLEY_CHAT_PORT and PARLEY_EDGE_PORT are far below.
     close = ((name, difflib.get_close_matches(name, known, n=1, cutoff=0.85)) for name in strange)
