@@ -62,14 +62,14 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
         open_admin(settings.bind_host, settings.notify_admin_port, readiness, field="notify_admin_port")
     )
     readiness.on_change(server.set_serving)
-    _ = life.supervise("readiness", readiness.run)
+    life.supervise("readiness", readiness.run)
 
     async def consume() -> None:
         # Without the unique index two deliveries of one job would both be sent.
         await ensure_indexes(database)
         await consumer.run()
 
-    _ = life.supervise(f"consume {NOTIFICATION_SEND}", consume)
+    life.supervise(f"consume {NOTIFICATION_SEND}", consume)
     life.on_drain("consumer", consumer.stop)
     life.on_drain("grpc", partial(server.stop, _GRPC_GRACE_SECONDS))
     life.on_drain("readiness", readiness.start_drain)
