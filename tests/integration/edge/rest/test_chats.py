@@ -12,7 +12,8 @@ from parley.common.v1.chat_pb2 import Chat, ChatType, GroupSettings, LatestMessa
 from parley.common.v1.message_pb2 import Message, MessageStatus, MessageType, ReadReceipt
 
 if TYPE_CHECKING:
-    from tests.integration.edge.rest.conftest import Api, ScriptedChat
+    from tests.integration.edge.rest.api import Api
+    from tests.integration.edge.rest.conftest import ScriptedChat
 
 CHAT_ID = "6561a0b1c2d3e4f506172839"
 DIRECT = Chat(

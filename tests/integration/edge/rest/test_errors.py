@@ -24,7 +24,8 @@ from mesh.rpc.channel import open_channel
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.edge.rest.conftest import MAX_BODY, SERVICE_SECRET, Api, error_of, token_for
+from tests.integration.edge.rest.api import Api, error_of
+from tests.integration.edge.rest.conftest import MAX_BODY, SERVICE_SECRET, token_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,7 +15,8 @@ from edge.rest.operations import OPERATIONS
 from edge.rest.routes import PATHS
 from mesh.errors import unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
-from tests.integration.edge.rest.conftest import SECRET, Api, error_of, token_for
+from tests.integration.edge.rest.api import Api, error_of
+from tests.integration.edge.rest.conftest import SECRET, token_for
 
 if TYPE_CHECKING:
     from edge.identity.dev_tokens import DevTokens
