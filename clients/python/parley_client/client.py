@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from parley_client.backoff import Backoff
 from parley_client.connection import Connection
 from parley_client.errors import ParleyError, SessionEndedError, TokenError, UnreachableError, error_from
-from parley_client.events import Disconnected, Event, Heads
+from parley_client.events import Disconnected, Event, Heads, Incoming
 from parley_client.inbox import Inbox
 from parley_client.models import Chat, Page, Sent, head_from, sent_from
 from parley_client.order import Order
@@ -42,6 +42,8 @@ class ParleyClient:
         self._backoff = backoff or Backoff()
         self._inbox = Inbox()
         self._order = Order(self._page)
+        self._arranging: AsyncIterator[Event] | None = None
+        self._incoming: Incoming
         self._joined: set[str] = set()
         self._connection: Connection | None = None
         self._failure: ParleyError | None = None
@@ -58,8 +60,7 @@ class ParleyClient:
             ParleyError: the session is over for good.
         """
         while True:
-            async for event in self._order.arrange(await self._inbox.take()):
-                yield event
+            yield await self._next_event()
 
     async def send_message(
         self,
@@ -142,12 +143,29 @@ class ParleyClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
-        if self._connection is not None:
-            await self._connection.close()
         await self._rest.__aexit__(kind, error, trace)
+
+    async def _next_event(self) -> Event:
+        # The arranging outlives the iterator that `events` gave: who breaks out of one loop and begins
+        # another goes on with the next event, also in the middle of what was missed.
+        while True:
+            if self._arranging is None:
+                incoming = await self._inbox.take()
+                self._arranging = self._order.arrange(incoming)
+                self._incoming = incoming
+            try:
+                return await anext(self._arranging)
+            except StopAsyncIteration:
+                self._arranging = None
+            except asyncio.CancelledError:
+                # Cut off while fetching what was missed. Whoever calls again begins with the same frame.
+                self._arranging = self._order.arrange(self._incoming)
+                raise
 
     async def _stay(self, connection: Connection) -> None:
         """Keeps a connection until the session is over for good."""

@@ -17,6 +17,7 @@ from parley_client.rest import describe, refusal
 
 _SUBPROTOCOL: Final = Subprotocol("parley.v1.json")
 _ANSWER_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 2.0
 _MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 
 # What docs/websocket-protocol.md says not to come back after, unless something is changed.
@@ -53,6 +54,7 @@ class Connection:
                 additional_headers={"Authorization": f"Bearer {token}"},
                 compression=None,
                 max_size=_MAX_FRAME_BYTES,
+                close_timeout=_CLOSE_SECONDS,
             )
         except InvalidStatus as error:
             raise refusal(url, error.response.status_code, _json(error.response.body)) from error
