@@ -1,0 +1,260 @@
+"""Sending once, receiving everything once and in order, over connections that break."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from parley_client.backoff import Backoff
+from parley_client.client import ParleyClient
+from parley_client.errors import (
+    BusyError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    ParleyError,
+    PermissionDeniedError,
+    SessionEndedError,
+    TokenError,
+    UnavailableError,
+    UnreachableError,
+)
+from parley_client.events import Connected, Disconnected, Gap, NewMessage, Typing
+from parley_client.order import MAX_RECOVERED
+from tests.unit.clients.server import CHAT, LOST_ACK, refusal
+
+if TYPE_CHECKING:
+    from parley_client.events import Event
+    from tests.unit.clients.server import SmallServer
+
+
+async def received(client: ParleyClient, count: int) -> list[NewMessage]:
+    """The next messages."""
+    messages: list[NewMessage] = []
+    async with asyncio.timeout(10):
+        async for event in client.events():
+            if isinstance(event, NewMessage):
+                messages.append(event)
+                if len(messages) == count:
+                    break
+    return messages
+
+
+async def until(client: ParleyClient, kind: type[Event]) -> list[Event]:
+    """The next events up to the first of a kind."""
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        async for event in client.events():
+            events.append(event)
+            if isinstance(event, kind):
+                break
+    return events
+
+
+def contents(messages: list[NewMessage]) -> list[str]:
+    return [event.message.content for event in messages]
+
+
+async def test_a_send_is_acked(server: SmallServer, client: ParleyClient) -> None:
+    sent = await client.send_message(CHAT, "hello")
+    assert (sent.seq, sent.duplicate, sent.message_id) == (1, False, server.log[0]["id"])
+    assert server.sends[0]["type"] == "text"
+
+
+async def test_a_lost_ack_makes_a_repeat_with_the_same_id_and_one_message(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    server.answers = [LOST_ACK, LOST_ACK]
+    sent = await client.send_message(CHAT, "hello")
+    assert sent.duplicate
+    assert len(server.sends) == 3
+    assert len({send["clientMsgId"] for send in server.sends}) == 1
+    assert [message["content"] for message in server.log] == ["hello"]
+
+
+async def test_what_may_pass_is_tried_again_and_not_before_its_time(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    server.answers = [
+        refusal("RATE_LIMITED", retryable=True, retry_after_ms=200),
+        refusal("UNAVAILABLE", retryable=True),
+    ]
+    started = asyncio.get_running_loop().time()
+    await client.send_message(CHAT, "hello")
+    assert asyncio.get_running_loop().time() - started >= 0.2
+    assert len({send["clientMsgId"] for send in server.sends}) == 1
+
+
+async def test_a_send_that_is_never_acked_says_so(server: SmallServer, client: ParleyClient) -> None:
+    server.answers = [refusal("UNAVAILABLE", retryable=True, retry_after_ms=60_000)]
+    with pytest.raises(UnreachableError, match="no ack"):
+        await client.send_message(CHAT, "hello", timeout_seconds=0.2)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("INVALID_CONTENT", InputError),
+        ("TOKEN_EXPIRED", TokenError),
+        ("NOT_A_MEMBER", PermissionDeniedError),
+        ("CHAT_NOT_FOUND", NotFoundError),
+        ("DUPLICATE_CONFLICT", ConflictError),
+        ("RATE_LIMITED", BusyError),
+        ("UNAVAILABLE", UnavailableError),
+        ("SOMETHING_NEW", ParleyError),
+    ],
+)
+async def test_a_refusal_has_the_type_of_its_code(
+    server: SmallServer, client: ParleyClient, code: str, kind: type[ParleyError]
+) -> None:
+    server.answers = [refusal(code)]
+    with pytest.raises(ParleyError) as error:
+        await client.send_message(CHAT, "hello")
+    assert type(error.value) is kind
+    assert error.value.code == code
+
+
+async def test_a_jump_of_seq_is_filled_from_the_history(server: SmallServer, client: ParleyClient) -> None:
+    await server.say("one")
+    await server.say("two", live=False)
+    await server.say("three", live=False)
+    await server.say("four")
+    messages = await received(client, 4)
+    assert contents(messages) == ["one", "two", "three", "four"]
+    assert [event.recovered for event in messages] == [False, True, True, False]
+
+
+async def test_what_was_said_while_away_comes_once_and_in_order(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    await server.say("before")
+    assert contents(await received(client, 1)) == ["before"]
+    await server.drop()
+    said = [(await server.say(f"missed {number}", live=False))["content"] for number in range(250)]
+    await server.connected.wait()
+    await server.say("after")
+    assert contents(await received(client, 251)) == [*said, "after"]
+
+
+async def test_a_repeated_frame_is_dropped(server: SmallServer, client: ParleyClient) -> None:
+    first = await server.say("one")
+    await server.tell("new-message", first)
+    await server.say("two")
+    await server.tell("new-message", first)
+    await server.say("three")
+    assert contents(await received(client, 3)) == ["one", "two", "three"]
+
+
+async def test_resync_fetches_what_no_frame_told(server: SmallServer, client: ParleyClient) -> None:
+    await server.say("silent", live=False)
+    await server.tell("resync", {"chatId": CHAT})
+    assert contents(await received(client, 1)) == ["silent"]
+
+
+async def test_a_history_that_fails_for_a_moment_is_asked_again(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    server.refuse_history = [refusal("UNAVAILABLE", retryable=True)]
+    await server.say("silent", live=False)
+    await server.say("live")
+    assert contents(await received(client, 2)) == ["silent", "live"]
+    assert server.refuse_history == []
+
+
+async def test_who_stops_listening_in_the_middle_of_it_goes_on_there(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    await server.say("one", live=False)
+    server.refuse_history = [refusal("UNAVAILABLE", retryable=True, retry_after_ms=60_000)]
+    await server.say("two")
+    await until(client, Connected)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(received(client, 1), 0.2)
+    assert contents(await received(client, 1)) == ["one"]
+    assert contents(await received(client, 1)) == ["two"]
+
+
+async def test_a_gap_too_large_to_fetch_is_told(server: SmallServer, client: ParleyClient) -> None:
+    for number in range(MAX_RECOVERED + 50):
+        server.store("bob", str(number), str(number))
+    await server.say("live")
+    events = await until(client, Gap)
+    assert events[-1] == Gap(CHAT)
+    assert contents(await received(client, MAX_RECOVERED + 1))[-1] == "live"
+
+
+async def test_frames_that_cannot_be_read_are_skipped(server: SmallServer, client: ParleyClient) -> None:
+    await server.tell("new-message", {"id": "nonsense"})
+    await server.tell("something-new", {})
+    await server.tell("user-typing", None)
+    for open_socket in server.sockets:
+        await open_socket.send("not json")
+        await open_socket.send(b"\xff")
+    await server.tell("user-typing", {"chatId": CHAT, "userId": "bob", "isTyping": True})
+    assert (await until(client, Typing))[-1] == Typing(CHAT, "bob", is_typing=True)
+
+
+async def test_chats_joined_by_hand_are_joined_again(server: SmallServer, client: ParleyClient) -> None:
+    await client.join(["d" * 24])
+    await server.drop()
+    await server.connected.wait()
+    await client.send_message(CHAT, "the rejoin was sent before this")
+    assert server.joins == [["d" * 24]] * 2
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 1013, 4009])
+async def test_a_server_that_goes_away_is_come_back_to(
+    server: SmallServer, client: ParleyClient, code: int
+) -> None:
+    await server.tell("drain", {"reconnectAfterMs": 10})
+    await server.drop(code, "going away")
+    await server.connected.wait()
+    kinds = [type(event) for event in [*await until(client, Disconnected), *await until(client, Connected)]]
+    assert kinds == [Connected, Disconnected, Connected]
+
+
+async def test_a_final_close_ends_events_and_sends(server: SmallServer, client: ParleyClient) -> None:
+    await server.drop(4403, "the session was refused")
+    with pytest.raises(SessionEndedError, match="the session was refused"):
+        await received(client, 1)
+    with pytest.raises(SessionEndedError):
+        await client.send_message(CHAT, "hello")
+    assert len(server.tokens) == 1
+
+
+async def test_an_old_token_is_replaced_when_there_is_a_source(server: SmallServer) -> None:
+    fresh = iter(["first", "second"])
+
+    async def source() -> str:
+        return next(fresh)
+
+    async with ParleyClient(server.url, source, backoff=Backoff(base=0.01)) as client:
+        await server.drop(4403, "the session was refused")
+        await server.connected.wait()
+        await client.send_message(CHAT, "hello")
+    assert server.tokens == ["first", "second"]
+
+
+async def test_a_refused_handshake_has_the_type_of_its_code(server: SmallServer) -> None:
+    server.refuse = lambda _token: refusal("TOKEN_EXPIRED")
+    with pytest.raises(TokenError):
+        async with ParleyClient(server.url, "old"):
+            pass
+
+
+async def test_a_refusal_while_coming_back_ends_it(server: SmallServer, client: ParleyClient) -> None:
+    server.refuse = lambda _token: refusal("TOKEN_EXPIRED")
+    await server.drop()
+    with pytest.raises(TokenError):
+        await received(client, 1)
+
+
+async def test_no_server_is_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(UnreachableError, match=f"cannot reach http://127.0.0.1:{port}"):
+        async with ParleyClient(f"http://127.0.0.1:{port}", "token"):
+            pass
