@@ -66,6 +66,7 @@ class Mesh:
     redis: RedisServer
     rabbitmq: RabbitMQServer
     mongo: MongoServer
+    databases: "MongoClient[dict[str, Any]]"
     persist: Service
     notify: Service
     chat: Service
@@ -116,6 +117,7 @@ class Mesh:
             redis=redis,
             rabbitmq=rabbitmq,
             mongo=mongo,
+            databases=stack.enter_context(MongoClient(mongo.url, timeoutMS=5_000)),
             persist=service("persist", "persist_service"),
             notify=service("notify", "notify_service"),
             chat=service("chat", "chat_service"),
@@ -135,7 +137,7 @@ class Mesh:
 
     def database(self, name: str = "parley") -> Any:
         """The database as an operator sees it."""
-        return MongoClient(self.mongo.url, timeoutMS=5_000)[name]
+        return self.databases[name]
 
 
 def token(user_id: str, **claims: Any) -> str:
