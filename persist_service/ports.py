@@ -160,6 +160,12 @@ class Messages(Protocol):
     async def find(self, chat_id: str, message_id: str) -> Message | None:
         """A message."""
 
+    async def last(self, chat_id: str, limit: int, *, head_seq: int) -> list[Message]:
+        """The last messages, the very last first, also those that the head has not counted yet.
+
+        ``head_seq`` is about where the log ends; it saves reading, no more.
+        """
+
     async def before(self, chat_id: str, limit: int, *, seq: int, number: int) -> list[Message]:
         """Up to ``limit`` messages with a smaller position and count (0 sets no bound, one is set).
 

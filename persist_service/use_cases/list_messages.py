@@ -18,10 +18,7 @@ class ListMessages:
 
         A chat that does not exist has none.
         """
-        if before_seq == before_number == 0:
-            before_seq = await self._end(chat_id)
-        return await self._messages.before(chat_id, limit, seq=before_seq, number=before_number)
-
-    async def _end(self, chat_id: str) -> int:
+        if before_seq or before_number:
+            return await self._messages.before(chat_id, limit, seq=before_seq, number=before_number)
         heads = await self._chats.heads([chat_id])
-        return heads[0][0].seq + 1 if heads else 0
+        return await self._messages.last(chat_id, limit, head_seq=heads[0][0].seq) if heads else []

@@ -19,6 +19,7 @@ _REPEAT: Final = Insertion(Verdict.REPEAT)
 _DUPLICATE: Final = Insertion(Verdict.DUPLICATE)
 # By how much `seq` jumps when Redis lost a log and it was begun anew (chat_service).
 _EPOCH_JUMP: Final = 2**20
+_BEYOND: Final = 2**63 - 1
 
 
 class MongoMessages:
@@ -55,28 +56,47 @@ class MongoMessages:
             found = await self._messages.find_one({"_id": ObjectId(message_id), "chatId": ObjectId(chat_id)})
         return None if found is None else _to_message(found)
 
-    async def before(self, chat_id: str, limit: int, *, seq: int, number: int) -> list[Message]:
-        """As the port says, backwards through tight ranges until ``limit`` were found or the log begins.
+    async def last(self, chat_id: str, limit: int, *, head_seq: int) -> list[Message]:
+        """As the port says."""
+        return await self._page(ObjectId(chat_id), limit, ("seq",), below=_BEYOND, near=head_seq + 1)
 
-        Positions have holes, since other changes count too: hence the margin, and a second, wider range. A
-        hole wider than that is the jump between two epochs, and the third range reaches just across it. So no
-        range holds many more messages than are wanted, also where ``limit`` does not end the reading.
-        """
+    async def before(self, chat_id: str, limit: int, *, seq: int, number: int) -> list[Message]:
+        """As the port says."""
         chat = ObjectId(chat_id)
+        if not number:
+            return await self._page(chat, limit, ("seq",), below=seq, near=seq)
+        also = [{"seq": {"$lt": seq}}] if seq else []
         # Two epochs may share some numbers: then the later epoch's message comes first.
-        fields = ("number", "seq") if number else ("seq",)
-        other = [{"seq": {"$lt": seq}}] if number and seq else []
+        return await self._page(chat, limit, ("number", "seq"), below=number, near=number, also=also)
+
+    async def _page(
+        self,
+        chat: ObjectId,
+        limit: int,
+        fields: tuple[str, ...],
+        *,
+        below: int,
+        near: int,
+        also: Sequence[Document] = (),
+    ) -> list[Message]:
+        """Backwards through tight ranges of the first field until ``limit`` were found or the log begins.
+
+        The first range ends at ``below``, and its width is counted from ``near``. Positions have holes, since
+        other changes count too: hence the margin, and a second, wider range. A hole wider than that is the
+        jump between two epochs, and the third range reaches just across it. So no range holds many more
+        messages than are wanted, also where ``limit`` does not end the reading.
+        """
         order = [(field, DESCENDING) for field in fields]
         widths = (limit + 16, 8 * limit, _EPOCH_JUMP)
         page: list[Message] = []
-        upper, step = number or seq, 0
-        while len(page) < limit and upper > 1:
-            lower = max(1, upper - widths[step % len(widths)])
-            query = {"chatId": chat, fields[0]: {"$gte": lower, "$lt": upper}}
+        step = 0
+        while len(page) < limit and below > 1:
+            lower = max(1, near - widths[step % len(widths)])
+            in_range = {"chatId": chat, fields[0]: {"$gte": lower, "$lt": below}}
             with self._mongo.guard():
-                found = self._messages.find({"$and": [query, *other]} if other else query).sort(order)
+                found = self._messages.find({"$and": [in_range, *also]} if also else in_range).sort(order)
                 page += [_to_message(document) async for document in found.limit(limit - len(page))]
-            upper, step = lower, step + 1
+            below, near, step = lower, lower, step + 1
         return page
 
     async def _judge(self, messages: Sequence[Message]) -> list[Insertion]:

@@ -44,7 +44,7 @@ class Mongo:
             appname="parley-persist",
             w="majority",
             journal=True,
-            datetime_conversion="datetime_ms",
+            datetime_conversion="DATETIME_MS",
             serverSelectionTimeoutMS=2_000,
             connectTimeoutMS=2_000,
             socketTimeoutMS=15_000,
