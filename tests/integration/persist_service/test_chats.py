@@ -1,0 +1,232 @@
+"""Chats, groups and who is in them, over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import Redis
+
+from mesh.errors import FailedPrecondition, InvalidArgument, NotFound
+from mesh.ids import new_object_id
+from parley.common.v1.chat_pb2 import ChatType, Role
+from parley.persist.v1 import persist_service_pb2 as pb
+from tests.integration.persist_service.conftest import running, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.integration.persist_service.conftest import Servers, Service
+
+
+async def roles(service: Service, chat_id: str, *user_ids: str) -> list[int]:
+    queries = [pb.MembershipQuery(chat_id=chat_id, user_id=user_id) for user_id in user_ids]
+    answer = await service.stub.GetMemberships(pb.GetMembershipsRequest(queries=queries))
+    return [membership.role for membership in answer.memberships]
+
+
+async def remove(service: Service, chat_id: str, user_id: str, *, promote: bool) -> pb.RemoveMemberResponse:
+    return await service.stub.RemoveMember(
+        pb.RemoveMemberRequest(chat_id=chat_id, user_id=user_id, promote_successor=promote)
+    )
+
+
+async def add(service: Service, chat_id: str, *user_ids: str) -> pb.AddMembersResponse:
+    return await service.stub.AddMembers(pb.AddMembersRequest(chat_id=chat_id, member_ids=user_ids))
+
+
+async def test_a_pair_has_one_chat_whoever_asks_and_however_many_at_once(service: Service) -> None:
+    pair = ('a"b', "c,d")  # ids that a careless key would mix up
+    answers = await asyncio.gather(
+        *(
+            service.stub.CreateDirectChat(
+                pb.CreateDirectChatRequest(user_id=pair[n % 2], peer_id=pair[1 - n % 2])
+            )
+            for n in range(20)
+        )
+    )
+    assert len({answer.chat.id for answer in answers}) == 1
+    assert sum(answer.created for answer in answers) == 1
+    chat = answers[0].chat
+    assert chat.type == ChatType.CHAT_TYPE_DIRECT
+    assert sorted(chat.users) == sorted(pair)
+    assert chat.member_count == 2
+    assert await roles(service, chat.id, *pair, "other") == [Role.ROLE_MEMBER] * 2 + [Role.ROLE_NONE]
+    assert service.db.memberships.count_documents({}) == 2
+
+
+async def test_a_repeat_completes_a_direct_chat_that_a_crash_left_without_members(service: Service) -> None:
+    chat = await service.direct("alice", "bob")
+    service.db.memberships.delete_many({})
+    assert (await service.direct("bob", "alice")).id == chat.id
+    assert await roles(service, chat.id, "alice", "bob") == [Role.ROLE_MEMBER] * 2
+
+
+async def test_a_group_is_made_once_and_a_repeat_brings_nobody_back(service: Service) -> None:
+    chat_id = new_object_id()
+    group = await service.group("alice", "bob", "carol", chat_id=chat_id, name="one")
+    assert [(m.user_id, m.role) for m in group.members] == [
+        ("alice", Role.ROLE_ADMIN),
+        ("bob", Role.ROLE_MEMBER),
+        ("carol", Role.ROLE_MEMBER),
+    ]
+    assert (group.created_by, group.member_count, group.name) == ("alice", 3, "one")
+    await remove(service, chat_id, "bob", promote=False)
+    again = await service.group("alice", "bob", "carol", chat_id=chat_id, name="two")
+    assert (list(again.users), again.name) == (["alice", "carol"], "one")
+
+
+async def test_a_group_that_a_crash_left_half_made_is_completed(service: Service) -> None:
+    chat_id = new_object_id()
+    await service.group("alice", "bob", chat_id=chat_id)
+    service.db.memberships.delete_one({"userId": "bob"})
+    service.db.chats.update_one({}, {"$set": {"membersVersion": 0, "members": [], "memberCount": 0}})
+    again = await service.group("alice", "bob", chat_id=chat_id)
+    assert (list(again.users), again.member_count) == (["alice", "bob"], 2)
+
+
+async def test_members_come_and_go(service: Service) -> None:
+    group = await service.group("alice", "bob")
+    answer = await add(service, group.id, "bob", "carol", "dave")
+    assert [member.user_id for member in answer.added] == ["carol", "dave"]
+    assert list(answer.chat.users) == ["alice", "bob", "carol", "dave"]
+    assert (await remove(service, group.id, "carol", promote=False)).removed
+    assert not (await remove(service, group.id, "carol", promote=False)).removed
+    chat = (await service.stub.GetChat(pb.GetChatRequest(chat_id=group.id))).chat
+    assert (list(chat.users), chat.member_count) == (["alice", "bob", "dave"], 3)
+
+
+async def test_members_who_come_at_once_are_all_listed_and_counted(service: Service) -> None:
+    group = await service.group("alice")
+    await asyncio.gather(*(add(service, group.id, f"a{n}", f"b{n}") for n in range(20)))
+    chat = (await service.stub.GetChat(pb.GetChatRequest(chat_id=group.id))).chat
+    assert (chat.member_count, len(chat.users)) == (41, 41)
+
+
+async def test_a_group_keeps_an_admin(service: Service) -> None:
+    group = await service.group("alice", "bob", "carol")
+    with pytest.raises(FailedPrecondition, match="no admin"):
+        await remove(service, group.id, "alice", promote=False)
+    answer = await remove(service, group.id, "alice", promote=True)
+    assert (answer.removed, answer.promoted_id) == (True, "bob")
+    assert await roles(service, group.id, "alice", "bob", "carol") == [
+        Role.ROLE_NONE,
+        Role.ROLE_ADMIN,
+        Role.ROLE_MEMBER,
+    ]
+    service.db.memberships.update_one({"userId": "carol"}, {"$set": {"role": "admin"}})
+    await add(service, group.id, "dave")
+    await asyncio.gather(*(remove(service, group.id, admin, promote=True) for admin in ("bob", "carol")))
+    assert await roles(service, group.id, "dave") == [Role.ROLE_ADMIN]
+    assert (await remove(service, group.id, "dave", promote=False)).removed  # the last one may always leave
+
+
+async def test_a_full_group_takes_nobody(servers: Servers) -> None:
+    async with running(servers, persist_group_members=4) as service:
+        await serving(service)
+        group = await service.group("alice", "bob")
+        await add(service, group.id, "bob", "carol", "dave")
+        with pytest.raises(FailedPrecondition, match="at most 4"):
+            await add(service, group.id, "dave", "erin")
+        assert list((await add(service, group.id, "dave")).added) == []
+
+
+async def test_lists_follow_each_change_of_membership(service: Service) -> None:
+    assert await service.chats("bob") == {}
+    group = await service.group("alice", "bob", name="g")
+    assert (await service.chats("bob"))[group.id].chat.role == Role.ROLE_MEMBER
+    await add(service, group.id, "carol")
+    assert (await service.chats("bob"))[group.id].chat.member_count == 3
+    assert set(await service.chats("carol")) == {group.id}
+    direct = await service.direct("bob", "carol")
+    assert set(await service.chats("carol")) == {group.id, direct.id}
+    await remove(service, group.id, "carol", promote=False)
+    assert set(await service.chats("carol")) == {direct.id}
+    assert (await service.chats("bob"))[group.id].chat.member_count == 2
+
+
+async def test_a_list_is_cached_and_cut(service: Service, servers: Servers) -> None:
+    made = [(await service.direct("alice", f"peer-{n}")).id for n in range(5)]
+    assert list(await service.chats("alice")) == made[::-1]
+    with Redis.from_url(servers.redis_url) as redis:
+        assert 0 < int(str(redis.ttl("user:{alice}:chats"))) <= 300
+    cut = await service.stub.ListChats(pb.ListChatsRequest(user_id="alice", limit=2))
+    assert [mine.chat.id for mine in cut.chats] == made[:2:-1]
+    assert cut.truncated
+    await service.direct("alice", "peer-6")
+    assert len(await service.chats("alice", limit=3)) == 3
+    assert len(await service.chats("alice", limit=100)) == 6
+
+
+async def test_users_are_recorded(service: Service) -> None:
+    await asyncio.gather(
+        *(service.stub.UpsertUser(pb.UpsertUserRequest(user_id="alice", name="Alice")) for _ in range(10))
+    )
+    await service.stub.UpsertUser(pb.UpsertUserRequest(user_id="alice"))
+    for at_ms in (2_000, 1_000):
+        await service.stub.SetLastSeen(pb.SetLastSeenRequest(user_id="alice", last_seen_ms=at_ms))
+    [user] = service.db.users.find()
+    assert (user["userId"], user["name"]) == ("alice", "Alice")
+    assert user["lastSeen"].replace(tzinfo=UTC).timestamp() == 2
+
+
+NOWHERE = "f" * 24
+BAD: list[tuple[str, Callable[[Any], Awaitable[Any]], type[Exception]]] = [
+    ("no such chat", lambda s: s.GetChat(pb.GetChatRequest(chat_id=NOWHERE)), NotFound),
+    ("chat id", lambda s: s.GetChat(pb.GetChatRequest(chat_id="X" * 24)), InvalidArgument),
+    (
+        "add nowhere",
+        lambda s: s.AddMembers(pb.AddMembersRequest(chat_id=NOWHERE, member_ids=["a"])),
+        NotFound,
+    ),
+    ("remove", lambda s: s.RemoveMember(pb.RemoveMemberRequest(chat_id=NOWHERE, user_id="a")), NotFound),
+    (
+        "no such message",
+        lambda s: s.GetMessage(pb.GetMessageRequest(chat_id=NOWHERE, message_id=NOWHERE)),
+        NotFound,
+    ),
+    ("limit", lambda s: s.ListMessages(pb.ListMessagesRequest(chat_id=NOWHERE, limit=0)), InvalidArgument),
+    (
+        "self",
+        lambda s: s.CreateDirectChat(pb.CreateDirectChatRequest(user_id="a", peer_id="a")),
+        InvalidArgument,
+    ),
+    ("user id", lambda s: s.UpsertUser(pb.UpsertUserRequest(user_id="u" * 129)), InvalidArgument),
+    ("name", lambda s: s.UpsertUser(pb.UpsertUserRequest(user_id="u", name="n" * 101)), InvalidArgument),
+    (
+        "twice",
+        lambda s: s.AddMembers(pb.AddMembersRequest(chat_id=NOWHERE, member_ids=["a", "a"])),
+        InvalidArgument,
+    ),
+]
+
+
+async def test_bad_requests_get_their_error(service: Service) -> None:
+    for name, call, expected in BAD:
+        try:
+            await call(service.stub)
+        except expected:
+            continue
+        pytest.fail(f"{name}: no error")
+
+
+async def test_a_direct_chat_has_no_comings_and_goings(service: Service) -> None:
+    chat = await service.direct("alice", "bob")
+    with pytest.raises(FailedPrecondition):
+        await add(service, chat.id, "carol")
+    with pytest.raises(FailedPrecondition):
+        await remove(service, chat.id, "bob", promote=True)
+    with pytest.raises(FailedPrecondition):
+        await service.group("alice", chat_id=chat.id)
+
+
+async def test_what_does_not_exist_has_no_members_heads_or_history(service: Service) -> None:
+    assert await roles(service, "nonsense", "alice") == [Role.ROLE_NONE]
+    assert (
+        list((await service.stub.GetChatHeads(pb.GetChatHeadsRequest(chat_ids=[NOWHERE, "x"]))).heads) == []
+    )
+    assert await service.history(NOWHERE) == []
+    answer = await service.stub.ListPointers(pb.ListPointersRequest(chat_id=NOWHERE))
+    assert (list(answer.pointers), answer.member_count) == ([], 0)

@@ -1,0 +1,155 @@
+"""What comes through `message-persist` is stored once, whatever order and company it comes in."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from mesh.amqp.deliveries import REASON_HEADER
+from mesh.amqp.topology import MESSAGE_PERSIST, dead_queue
+from mesh.ids import new_object_id
+from parley.common.v1.message_pb2 import MessageType
+from parley.events.v1.chat_event_pb2 import ChatEvent
+from parley.events.v1.jobs_pb2 import PersistBatch
+from tests.integration.persist_service.conftest import Log, batches, holds
+
+if TYPE_CHECKING:
+    from tests.integration.persist_service.conftest import Service
+
+DEAD = dead_queue(MESSAGE_PERSIST)
+
+
+async def test_a_message_is_stored_with_the_documented_fields(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    event = log.message(content="hello")
+    await service.publish(event)
+    await service.stored(log.chat_id, 1)
+
+    [stored] = service.db.messages.find()
+    assert str(stored.pop("_id")) == event.message.id
+    assert str(stored.pop("chatId")) == log.chat_id
+    assert stored.pop("createdAt").timestamp() >= 0
+    assert stored == {
+        "seq": 1,
+        "number": 1,
+        "senderId": "alice",
+        "type": "text",
+        "content": "hello",
+        "clientMsgId": "1-1",
+    }
+    [message] = await service.history(log.chat_id)
+    expected = event.message
+    expected.seq, expected.number = 1, 1
+    assert message == expected
+
+
+async def test_a_batch_that_comes_again_changes_nothing(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    batch = [*log.messages(5), log.change(), *log.messages(5, "bob")]
+    for _ in range(3):
+        await service.publish(*batch)
+    last = log.message()
+    await service.publish(last)
+    await service.stored(log.chat_id, last.seq)
+    assert service.db.messages.count_documents({}) == 11
+    assert service.db.changes.count_documents({}) == 1
+    assert [message.seq for message in await service.history(log.chat_id)] == [
+        12,
+        11,
+        10,
+        9,
+        8,
+        7,
+        5,
+        4,
+        3,
+        2,
+        1,
+    ]
+
+
+async def test_a_send_under_another_id_is_the_same_message(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    first = log.message(client_msg_id="same")
+    again = log.message(client_msg_id="same")
+    of_bob = log.message("bob", client_msg_id="same")
+    await service.publish(first, again, of_bob)
+    await service.stored(log.chat_id, 3)
+    assert [message.id for message in await service.history(log.chat_id)] == [
+        of_bob.message.id,
+        first.message.id,
+    ]
+
+
+async def test_a_position_that_another_message_holds_is_a_conflict(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    first = log.message()
+    await service.publish(first)
+    await service.stored(log.chat_id, 1)
+
+    rival = ChatEvent()
+    rival.CopyFrom(first)
+    rival.message.id = new_object_id()
+    await service.publish(rival, log.message())
+    await service.stored(log.chat_id, 2)
+    [dead] = await service.taken(DEAD, 1)
+    assert PersistBatch.FromString(dead.body).events[0].message.id == rival.message.id
+    assert "position 1" in str(dead.headers[REASON_HEADER])
+    assert [message.id for message in await service.history(log.chat_id)] == [
+        log.sent[1].message.id,
+        first.message.id,
+    ]
+
+
+async def test_poison_dies_alone_among_good_neighbours(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    good = log.messages(3)
+    poison = {
+        "chat_id": ChatEvent(chat_id="nonsense", seq=1, epoch=1, number=1),
+        "no body": ChatEvent(chat_id=log.chat_id, seq=90, epoch=1, number=1),
+        "typing": ChatEvent(chat_id=log.chat_id, seq=91, epoch=1, number=1),
+        "seq": ChatEvent(chat_id=log.chat_id, seq=2**63, epoch=1, number=1),
+        "message.type": Log(log.chat_id, seq=92).message(type=MessageType.MESSAGE_TYPE_UNSPECIFIED),
+        "client_msg_id": Log(log.chat_id, seq=93).message(client_msg_id=""),
+        "message.id": Log(log.chat_id, seq=94).message(id="1"),
+    }
+    poison["typing"].typing.user_id = "alice"
+    mixed = [*good[:2], *poison.values(), good[2]]
+    await service.publish(*mixed)
+    await service.broker.publish(MESSAGE_PERSIST, b"\xff not a protobuf")
+    await service.broker.publish(MESSAGE_PERSIST, b"")
+    last = log.message()
+    await service.publish(last)
+
+    await service.stored(log.chat_id, last.seq)
+    dead = await service.taken(DEAD, len(poison) + 2)
+    reasons = sorted(str(message.headers[REASON_HEADER]) for message in dead)
+    for word in poison:
+        assert any(word in reason for reason in reasons), (word, reasons)
+    assert sum(reason.startswith("malformed") for reason in reasons) == 2
+    assert [message.seq for message in await service.history(log.chat_id)] == [4, 3, 2, 1]
+
+
+async def test_the_latest_message_only_goes_forward(service: Service) -> None:
+    log = Log((await service.group("alice", "bob")).id)
+    events = [log.message() if n % 7 else log.change() for n in range(1, 301)]
+    shuffled = events + random.Random(7).sample(events, 100)
+    random.Random(8).shuffle(shuffled)
+    await service.broker.publish_many(list(batches(shuffled, 9)))
+    end = log.message(content="x" * 300)
+    for event in (end, *events[:20]):
+        await service.publish(event)
+    head = await service.stored(log.chat_id, end.seq)
+    assert (head.epoch, head.seq, head.number) == (1, end.seq, end.number)
+
+    def all_stored() -> bool:
+        return (
+            service.db.messages.count_documents({}) + service.db.changes.count_documents({})
+            == len(events) + 1
+        )
+
+    await holds(all_stored)
+    chat = (await service.chats("alice"))[log.chat_id].chat
+    assert (chat.seq, chat.latest_message.seq) == (end.seq, end.seq)
+    assert chat.latest_message.text == "x" * 200
+    assert chat.updated_at_ms >= end.occurred_at_ms
