@@ -35,7 +35,7 @@ async def chat(login: Login, to: str | None, chat_id: str | None, *, history: in
         finally:
             showing.cancel()
             speaking.cancel()
-            await asyncio.wait((showing, speaking))
+            await asyncio.gather(showing, speaking, return_exceptions=True)
 
 
 async def send(login: Login, to: str | None, chat_id: str | None, text: str) -> None:

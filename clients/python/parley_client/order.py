@@ -51,9 +51,10 @@ class Order:
                 return self._in_turn(message.chat_id, message.seq, incoming)
             case ChatChanged(chat_id, seq) if seq > 0:
                 return self._in_turn(chat_id, seq, incoming)
-            case ChatCreated(chat):
-                self._last.setdefault(chat.id, chat.seq)
-        return _just(incoming)
+            case ChatCreated():
+                return self._begin(incoming)
+            case _:
+                return _just(incoming)
 
     async def _catch_up(self, incoming: Connected | Heads) -> AsyncIterator[Event]:
         if isinstance(incoming, Connected):
@@ -64,6 +65,13 @@ class Order:
                     yield event
                 # The head may be a change that is no message, which the history does not show.
                 self._last[head.chat_id] = max(head.seq, self._last[head.chat_id])
+
+    async def _begin(self, created: ChatCreated) -> AsyncIterator[Event]:
+        self._last.setdefault(created.chat.id, created.chat.seq)
+        yield created
+        # Live frames begin when the server has joined us, which is a moment after the chat was made.
+        async for event in self._recover(created.chat.id, before=None):
+            yield event
 
     async def _in_turn(self, chat_id: str, seq: int, event: Event) -> AsyncIterator[Event]:
         last = self._last.setdefault(chat_id, seq - 1)
