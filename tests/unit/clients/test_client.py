@@ -154,6 +154,13 @@ async def test_resync_fetches_what_no_frame_told(server: SmallServer, client: Pa
     assert contents(await received(client, 1)) == ["silent"]
 
 
+async def test_a_new_chat_begins_with_its_first_message(server: SmallServer, client: ParleyClient) -> None:
+    await server.say("said before the server had joined us", live=False)
+    chat = {"id": "d" * 24, "type": "direct", "users": ["alice", "bob"], "unread": 0, "seq": 0}
+    await server.tell("chat-created", {"chat": chat, "actorId": "bob"})
+    assert contents(await received(client, 1)) == ["said before the server had joined us"]
+
+
 async def test_a_history_that_fails_for_a_moment_is_asked_again(
     server: SmallServer, client: ParleyClient
 ) -> None:
