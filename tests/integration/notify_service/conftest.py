@@ -67,7 +67,7 @@ class Service:
 async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 20.0) -> T:
     """The first answer of `probe` that is something."""
     async with asyncio.timeout(seconds):
-        while (answer := await probe()) is None:  # noqa: ASYNC110 - the condition is elsewhere
+        while (answer := await probe()) is None:
             await asyncio.sleep(0.02)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import aio_pika
@@ -156,3 +157,37 @@ async def test_a_refused_or_defective_send_is_recorded_and_spares_its_neighbours
         (Outcome.FAILED, "defect of the sender: KeyError"),
     ]
     assert len(provider.taken) == 3
+
+
+async def test_a_send_that_was_cut_off_is_not_repeated_before_its_lease_is_over(mongo_url: str) -> None:
+    class Hanging:
+        def __init__(self) -> None:
+            self.calls = 0
+            self.called = asyncio.Event()
+
+        async def send(self, notification: Notification, wording: Wording, device: Device) -> None:  # noqa: ARG002
+            self.calls += 1
+            self.called.set()
+            await asyncio.Event().wait()
+
+    notification = Notification(new_user(), new_object_id(), new_object_id(), "alice", "hello")
+    provider = Hanging()
+    async with open_database(mongo_url) as database:
+        await ensure_indexes(database)
+        ledger = MongoLedger(database)
+        notify = NotifyUsers(
+            MongoDeviceStore(database),
+            MongoPreferenceStore(database),
+            ledger,
+            {DeviceKind.LOG: provider},
+            implicit_log_device=True,
+        )
+        call = asyncio.create_task(notify([notification]))
+        await provider.called.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await notify([notification]) == [notification], "it is to come again later"
+        [entry] = await ledger.find(notification.user_id, "", 10)
+    assert entry.outcome is Outcome.PENDING
+    assert provider.calls == 1
