@@ -1,7 +1,5 @@
 """`parley.notify.v1.NotifyService`: protobuf in, use cases, protobuf out."""
 
-# ruff: noqa: ARG002, N802 - names and parameters are the contract's
-
 from typing import Any, Final
 
 import grpc
