@@ -10,6 +10,8 @@ from persist_service.metrics import NOTIFICATIONS
 from persist_service.ports import Chats, FollowUps, Memberships, Notification, Presence, Users
 
 _PAGE: Final = 500
+# Notifications kept in memory before they are sent: a large group times a large batch is many.
+_HELD: Final = 5_000
 _log = get_logger()
 
 
@@ -45,15 +47,16 @@ class NotifyAbsent:
                 _log.warning("notify.chat_unknown", chat_id=chat_id, messages=len(of_chat))
                 continue
             async for absent in self._absent(chat):
-                waiting += [
-                    Notification(user_id, message, chat, names.get(message.sender_id, ""))
-                    for message in of_chat
-                    for user_id in absent
-                    if user_id != message.sender_id
-                ]
-                if len(waiting) >= _PAGE:
-                    await self._send(waiting)
-                    waiting = []
+                for message in of_chat:
+                    name = names.get(message.sender_id, "")
+                    waiting += [
+                        Notification(user_id, message, chat, name)
+                        for user_id in absent
+                        if user_id != message.sender_id
+                    ]
+                    if len(waiting) >= _HELD:
+                        await self._send(waiting)
+                        waiting = []
         await self._send(waiting)
 
     async def _absent(self, chat: Chat) -> AsyncIterator[list[str]]:

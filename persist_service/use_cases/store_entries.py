@@ -1,6 +1,7 @@
 """Stores log entries and sets off what follows from them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mesh.clock import now_ms
@@ -53,8 +54,8 @@ class StoreEntries:
             Unavailable: MongoDB or RabbitMQ is down; do all of it again later.
         """
         insertions = await self._insert(entries)
-        for insertion in insertions:
-            ENTRIES.labels(insertion.verdict.name.lower()).inc()
+        for verdict, count in Counter(insertion.verdict for insertion in insertions).items():
+            ENTRIES.labels(verdict.name.lower()).inc(count)
         in_log = [
             entry
             for entry, insertion in zip(entries, insertions, strict=True)
