@@ -35,7 +35,7 @@ async def move(service: Service, *moves: Pointer) -> None:
 async def test_sending_is_having_read(service: Service) -> None:
     log = Log((await service.direct("alice", "bob")).id)
     await service.publish(*log.messages(3), log.message("bob"))
-    await service.stored(log.chat_id, 4)
+    await read_up_to(service, log.chat_id, "bob", 4)
     found = await pointers(service, log.chat_id)
     assert [(p.user_id, p.read_seq, p.read_number) for p in found.values()] == [
         ("alice", 3, 3),
