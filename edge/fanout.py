@@ -146,6 +146,6 @@ class Fanout:
         room.member_count = max(0, room.member_count - 1)
         self._to_all(room, event)
         # The user's own channel says the same; whichever comes first ends the delivery.
-        for connection in list(room.everyone()):
+        for connection in room.everyone():
             if connection.user_id == event.member_removed.user_id:
                 self._rooms.leave(connection, room.chat_id)

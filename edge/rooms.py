@@ -4,7 +4,7 @@ A connection joins a chat in two steps, so that nothing is missed and nothing co
 the chat gather for it), then, once chat_service said where the log stands, `release` (what is newer follows).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -31,94 +31,113 @@ class Broadcast(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Hold:
-    entries: list[Broadcast] = field(default_factory=list)
-    size: int = 0
+class _Joining:
+    """A connection on its way in: first it waits for the head, then for the first entry that is newer.
+
+    The second wait is for entries up to the head that come late: nothing orders the answer of
+    chat_service and what this edge is subscribed to.
+    """
+
+    head: ChatHead | None = None
+    held: list[Broadcast] = field(default_factory=list)
+    held_bytes: int = 0
     overflowed: bool = False
 
-    def add(self, broadcast: Broadcast) -> None:
-        self.size += len(broadcast.frame)
-        if self.size > _MAX_HELD_BYTES:
+    def hold(self, broadcast: Broadcast) -> None:
+        self.held_bytes += len(broadcast.frame)
+        if self.held_bytes > _MAX_HELD_BYTES:
             self.overflowed = True
-            self.entries.clear()
+            self.held.clear()
         else:
-            self.entries.append(broadcast)
+            self.held.append(broadcast)
 
 
 class Room:
     """The connections of one chat. `member_count` counts the chat's members everywhere, as last heard."""
 
-    __slots__ = ("_held", "chat_id", "connections", "member_count")
+    __slots__ = ("_joining", "chat_id", "connections", "member_count")
 
     def __init__(self, chat_id: str) -> None:
         self.chat_id: Final = chat_id
         # A dict keeps the order of joining, so that nobody is always last by chance of hashing.
         self.connections: dict[Connection, None] = {}
-        self._held: dict[Connection, _Hold] = {}
+        self._joining: dict[Connection, _Joining] = {}
         self.member_count = 0
 
     def __contains__(self, connection: Connection) -> bool:
-        return connection in self.connections or connection in self._held
+        return connection in self.connections or connection in self._joining
 
     def __bool__(self) -> bool:
-        return bool(self.connections or self._held)
+        return bool(self.connections or self._joining)
 
-    def everyone(self) -> Iterator[Connection]:
+    def everyone(self) -> list[Connection]:
         """All connections, also those still joining."""
-        yield from self.connections
-        yield from self._held
+        return [*self.connections, *self._joining]
 
     def broadcast(self, broadcast: Broadcast) -> None:
         """Sends to everyone in the room."""
         data = broadcast.frame
         for connection in self.connections:
             connection.send(data)
-        for hold in self._held.values():
-            hold.add(broadcast)
         metrics.DELIVERIES.inc(len(self.connections))
+        if self._joining:
+            self._broadcast_to_joining(broadcast, self._joining)
 
     def broadcast_to(self, broadcast: Broadcast, accepts: Callable[[Connection], bool]) -> None:
         """Sends to those that `accepts`."""
-        count = 0
-        for connection in self.connections:
-            if accepts(connection):
-                connection.send(broadcast.frame)
-                count += 1
-        for connection, hold in self._held.items():
-            if accepts(connection):
-                hold.add(broadcast)
-        metrics.DELIVERIES.inc(count)
+        chosen = [connection for connection in self.connections if accepts(connection)]
+        for connection in chosen:
+            connection.send(broadcast.frame)
+        metrics.DELIVERIES.inc(len(chosen))
+        self._broadcast_to_joining(broadcast, filter(accepts, self._joining))
 
     def hold(self, connection: Connection) -> bool:
         """Begins to gather for `connection`; false if it is in the room already, joined or joining."""
         if connection in self:
             return False
-        self._held[connection] = _Hold()
+        self._joining[connection] = _Joining()
         return True
 
     def release(self, connection: Connection, head: ChatHead) -> None:
-        """Sends what gathered and is newer than `head`; from now on frames go out directly.
+        """Sends what gathered and is newer than `head`; from now on newer frames go out directly.
 
-        Does nothing for a connection that left meanwhile.
+        Does nothing for a connection that left meanwhile, or joined before.
         """
         self.member_count = head.member_count
-        hold = self._held.pop(connection, None)
-        if hold is None:
+        joining = self._joining.get(connection)
+        if joining is None or joining.head is not None:
             return
-        for entry in hold.entries:
-            if entry.is_after(head):
-                connection.send(entry.frame)
-        if hold.overflowed:
+        joining.head = head
+        if joining.overflowed:
             connection.send(encode(resync_frame(self.chat_id)))
-        self.connections[connection] = None
+        held, joining.held = joining.held, []
+        for broadcast in held:
+            self._pass(connection, joining, broadcast)
 
     def remove(self, connection: Connection) -> bool:
         """Ends delivery at once; false if it was not in the room."""
-        held = self._held.pop(connection, None) is not None
+        if self._joining.pop(connection, None) is not None:
+            return True
         if connection in self.connections:
             del self.connections[connection]
             return True
-        return held
+        return False
+
+    def _broadcast_to_joining(self, broadcast: Broadcast, connections: Iterable[Connection]) -> None:
+        for connection in list(connections):
+            joining = self._joining[connection]
+            if joining.head is None:
+                joining.hold(broadcast)
+            else:
+                self._pass(connection, joining, broadcast)
+
+    def _pass(self, connection: Connection, joining: _Joining, broadcast: Broadcast) -> None:
+        if joining.head is None or not broadcast.is_after(joining.head):
+            return
+        connection.send(broadcast.frame)
+        metrics.DELIVERIES.inc()
+        if broadcast.seq and self._joining.pop(connection, None) is not None:
+            self.connections[connection] = None
 
 
 class Rooms:

@@ -1,0 +1,161 @@
+"""Joining a room, step by step."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from edge.connection import Connection
+from edge.rooms import Broadcast, Rooms
+from parley.common.v1.chat_pb2 import ChatHead
+
+CHAT = "c" * 24
+
+
+class _Peer:
+    """Stands for a connection: a room only sends to it."""
+
+    def __init__(self, user_id: str = "alice") -> None:
+        self.user_id = user_id
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+
+def _peer(user_id: str = "alice") -> tuple[_Peer, Connection]:
+    peer = _Peer(user_id)
+    return peer, cast("Connection", peer)
+
+
+def _entry(seq: int, epoch: int = 1) -> Broadcast:
+    return Broadcast(b"%d.%d" % (epoch, seq), epoch, seq)
+
+
+def _head(seq: int, epoch: int = 1) -> ChatHead:
+    return ChatHead(chat_id=CHAT, epoch=epoch, seq=seq, member_count=2)
+
+
+@pytest.fixture
+def events() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def rooms(events: list[str]) -> Rooms:
+    return Rooms(
+        on_open=lambda chat_id: events.append(f"open {chat_id}"),
+        on_empty=lambda chat_id: events.append(f"empty {chat_id}"),
+    )
+
+
+def _broadcast(rooms: Rooms, *entries: Broadcast) -> None:
+    room = rooms.get(CHAT)
+    assert room is not None
+    for entry in entries:
+        room.broadcast(entry)
+
+
+def test_held_entries_up_to_the_head_are_known_and_dropped(rooms: Rooms) -> None:
+    peer, connection = _peer()
+    assert rooms.hold(connection, CHAT)
+    _broadcast(rooms, _entry(4), _entry(5), Broadcast(b"typing"), _entry(6))
+    assert peer.sent == []
+    rooms.release(connection, _head(5))
+    assert peer.sent == [b"typing", b"1.6"]
+    _broadcast(rooms, _entry(7))
+    assert peer.sent[-1] == b"1.7"
+
+
+def test_an_entry_that_comes_late_and_is_in_the_head_is_dropped_after_the_release(rooms: Rooms) -> None:
+    peer, connection = _peer()
+    rooms.hold(connection, CHAT)
+    rooms.release(connection, _head(5))
+    _broadcast(rooms, _entry(4), Broadcast(b"typing"), _entry(5), _entry(6), _entry(7))
+    assert peer.sent == [b"typing", b"1.6", b"1.7"]
+
+
+def test_a_new_life_of_the_log_is_newer_whatever_its_positions(rooms: Rooms) -> None:
+    peer, connection = _peer()
+    rooms.hold(connection, CHAT)
+    _broadcast(rooms, _entry(3, epoch=2))
+    rooms.release(connection, _head(900, epoch=1))
+    assert peer.sent == [b"2.3"]
+
+
+def test_one_who_left_while_joining_gets_nothing(rooms: Rooms, events: list[str]) -> None:
+    peer, connection = _peer()
+    rooms.hold(connection, CHAT)
+    _broadcast(rooms, _entry(1))
+    assert rooms.leave(connection, CHAT)
+    rooms.release(connection, _head(0))
+    assert peer.sent == []
+    assert events == [f"open {CHAT}", f"empty {CHAT}"]
+    assert rooms.get(CHAT) is None
+
+
+def test_too_much_to_hold_becomes_a_resync(rooms: Rooms) -> None:
+    peer, connection = _peer()
+    rooms.hold(connection, CHAT)
+    for seq in range(1, 400):
+        _broadcast(rooms, Broadcast(bytes(1024), 1, seq))
+    rooms.release(connection, _head(0))
+    assert len(peer.sent) == 1
+    assert b'"resync"' in peer.sent[0]
+    _broadcast(rooms, _entry(400))
+    assert peer.sent[-1] == b"1.400"
+
+
+def test_joining_twice_is_joining_once(rooms: Rooms) -> None:
+    peer, connection = _peer()
+    assert rooms.hold(connection, CHAT)
+    assert not rooms.hold(connection, CHAT)
+    rooms.release(connection, _head(0))
+    assert not rooms.hold(connection, CHAT)
+    rooms.release(connection, _head(0))
+    _broadcast(rooms, _entry(1))
+    assert not rooms.hold(connection, CHAT)
+    _broadcast(rooms, _entry(2))
+    assert peer.sent == [b"1.1", b"1.2"]
+    assert rooms.chats_of(connection) == [CHAT]
+
+
+def test_a_room_ends_with_its_last_connection(rooms: Rooms, events: list[str]) -> None:
+    (_, alice), (_, bob) = _peer("alice"), _peer("bob")
+    rooms.hold(alice, CHAT)
+    rooms.hold(bob, CHAT)
+    rooms.release(bob, _head(0))
+    rooms.leave_all(alice)
+    assert events == [f"open {CHAT}"]
+    rooms.leave_all(bob)
+    assert events == [f"open {CHAT}", f"empty {CHAT}"]
+    assert not rooms.leave(bob, CHAT)
+
+
+def test_broadcast_to_asks_for_everyone(rooms: Rooms) -> None:
+    (one, alice), (two, bob), (three, carol) = _peer("alice"), _peer("bob"), _peer("carol")
+    for connection in (alice, bob, carol):
+        rooms.hold(connection, CHAT)
+    rooms.release(alice, _head(0))
+    rooms.release(bob, _head(0))
+    room = rooms.get(CHAT)
+    assert room is not None
+    room.broadcast_to(Broadcast(b"typing"), lambda connection: connection.user_id != "bob")
+    rooms.release(carol, _head(0))
+    assert (one.sent, two.sent, three.sent) == ([b"typing"], [], [b"typing"])
+
+
+async def test_typing_ends_by_itself_after_the_last_announcement() -> None:
+    from edge.typing_timers import TypingTimers  # noqa: PLC0415 - the only test of it here
+
+    ended: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    timers = TypingTimers(lambda *who: ended.put_nowait(who), seconds=0.05)
+    assert timers.started(CHAT, "alice")
+    assert not timers.started(CHAT, "alice")
+    assert timers.started(CHAT, "bob")
+    assert timers.stopped(CHAT, "bob")
+    assert not timers.stopped(CHAT, "bob")
+    assert await asyncio.wait_for(ended.get(), 5) == (CHAT, "alice")
+    assert ended.empty()
+    assert timers.started(CHAT, "alice")
+    timers.close()
