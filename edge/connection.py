@@ -218,6 +218,8 @@ class Connection(asyncio.Protocol):
             self._broken = True
             _log.info("connection.violation", connection_id=self.id, code=int(error.code), error=str(error))
             self.close(error.code)
+            # Where its next frame begins, its close frame included, is unknown: the end of our side must do.
+            self._transport.write_eof()
 
     def pause_writing(self) -> None:
         """The socket is full."""

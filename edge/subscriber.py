@@ -20,6 +20,7 @@ from mesh.logs import get_logger
 
 _COMMAND_CHANNELS: Final = 500  # channels named by one SUBSCRIBE, so that no command is of unbounded size
 _CONFIRM_SECONDS: Final = 5.0
+_RECONNECT_SECONDS: Final = 1.0  # while Redis is down nobody waits longer than this for its return
 _LINGER_SECONDS: Final = 20.0  # an unwanted channel stays this long: people come back
 
 _log = get_logger()
@@ -77,10 +78,10 @@ class Subscriber:
         """Returns once Redis has confirmed all of these wanted channels.
 
         Raises:
-            Unavailable: Redis did not within 5 seconds.
+            Unavailable: Redis did not within 5 seconds, or 1 second while it is down.
         """
         try:
-            async with asyncio.timeout(_CONFIRM_SECONDS):
+            async with asyncio.timeout(_CONFIRM_SECONDS if self._up else _RECONNECT_SECONDS):
                 for channel in channels:
                     known = self._channels.get(channel)
                     if known is not None:  # else nobody wants it any more
