@@ -105,6 +105,20 @@ async def test_members_who_come_at_once_are_all_listed_and_counted(service: Serv
     assert (chat.member_count, len(chat.users)) == (41, 41)
 
 
+async def test_a_large_group_is_counted_and_lists_its_first_members(service: Service) -> None:
+    group = await service.group("alice")
+    users = [f"user-{n:04}" for n in range(1_300)]
+    for start in range(0, len(users), 100):
+        answer = await add(service, group.id, *users[start : start + 100])
+    assert (answer.chat.member_count, len(answer.chat.users)) == (1_301, 100)
+    assert list((await add(service, group.id, *users[:50])).added) == []
+    await remove(service, group.id, users[1_200], promote=True)
+    await remove(service, group.id, users[1_200], promote=True)
+    await remove(service, group.id, users[0], promote=True)
+    chat = (await service.stub.GetChat(pb.GetChatRequest(chat_id=group.id))).chat
+    assert (chat.member_count, list(chat.users)) == (1_299, ["alice", *users[1:100]])
+
+
 async def test_a_group_keeps_an_admin(service: Service) -> None:
     group = await service.group("alice", "bob", "carol")
     with pytest.raises(FailedPrecondition, match="no admin"):
