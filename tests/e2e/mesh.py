@@ -1,150 +1,37 @@
-"""The whole mesh as real processes on real servers: two edges, three services, and clients of them."""
+"""Clients of the whole mesh (`chaos.mesh`), for the end-to-end tests."""
 
 import asyncio
-import os
-import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
-import jwt
 import msgspec
-from pymongo import MongoClient
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from devstack.ports import free_port
-from devstack.process import ManagedProcess, stop_all
-from devstack.servers import MongoServer, RabbitMQServer, RedisServer
+from chaos.mesh import JWT_SECRET, ROOT, SERVICE_SECRET, Mesh, Service, token
 
-ROOT = Path(__file__).resolve().parents[2]
-SERVICE_SECRET = "service-secret-of-the-end-to-end-tests"
-JWT_SECRET = "user-token-secret-of-the-end-to-end-tests"
-START_SECONDS = 30.0
+__all__ = [
+    "JWT_SECRET",
+    "ROOT",
+    "SERVICE_SECRET",
+    "Client",
+    "Frame",
+    "Mesh",
+    "Rest",
+    "Service",
+    "token",
+    "until",
+]
+
 WAIT_SECONDS = 10.0
 
 Frame = dict[str, Any]
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Service:
-    """One process of the mesh on ports that stay the same when it is started again."""
-
-    process: ManagedProcess
-    port: int
-    admin_port: int
-
-    async def ready(self) -> None:
-        """Returns once the process says that it can work."""
-        deadline = time.monotonic() + START_SECONDS
-        async with httpx.AsyncClient() as http:
-            while True:
-                try:
-                    if (await http.get(f"http://127.0.0.1:{self.admin_port}/readyz")).status_code == 200:
-                        return
-                except httpx.TransportError:
-                    assert self.process.running, self.process.log_tail()
-                assert time.monotonic() < deadline, f"{self.process.name}: {self.process.log_tail()}"
-                await asyncio.sleep(0.05)
-
-    async def restart(self) -> None:
-        """Starts it again after its end, and waits until it can work."""
-        self.process.start()
-        await self.ready()
-
-
-@dataclass(slots=True)
-class Mesh:
-    """What a test needs to know of the running system."""
-
-    redis: RedisServer
-    rabbitmq: RabbitMQServer
-    mongo: MongoServer
-    databases: "MongoClient[dict[str, Any]]"
-    persist: Service
-    notify: Service
-    chat: Service
-    edges: tuple[Service, Service]
-
-    @classmethod
-    def start(cls, folder: Path, stack: ExitStack, **settings: str) -> Self:
-        """Starts everything without waiting for the services; ``stack`` ends it again."""
-        redis = stack.enter_context(RedisServer())
-        rabbitmq = stack.enter_context(RabbitMQServer())
-        mongo = stack.enter_context(MongoServer())
-        ports = {
-            name: (free_port(), free_port()) for name in ("persist", "notify", "chat", "edge-a", "edge-b")
-        }
-        env = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
-            "PARLEY_ENV": "development",
-            "PARLEY_SERVICE_SECRET": SERVICE_SECRET,
-            "PARLEY_JWT_SECRET": JWT_SECRET,
-            "PARLEY_JWT_AUDIENCE": "parley",
-            "PARLEY_REDIS_URL": redis.url,
-            "PARLEY_AMQP_URL": rabbitmq.url,
-            "PARLEY_MONGO_URL": mongo.url,
-            "PARLEY_DRAIN_SECONDS": "5",
-            **{
-                f"PARLEY_{name.upper()}_TARGET": f"dns:///127.0.0.1:{ports[name][0]}"
-                for name in ("persist", "notify", "chat")
-            },
-            **settings,
-        }
-
-        def service(name: str, module: str) -> Service:
-            port, admin_port = ports[name]
-            area = module.removesuffix("_service").upper()
-            own = {f"PARLEY_{area}_PORT": str(port), f"PARLEY_{area}_ADMIN_PORT": str(admin_port)}
-            process = ManagedProcess(
-                name,
-                [sys.executable, "-m", module],
-                log_path=folder / f"{name}.log",
-                env={**env, **own},
-                cwd=ROOT,
-            )
-            process.start()
-            return Service(process, port, admin_port)
-
-        mesh = cls(
-            redis=redis,
-            rabbitmq=rabbitmq,
-            mongo=mongo,
-            databases=stack.enter_context(MongoClient(mongo.url, timeoutMS=5_000)),
-            persist=service("persist", "persist_service"),
-            notify=service("notify", "notify_service"),
-            chat=service("chat", "chat_service"),
-            edges=(service("edge-a", "edge"), service("edge-b", "edge")),
-        )
-        stack.callback(lambda: stop_all([item.process for item in mesh.services]))
-        return mesh
-
-    @property
-    def services(self) -> tuple[Service, ...]:
-        """All processes, in the order in which they should end."""
-        return (*self.edges, self.chat, self.notify, self.persist)
-
-    async def ready(self) -> None:
-        """Returns once every service can work."""
-        await asyncio.gather(*(item.ready() for item in self.services))
-
-    def database(self, name: str = "parley") -> Any:
-        """The database as an operator sees it."""
-        return self.databases[name]
-
-
-def token(user_id: str, **claims: Any) -> str:
-    """A good token of a user, unless ``claims`` spoil it."""
-    now = int(time.time())
-    usual = {"sub": user_id, "name": user_id.title(), "aud": "parley", "iat": now, "exp": now + 600}
-    return jwt.encode({**usual, **claims}, JWT_SECRET, algorithm="HS256")
 
 
 class Rest:
