@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from devstack.servers import MongoServer, RabbitMQServer, RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# How long an example takes says nothing on a machine that other things run on.
+settings.register_profile(
+    "parley", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("parley")
 
 _TESTS = Path(__file__).parent
 #: The order in which folders run: what is quick, and tells more exactly what is wrong, comes first.
