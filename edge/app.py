@@ -53,6 +53,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for Redis or chat_service."""
     readiness = Readiness()
     verifier = await open_verifier(settings, life)
+    readiness.add("tokens", verifier.check)
     channel = await life.enter(
         open_channel(
             settings.chat_target,

@@ -208,9 +208,12 @@ class Session:
             _log.warning("session.join_failed", connection_id=self.connection.id, code=error.code)
             self.connection.close(CloseCode.TRY_AGAIN_LATER)
             return
-        if joined.heads:
+        for head in joined.heads:
             self.connection.send(encode(chat_created_frame(event)))
-            self._services.membership.release(self.connection, joined)
+            if head.seq > event.chat_added.chat.seq:
+                # Something happened before this edge listened: no frame will tell it.
+                self.connection.send(encode(resync_frame(chat_id)))
+        self._services.membership.release(self.connection, joined)
 
     async def _run(self, request: commands.Request) -> None:
         try:

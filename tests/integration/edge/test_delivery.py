@@ -151,6 +151,19 @@ async def test_a_new_membership_joins_live_connections_and_a_removal_ends_delive
     assert bob.all("chat-created") == []
 
 
+async def test_what_was_said_before_a_new_chat_was_joined_is_a_gap_that_is_told(
+    edge: Edge, chat: ScaffoldChat
+) -> None:
+    alice = await edge.client("alice")
+    chat.gates["JoinChats"] = asyncio.Event()
+    await chat.add(OTHER, "alice", actor="bob")
+    await chat.entered["JoinChats"].wait()
+    chat.logs[OTHER].seq += 1  # accepted between the news of the chat and the subscription: nobody heard it
+    chat.gates["JoinChats"].set()
+    await alice.next("chat-created")
+    assert (await alice.next("resync"))["data"] == {"chatId": OTHER}
+
+
 async def test_a_removal_told_by_room_and_user_is_told_once(edge: Edge, chat: ScaffoldChat) -> None:
     alice, bob = await edge.client("alice"), await edge.client("bob")
     log = chat.logs[CHAT]
