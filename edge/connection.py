@@ -5,6 +5,7 @@ its end the flusher writes them with one call. When the peer reads too slowly th
 """
 
 import asyncio
+import socket
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol):
         "_outbox",
         "_reader",
         "_receiver",
+        "_send",
         "_transport",
         "congested",
         "id",
@@ -105,6 +107,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
+        peer: socket.socket,
         connection_id: str,
         user_id: str,
         *,
@@ -120,6 +123,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._add_dirty = flusher.add
         self._receiver = receiver
+        self._send = peer.send
         self._early = early
         self._reader = FrameReader(limits.max_message_bytes)
         self._budget = FrameBudget(limits.frames_per_second, limits.frames_burst)
@@ -173,14 +177,23 @@ class Connection(asyncio.Protocol):
     def flush(self) -> int:
         """Writes what is queued with one call; gives the number of bytes. For the flusher."""
         outbox = self._outbox
-        if not outbox or not self.open:
+        if not outbox:
             return 0
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
         outbox.clear()
         if self.congested:
             self._hold_back(data)
             return 0
-        self._transport.write(data)
+        # Not congested means that the transport holds nothing (see `connection_made`), so the order is kept.
+        # `send` on the socket costs about a microsecond less than the transport's `write`.
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return 0  # the peer is gone; the transport finds out by itself
+        if sent < len(data):
+            self._transport.write(data[sent:])
         return len(data)
 
     def _hold_back(self, data: bytes) -> None:
@@ -197,6 +210,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ours."""
         self._transport = cast("asyncio.Transport", transport)
+        # Congested as soon as the transport holds a byte: what waits then waits here, where it is counted.
+        self._transport.set_write_buffer_limits(high=0)
         self.open = True
         metrics.CONNECTIONS.inc()
         self._receiver.on_open(self)
@@ -229,10 +244,10 @@ class Connection(asyncio.Protocol):
         """There is room again."""
         self.congested = False
         if self._backlog:
-            data = b"".join(self._backlog)
+            self._outbox[:0] = self._backlog
             self._backlog.clear()
             self._backlog_bytes = 0
-            self._transport.write(data)
+            metrics.SENT_BYTES.inc(self.flush())
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The socket is gone."""

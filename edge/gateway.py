@@ -1,6 +1,7 @@
 """All sessions of this edge: accepts connections, finds sessions by user, keeps them alive, ends them."""
 
 import asyncio
+import contextlib
 import socket
 from typing import Final
 
@@ -19,6 +20,7 @@ from mesh.logs import get_logger
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.events.v1.user_event_pb2 import UserEvent
 
+_SEND_DRAIN_SECONDS: Final = 5.0  # the deadline of one SendMessages call
 _SLICE: Final = 100  # sessions handled in one go before others get their turn
 _RECHECKS: Final = 8  # at the same time, so that chat_service is not overrun when Redis is back
 
@@ -72,6 +74,7 @@ class Gateway:
 
         def connection() -> Connection:
             return Connection(
+                peer,
                 new_object_id(),
                 identity.user_id,
                 limits=self._limits,
@@ -119,7 +122,9 @@ class Gateway:
     async def drain(self) -> None:
         """Finishes the messages in flight, then closes every connection with 1001 and ends its session."""
         self.draining = True
-        await self._sends.drain()
+        with contextlib.suppress(TimeoutError):  # chat_service may be gone before us
+            async with asyncio.timeout(_SEND_DRAIN_SECONDS):
+                await self._sends.drain()
         for number, session in enumerate(list(self._sessions), start=1):
             session.connection.close(CloseCode.GOING_AWAY)
             if number % _SLICE == 0:
