@@ -39,6 +39,7 @@ from persist_service.use_cases.create_direct_chat import CreateDirectChat
 from persist_service.use_cases.create_group import CreateGroup
 from persist_service.use_cases.index_messages import IndexMessages
 from persist_service.use_cases.list_chats import ListChats
+from persist_service.use_cases.list_entries import ListEntries
 from persist_service.use_cases.list_members import ListMembers
 from persist_service.use_cases.list_messages import ListMessages
 from persist_service.use_cases.list_pointers import ListPointers
@@ -56,6 +57,7 @@ class _Stores:
     chats: MongoChats
     memberships: MongoMemberships
     messages: MongoMessages
+    changes: MongoChanges
     chat_lists: RedisChatLists
 
 
@@ -73,6 +75,7 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
         MongoChats(mongo),
         MongoMemberships(mongo),
         MongoMessages(mongo),
+        MongoChanges(mongo),
         RedisChatLists(redis),
     )
 
@@ -117,6 +120,7 @@ def _servicer(stores: _Stores, settings: PersistSettings) -> PersistRpc:
         ),
         remove_member=RemoveMember(chats, memberships, chat_lists, list_members),
         list_messages=ListMessages(chats, stores.messages),
+        list_entries=ListEntries(chats, stores.messages, stores.changes),
         list_pointers=ListPointers(chats, memberships),
         chat_lists=ChatListAnswers(ListChats(chats, memberships), chat_lists),
     )
@@ -133,7 +137,7 @@ def _handlers(stores: _Stores, mongo: Mongo, redis: Redis, broker: Broker) -> di
     )
     store_entries = StoreEntries(
         messages=stores.messages,
-        changes=MongoChanges(mongo),
+        changes=stores.changes,
         chats=stores.chats,
         memberships=stores.memberships,
         chat_lists=stores.chat_lists,

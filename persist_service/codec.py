@@ -6,9 +6,10 @@ from parley.common.v1 import chat_pb2, message_pb2
 from parley.common.v1.chat_pb2 import ChatType as ChatTypeProto
 from parley.common.v1.chat_pb2 import Role as RoleProto
 from parley.common.v1.message_pb2 import MessageType as MessageTypeProto
+from parley.events.v1 import chat_event_pb2
 from parley.persist.v1 import persist_service_pb2 as pb
-from persist_service.domain.chats import Chat, ChatType, GroupSettings, LatestMessage, Member, Role
-from persist_service.domain.log import Message, MessageType
+from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, LatestMessage, Member, Role
+from persist_service.domain.log import Change, LogEntry, Message, MessageType
 from persist_service.ports import Membership
 
 _ROLES: Final = {
@@ -51,6 +52,42 @@ def message_to_proto(message: Message) -> message_pb2.Message:
         client_msg_id=message.client_msg_id,
         created_at_ms=message.created_at_ms,
     )
+
+
+def entry_to_proto(entry: LogEntry) -> chat_event_pb2.ChatEvent:
+    """A log entry as it was delivered live; a void position has no body."""
+    if isinstance(entry.body, Change) and entry.body.event:
+        return chat_event_pb2.ChatEvent.FromString(entry.body.event)
+    event = chat_event_pb2.ChatEvent(
+        chat_id=entry.chat_id,
+        occurred_at_ms=entry.occurred_at_ms,
+        epoch=entry.epoch,
+        seq=entry.seq,
+        number=entry.number,
+    )
+    if isinstance(entry.body, Message):
+        event.message.CopyFrom(message_to_proto(entry.body))
+        event.message.ClearField("seq")
+        event.message.ClearField("number")
+    return event
+
+
+def head_to_proto(head: Head, member_count: int) -> pb.StoredHead:
+    """Where a log ends."""
+    return pb.StoredHead(
+        chat_id=head.chat_id,
+        epoch=head.epoch,
+        seq=head.seq,
+        number=head.number,
+        member_count=member_count,
+    )
+
+
+def found_send_to_proto(message: Message | None) -> pb.FoundSend:
+    """What is stored under a key."""
+    if message is None:
+        return pb.FoundSend()
+    return pb.FoundSend(message=message_to_proto(message), epoch=message.epoch)
 
 
 def chat_to_proto(chat: Chat) -> chat_pb2.Chat:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from persist_service.domain.chats import Chat, Head, Member, Role
-from persist_service.domain.log import Advance, LogEntry, Message
+from persist_service.domain.log import Advance, LogEntry, Message, SendKey
 from persist_service.domain.pointers import Pointer
 from persist_service.domain.statistics import Fact
 
@@ -23,7 +23,7 @@ class Verdict(Enum):
     REPEAT = auto()
     """The very same entry was there."""
     DUPLICATE = auto()
-    """The sender's message was there under another id (same ``client_msg_id``): a success, nothing stored."""
+    """The message was there under another id (same ``client_msg_id``, same content): the first one stays."""
     REJECTED = auto()
 
 
@@ -71,11 +71,17 @@ class Notification:
 class Users(Protocol):
     """Known users."""
 
-    async def upsert(self, user_id: str, name: str) -> None:
-        """Records the user; an empty name keeps the stored one."""
+    async def upsert(self, user_id: str, name: str) -> int:
+        """Records the user; an empty name keeps the stored one. Since when its tokens are good (ms)."""
 
     async def seen(self, user_id: str, at_ms: int) -> None:
         """Records when the user was last online; never moves back."""
+
+    async def revoke(self, user_id: str, before_ms: int) -> None:
+        """Records that tokens issued before are revoked; never moves back."""
+
+    async def revocations(self, user_ids: Collection[str]) -> dict[str, int]:
+        """Since when tokens are good (ms), of those of the users who ever had theirs revoked."""
 
     async def names(self, user_ids: Collection[str]) -> dict[str, str]:
         """The names of those who have one."""
@@ -101,6 +107,12 @@ class Chats(Protocol):
 
     async def heads(self, chat_ids: Collection[str]) -> list[tuple[Head, int]]:
         """The head and the count of members of each of the chats that exists."""
+
+    async def rebuild(self, chat_ids: Collection[str]) -> list[tuple[Head, int]]:
+        """As ``heads``, after beginning a new life of each log: the next epoch, ``EPOCH_JUMP`` further.
+
+        No two calls are ever told the same life.
+        """
 
     async def advance(self, advances: Sequence[Advance]) -> None:
         """Moves heads and latest messages, each only forward. A chat that does not exist is passed over."""
@@ -172,12 +184,21 @@ class Messages(Protocol):
         The last first.
         """
 
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+        """The first messages with ``after < seq <= upto``, in order."""
+
+    async def find_sends(self, keys: Sequence[SendKey]) -> list[Message | None]:
+        """What is stored under each key, in order."""
+
 
 class Changes(Protocol):
     """The stored log entries that are no messages."""
 
     async def insert(self, entries: Sequence[LogEntry]) -> list[Insertion]:
         """As ``Messages.insert``."""
+
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+        """As ``Messages.between``."""
 
 
 class Terms(Protocol):

@@ -107,7 +107,7 @@ def _entry_body(event: chat_event_pb2.ChatEvent) -> Message | Change:
         case "message":
             if event.message.chat_id != event.chat_id:
                 raise BadItemError("message.chat_id differs from chat_id")
-            return _message(event.message, event.chat_id, event.seq, event.number)
+            return _message(event.message, event.chat_id, event.seq, event.number, event.epoch)
         case "members_added":
             actor = event.members_added.actor_id
         case "member_removed":
@@ -121,7 +121,7 @@ def _entry_body(event: chat_event_pb2.ChatEvent) -> Message | Change:
     return Change(kind.replace("_", "-"), actor, event.SerializeToString(deterministic=True))
 
 
-def _message(message: message_pb2.Message, chat_id: str, seq: int, number: int) -> Message:
+def _message(message: message_pb2.Message, chat_id: str, seq: int, number: int, epoch: int = 0) -> Message:
     if not is_object_id(message.id):
         raise BadItemError("message.id is not an id")
     _check_chat(chat_id)
@@ -146,6 +146,7 @@ def _message(message: message_pb2.Message, chat_id: str, seq: int, number: int) 
         content=message.content,
         client_msg_id=message.client_msg_id,
         created_at_ms=message.created_at_ms,
+        epoch=epoch,
     )
 
 

@@ -55,7 +55,7 @@ class LatestMessage:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the stored log of a chat ends; zeros when nothing is stored."""
+    """Where the stored log of a chat ends, or where its last life begins when nothing of that is stored."""
 
     chat_id: str
     epoch: int

@@ -1,10 +1,16 @@
 """Entries of a chat's log: messages and other changes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from persist_service.domain.chats import LATEST_TEXT_LIMIT, Head, LatestMessage
+
+EPOCH_JUMP: Final = 2**20
+"""How far beyond the last position the next life of a log begins: old entries may still be on their way."""
+VOID: Final = "void"
+"""The kind of a change that says that nothing stands at its position."""
 
 
 class MessageType(StrEnum):
@@ -17,7 +23,7 @@ class MessageType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A chat message."""
+    """A chat message; ``epoch`` is 0 where nobody needs it."""
 
     id: str
     chat_id: str
@@ -28,11 +34,12 @@ class Message:
     content: str
     client_msg_id: str
     created_at_ms: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry that is no message. ``event`` is the whole ChatEvent as it was logged."""
+    """An entry that is no message. ``event`` is the whole ChatEvent as it was logged, empty if it is void."""
 
     kind: str
     actor_id: str
@@ -49,6 +56,20 @@ class LogEntry:
     number: int
     occurred_at_ms: int
     body: Message | Change
+
+
+def void(entry: LogEntry) -> LogEntry:
+    """The same position with nothing there: it keeps the log without a hole where a message is not stored."""
+    return replace(entry, body=Change(VOID, "", b""))
+
+
+@dataclass(frozen=True, slots=True)
+class SendKey:
+    """What makes a message the same one, however often it is sent."""
+
+    chat_id: str
+    sender_id: str
+    client_msg_id: str
 
 
 @dataclass(frozen=True, slots=True)

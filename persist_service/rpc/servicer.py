@@ -9,8 +9,17 @@ from mesh.clock import now_ms
 from mesh.ids import is_object_id
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1 import persist_service_pb2_grpc
-from persist_service.codec import chat_to_proto, member_to_proto, membership_to_proto, message_to_proto
+from persist_service.codec import (
+    chat_to_proto,
+    entry_to_proto,
+    found_send_to_proto,
+    head_to_proto,
+    member_to_proto,
+    membership_to_proto,
+    message_to_proto,
+)
 from persist_service.domain.chats import Member, Role
+from persist_service.domain.log import SendKey
 from persist_service.errors import ChatNotFound, MessageNotFound
 from persist_service.ports import Chats, Memberships, Messages, NewGroup, Users
 from persist_service.rpc import checks
@@ -18,6 +27,7 @@ from persist_service.rpc.chat_lists import ChatListAnswers
 from persist_service.use_cases.add_members import AddMembers
 from persist_service.use_cases.create_direct_chat import CreateDirectChat
 from persist_service.use_cases.create_group import CreateGroup
+from persist_service.use_cases.list_entries import ListEntries
 from persist_service.use_cases.list_messages import ListMessages
 from persist_service.use_cases.list_pointers import ListPointers
 from persist_service.use_cases.remove_member import RemoveMember
@@ -26,6 +36,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999
 _LAST_SEQ = 2**63 - 1
+_ANSWER_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +52,39 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     add_members: AddMembers
     remove_member: RemoveMember
     list_messages: ListMessages
+    list_entries: ListEntries
     list_pointers: ListPointers
     chat_lists: ChatListAnswers
 
     async def UpsertUser(self, request: pb.UpsertUserRequest, context: Context) -> pb.UpsertUserResponse:
         """Records a user."""
         name = checks.text_within(request.name, "name", 0, 100)
-        await self.users.upsert(checks.user_id(request.user_id), name)
-        return pb.UpsertUserResponse()
+        revoked_before_ms = await self.users.upsert(checks.user_id(request.user_id), name)
+        return pb.UpsertUserResponse(revoked_before_ms=revoked_before_ms)
 
     async def SetLastSeen(self, request: pb.SetLastSeenRequest, context: Context) -> pb.SetLastSeenResponse:
         """Records when a user was last online."""
         at_ms = checks.number_within(request.last_seen_ms, "last_seen_ms", 1, _LAST_MS)
         await self.users.seen(checks.user_id(request.user_id), at_ms)
         return pb.SetLastSeenResponse()
+
+    async def RevokeTokens(
+        self, request: pb.RevokeTokensRequest, context: Context
+    ) -> pb.RevokeTokensResponse:
+        """Records that tokens are revoked."""
+        before_ms = checks.number_within(request.before_ms, "before_ms", 1, _LAST_MS)
+        await self.users.revoke(checks.user_id(request.user_id), before_ms)
+        return pb.RevokeTokensResponse()
+
+    async def GetRevocations(
+        self, request: pb.GetRevocationsRequest, context: Context
+    ) -> pb.GetRevocationsResponse:
+        """Tells since when tokens are good."""
+        checks.count_within(request.user_ids, "user_ids", 1, 1_000)
+        known = await self.users.revocations(set(request.user_ids))
+        return pb.GetRevocationsResponse(
+            revoked_before_ms=[known.get(user_id, 0) for user_id in request.user_ids]
+        )
 
     async def CreateDirectChat(
         self, request: pb.CreateDirectChatRequest, context: Context
@@ -125,18 +155,15 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         """Tells where stored logs end."""
         checks.count_within(request.chat_ids, "chat_ids", 1, 1_000)
         heads = await self.chats.heads({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
-        return pb.GetChatHeadsResponse(
-            heads=(
-                pb.StoredHead(
-                    chat_id=head.chat_id,
-                    epoch=head.epoch,
-                    seq=head.seq,
-                    number=head.number,
-                    member_count=member_count,
-                )
-                for head, member_count in heads
-            )
-        )
+        return pb.GetChatHeadsResponse(heads=[head_to_proto(*head) for head in heads])
+
+    async def RebuildHeads(
+        self, request: pb.RebuildHeadsRequest, context: Context
+    ) -> pb.RebuildHeadsResponse:
+        """Begins new lives of logs."""
+        checks.count_within(request.chat_ids, "chat_ids", 1, 1_000)
+        heads = await self.chats.rebuild({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
+        return pb.RebuildHeadsResponse(heads=[head_to_proto(*head) for head in heads])
 
     async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
         """Lists a user's chats."""
@@ -154,6 +181,34 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
             before_number=checks.number_within(request.before_number, "before_number", 0, _LAST_SEQ),
         )
         return pb.ListMessagesResponse(messages=map(message_to_proto, found))
+
+    async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
+        """Reads stored log entries forward."""
+        found = await self.list_entries(
+            checks.chat_id(request.chat_id),
+            after_seq=checks.number_within(request.after_seq, "after_seq", 0, _LAST_SEQ),
+            limit=checks.number_within(request.limit, "limit", 1, 501),
+        )
+        answer = pb.ListEntriesResponse()
+        size = 0
+        for entry in map(entry_to_proto, found):
+            size += entry.ByteSize()
+            if answer.entries and size > _ANSWER_BYTES:
+                break
+            answer.entries.append(entry)
+        return answer
+
+    async def FindSends(self, request: pb.FindSendsRequest, context: Context) -> pb.FindSendsResponse:
+        """Finds stored sends."""
+        checks.count_within(request.keys, "keys", 1, 64)
+        keys = [
+            SendKey(
+                checks.chat_id(key.chat_id), checks.user_id(key.sender_id, "sender_id"), key.client_msg_id
+            )
+            for key in request.keys
+        ]
+        found = await self.messages.find_sends(keys)
+        return pb.FindSendsResponse(sends=map(found_send_to_proto, found))
 
     async def GetMessage(self, request: pb.GetMessageRequest, context: Context) -> pb.GetMessageResponse:
         """Shows one stored message."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mesh.clock import now_ms
-from persist_service.domain.log import Change, LogEntry, Message, advances
+from persist_service.domain.log import Change, LogEntry, Message, advances, void
 from persist_service.domain.pointers import Pointer, merge
 from persist_service.metrics import ENTRIES, STORE_LAG_SECONDS
 from persist_service.ports import (
@@ -61,13 +61,23 @@ class StoreEntries:
             for entry, insertion in zip(entries, insertions, strict=True)
             if insertion.verdict in {Verdict.STORED, Verdict.REPEAT}
         ]
+        voids = [
+            void(entry)
+            for entry, insertion in zip(entries, insertions, strict=True)
+            if insertion.verdict in {Verdict.DUPLICATE, Verdict.REJECTED} and isinstance(entry.body, Message)
+        ]
+        if voids:
+            # Those who were there saw something at these positions: who reads later must find no hole.
+            await self._changes.insert(voids)
         messages = [entry.body for entry in in_log if isinstance(entry.body, Message)]
         # Who sends has read what is above.
         sent = merge(
             Pointer(m.chat_id, m.sender_id, read_seq=m.seq, read_number=m.number, at_ms=m.created_at_ms)
             for m in messages
         )
-        await asyncio.gather(self._chats.advance(advances(in_log)), self._memberships.advance(sent))
+        await asyncio.gather(
+            self._chats.advance(advances([*in_log, *voids])), self._memberships.advance(sent)
+        )
         await self._chat_lists.drop({pointer.user_id for pointer in sent})
         if messages:
             await asyncio.gather(self._follow_ups.stored(messages), self._notify_absent(messages))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
+from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError
 
 from persist_service.adapters.mongo.bulk import duplicates
@@ -30,6 +31,13 @@ class MongoChanges:
                     insertions[place] = await self._judge(entries[place])
         return insertions
 
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+        """As the port says."""
+        query = {"chatId": ObjectId(chat_id), "seq": {"$gt": after, "$lte": upto}}
+        with self._mongo.guard():
+            found = self._changes.find(query).sort("seq", ASCENDING).limit(limit)
+            return [_to_entry(document) async for document in found]
+
     async def _judge(self, entry: LogEntry) -> Insertion:
         stored = await self._changes.find_one({"chatId": ObjectId(entry.chat_id), "seq": entry.seq})
         if stored is not None and stored["event"] == _to_document(entry)["event"]:
@@ -53,3 +61,14 @@ def _to_document(entry: LogEntry) -> Document:
         "event": entry.body.event,
         "createdAt": DatetimeMS(entry.occurred_at_ms),
     }
+
+
+def _to_entry(document: Document) -> LogEntry:
+    return LogEntry(
+        str(document["chatId"]),
+        document["epoch"],
+        document["seq"],
+        document["number"],
+        int(document["createdAt"]),
+        body=Change(document["type"], document["actorId"], document["event"]),
+    )

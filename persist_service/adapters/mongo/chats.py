@@ -1,5 +1,6 @@
 """Collection ``chats``. ``users`` and ``members`` show the first members; all are in ``memberships``."""
 
+import asyncio
 from collections.abc import Collection as AnyOf
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,11 +22,12 @@ from persist_service.domain.chats import (
     Role,
     pair_key,
 )
-from persist_service.domain.log import Advance
+from persist_service.domain.log import EPOCH_JUMP, Advance
 from persist_service.ports import NewGroup
 
-_EMPTY_HEAD: Final = {"epoch": 0, "lastSeq": 0, "lastNumber": 0}
+_EMPTY_HEAD: Final = {"epoch": 1, "lastSeq": 0, "lastNumber": 0}
 _HEAD_FIELDS: Final = {**dict.fromkeys(_EMPTY_HEAD, 1), "memberCount": 1}
+_UPDATES_AT_ONCE: Final = 32
 
 
 class MongoChats:
@@ -93,6 +95,24 @@ class MongoChats:
         with self._mongo.guard():
             found = self._chats.find(_any_of(chat_ids), _HEAD_FIELDS)
             return [(_to_head(chat), chat["memberCount"]) async for chat in found]
+
+    async def rebuild(self, chat_ids: AnyOf[str]) -> list[tuple[Head, int]]:
+        """As the port says: an update that answers what it made, so each call gets numbers of its own."""
+        ids = list(chat_ids)
+        found: list[Document | None] = []
+        with self._mongo.guard():
+            for start in range(0, len(ids), _UPDATES_AT_ONCE):
+                found += await asyncio.gather(*map(self._begin_life, ids[start : start + _UPDATES_AT_ONCE]))
+        return [(_to_head(chat), chat["memberCount"]) for chat in found if chat is not None]
+
+    async def _begin_life(self, chat_id: str) -> Document | None:
+        chat: Document | None = await self._chats.find_one_and_update(
+            {"_id": ObjectId(chat_id)},
+            {"$inc": {"epoch": 1, "lastSeq": EPOCH_JUMP}},
+            projection=_HEAD_FIELDS,
+            return_document=ReturnDocument.AFTER,
+        )
+        return chat
 
     async def advance(self, advances: Sequence[Advance]) -> None:
         """As the port says: ``$max`` and a filter on ``seq`` make it right in any order of batches."""

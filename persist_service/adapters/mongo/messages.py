@@ -1,24 +1,23 @@
 """Collection ``messages``. Unique: ``_id``, ``(chatId, seq)``, ``(chatId, senderId, clientMsgId)``."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import BulkWriteError, DocumentTooLarge
 
 from mesh.errors import unavailable
 from persist_service.adapters.mongo.bulk import failures
 from persist_service.adapters.mongo.server import DEPENDENCY, Document, Mongo
-from persist_service.domain.log import Message, MessageType
+from persist_service.domain.log import EPOCH_JUMP, LogEntry, Message, MessageType, SendKey
 from persist_service.ports import Insertion, Verdict
 
 _STORED: Final = Insertion(Verdict.STORED)
 _REPEAT: Final = Insertion(Verdict.REPEAT)
 _DUPLICATE: Final = Insertion(Verdict.DUPLICATE)
-# By how much `seq` jumps when Redis lost a log and it was begun anew (chat_service).
-_EPOCH_JUMP: Final = 2**20
 _BEYOND: Final = 2**63 - 1
 
 
@@ -69,6 +68,31 @@ class MongoMessages:
         # Two epochs may share some numbers: then the later epoch's message comes first.
         return await self._page(chat, limit, ("number", "seq"), below=number, near=number, also=also)
 
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+        """As the port says."""
+        query = {"chatId": ObjectId(chat_id), "seq": {"$gt": after, "$lte": upto}}
+        with self._mongo.guard():
+            found = self._messages.find(query).sort("seq", ASCENDING).limit(limit)
+            return [_to_entry(_to_message(document)) async for document in found]
+
+    async def find_sends(self, keys: Sequence[SendKey]) -> list[Message | None]:
+        """As the port says: one query per chat and sender."""
+        wanted: dict[tuple[str, str], list[str]] = {}
+        for key in keys:
+            wanted.setdefault((key.chat_id, key.sender_id), []).append(key.client_msg_id)
+        with self._mongo.guard():
+            pages = await asyncio.gather(
+                *(
+                    self._messages.find(
+                        {"chatId": ObjectId(chat), "senderId": sender, "clientMsgId": {"$in": ids}}
+                    ).to_list(None)
+                    for (chat, sender), ids in wanted.items()
+                )
+            )
+        found = [_to_message(document) for page in pages for document in page]
+        stored = {SendKey(one.chat_id, one.sender_id, one.client_msg_id): one for one in found}
+        return [stored.get(key) for key in keys]
+
     async def _page(
         self,
         chat: ObjectId,
@@ -87,7 +111,7 @@ class MongoMessages:
         messages than are wanted, also where ``limit`` does not end the reading.
         """
         order = [(field, DESCENDING) for field in fields]
-        widths = (limit + 16, 8 * limit, _EPOCH_JUMP)
+        widths = (limit + 16, 8 * limit, EPOCH_JUMP)
         page: list[Message] = []
         step = 0
         while len(page) < limit and below > 1:
@@ -119,8 +143,13 @@ class MongoMessages:
                 Verdict.REJECTED, f"position {message.seq} of chat {message.chat_id} holds another message"
             )
         key = {"chatId": chat, "senderId": message.sender_id, "clientMsgId": message.client_msg_id}
-        if await self._messages.find_one(key, {"_id": 1}) is not None:
-            return _DUPLICATE
+        first = await self._messages.find_one(key, {"_id": 1, "type": 1, "content": 1})
+        if first is not None:
+            if (first["type"], first["content"]) == (message.type.value, message.content):
+                return _DUPLICATE
+            return Insertion(
+                Verdict.REJECTED, f"message {first['_id']} has the same clientMsgId and other content"
+            )
         # Whatever it collided with is gone: trying again will tell.
         raise unavailable(DEPENDENCY, "mongodb: a document vanished while it was compared")
 
@@ -131,6 +160,7 @@ def _to_document(message: Message) -> Document:
         "chatId": ObjectId(message.chat_id),
         "seq": message.seq,
         "number": message.number,
+        "epoch": message.epoch,
         "senderId": message.sender_id,
         "type": message.type.value,
         "content": message.content,
@@ -150,4 +180,11 @@ def _to_message(document: Document) -> Message:
         content=document["content"],
         client_msg_id=document["clientMsgId"],
         created_at_ms=int(document["createdAt"]),
+        epoch=document.get("epoch", 1),
+    )
+
+
+def _to_entry(message: Message) -> LogEntry:
+    return LogEntry(
+        message.chat_id, message.epoch, message.seq, message.number, message.created_at_ms, body=message
     )

@@ -1,4 +1,4 @@
-"""Collection ``users``: ``userId``, ``name``, ``lastSeen``, ``createdAt``."""
+"""Collection ``users``: ``userId``, ``name``, ``lastSeen``, ``createdAt``, ``revokedBefore``."""
 
 from collections.abc import Collection as AnyOf
 
@@ -16,13 +16,25 @@ class MongoUsers:
         self._mongo = mongo
         self._users = mongo.collection("users")
 
-    async def upsert(self, user_id: str, name: str) -> None:
+    async def upsert(self, user_id: str, name: str) -> int:
         """As the port says."""
         await self._upsert(user_id, {"$set": {"name": name}} if name else {})
+        return (await self.revocations([user_id])).get(user_id, 0)
 
     async def seen(self, user_id: str, at_ms: int) -> None:
         """As the port says."""
         await self._upsert(user_id, {"$max": {"lastSeen": DatetimeMS(at_ms)}})
+
+    async def revoke(self, user_id: str, before_ms: int) -> None:
+        """As the port says."""
+        await self._upsert(user_id, {"$max": {"revokedBefore": DatetimeMS(before_ms)}})
+
+    async def revocations(self, user_ids: AnyOf[str]) -> dict[str, int]:
+        """As the port says."""
+        query = {"userId": {"$in": list(user_ids)}, "revokedBefore": {"$exists": True}}
+        with self._mongo.guard():
+            found = self._users.find(query, {"_id": 0, "userId": 1, "revokedBefore": 1})
+            return {user["userId"]: int(user["revokedBefore"]) async for user in found}
 
     async def names(self, user_ids: AnyOf[str]) -> dict[str, str]:
         """As the port says."""

@@ -32,6 +32,7 @@ async def test_a_message_is_stored_with_the_documented_fields(service: Service) 
     assert stored == {
         "seq": 1,
         "number": 1,
+        "epoch": 1,
         "senderId": "alice",
         "type": "text",
         "content": "hello",
