@@ -62,6 +62,13 @@ PARTS: Final = {
 }
 
 
+#: The names of all links, as `chaos.links.Links` has them.
+LINKS: Final = (
+    *(f"{name}>{callee}" for name, part in PARTS.items() for callee in part.calls),
+    *(f"{CLIENTS}>{name}" for name, part in PARTS.items() if part.module == "edge"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Targets:
     """Where each process finds those that it calls."""

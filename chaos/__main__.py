@@ -1,0 +1,57 @@
+"""`make chaos SECONDS=60 SEED=1`: exit code 0 when every promise held, 1 when not."""
+
+import argparse
+import asyncio
+import random
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from chaos.mesh import LINKS
+from chaos.report import complaint, table
+from chaos.run import run
+from chaos.schedule import plan
+
+_MORE_SECONDS: Final = 240.0
+"""What a run may take on top of its load: to start, to come to rest, to be judged, to end."""
+
+
+def main() -> int:
+    """One run."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends all processes on the way
+    folder = Path(tempfile.mkdtemp(prefix=f"parley-chaos-{arguments.seed}-"))
+    schedule = plan(arguments.seed, arguments.seconds, LINKS)
+    _tell(
+        f"chaos: seed {arguments.seed}, {len(schedule)} faults in {arguments.seconds:.0f} s, logs in {folder}"
+    )
+
+    async def bounded() -> int:
+        async with asyncio.timeout(arguments.seconds + _MORE_SECONDS):
+            outcome = await run(schedule, arguments.seconds, arguments.seed, folder, _tell)
+        _tell(table(outcome.figures, outcome.recoveries))
+        if outcome.violations:
+            _tell(complaint(outcome.violations, arguments.seed, arguments.seconds))
+        return 1 if outcome.violations else 0
+
+    return asyncio.run(bounded())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long the load and the faults last")
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(10_000), help="repeats a run"
+    )
+    return parser.parse_args()
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""One device of a scripted user: stays connected, keeps its view of each chat, writes everything down."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import httpx
+
+from chaos import records
+from chaos.catch_up import Api, RestError, line_of, missed
+from chaos.records import Journal
+from chaos.session import Frame, Session, SessionLostError
+from chaos.view import Verdict, View
+
+_RETRY_SECONDS: Final = (0.05, 0.3)
+_WELCOME_SECONDS: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An edge as clients reach it."""
+
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """That a chat lacks entries, since when, and how many were found so far."""
+
+    why: str
+    since: float
+    found: int = 0
+
+
+class Client:
+    """Supervise `run` and `catch_up_for_ever`; the other methods may be called at any time."""
+
+    def __init__(
+        self,
+        name: str,
+        user_id: str,
+        doors: Sequence[Door],
+        journal: Journal,
+        http: httpx.AsyncClient,
+        *,
+        seed: int,
+    ) -> None:
+        self.name: Final = name
+        self.user_id: Final = user_id
+        self.api = Api(user_id, http)
+        self.random = random.Random(seed)  # noqa: S311 - a script that a seed repeats
+        self.views: dict[str, View] = {}
+        self.chats: dict[str, None] = {}
+        """Where the client believes that it belongs, in the order of learning it."""
+        self.connection = 0
+        self.welcomed = asyncio.Event()
+        self._doors = list(doors)
+        self._journal = journal
+        self._session: Session | None = None
+        self._missing: dict[str, _Lack] = {}
+        self._fetching = False
+        self._some_missing = asyncio.Event()
+
+    @property
+    def edge(self) -> str:
+        """The edge it is with, or tries to be."""
+        return self._doors[0].name
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is connected and knows of nothing that it lacks."""
+        return self.welcomed.is_set() and not self._missing and not self._fetching
+
+    def who(self) -> dict[str, Any]:
+        """The fields that begin each of its records."""
+        return {"at": self._journal.now, "client": self.name, "user_id": self.user_id}
+
+    async def run(self) -> None:
+        """Connects, again after each loss and then with the next edge, until cancelled."""
+        attempt = 0
+        while True:
+            attempt += 1
+            self.connection += 1
+            self.api.port = self._doors[0].port
+            reason = await self._one_session()
+            was_welcomed = self.welcomed.is_set()
+            self.welcomed.clear()
+            self._session = None
+            self._journal.write(
+                records.Lost(**self.who(), connection=self.connection, edge=self.edge, reason=reason)
+            )
+            self._doors.append(self._doors.pop(0))
+            attempt = 0 if was_welcomed else attempt
+            # docs/websocket-protocol.md: a growing wait with full jitter. Shorter here: the run is short.
+            await asyncio.sleep(self.random.uniform(0, min(2.0, 0.1 * 2 ** min(attempt, 8))))
+
+    async def reconnect(self) -> None:
+        """Leaves, and returns when the next connection was welcomed."""
+        if self._session is not None:
+            self.welcomed.clear()
+            await self._session.close()
+        await self.welcomed.wait()
+
+    async def ask(self, event: str, data: Mapping[str, Any]) -> Frame:
+        """Sends a frame on the connection that is there now.
+
+        Raises:
+            SessionLostError, NoAnswerError: as `Session.ask`.
+        """
+        if self._session is None or not self.welcomed.is_set():
+            raise SessionLostError
+        return await self._session.ask(event, data)
+
+    async def pause(self) -> None:
+        """The short wait before something is tried again."""
+        await asyncio.sleep(self.random.uniform(*_RETRY_SECONDS))
+
+    def head(self, chat_id: str, epoch: int, seq: int, why: str) -> None:
+        """The server said where the log of a chat of this client stands."""
+        self.chats[chat_id] = None
+        if self.views.setdefault(chat_id, View()).hear(epoch, seq):
+            self._lacks(chat_id, why)
+
+    async def catch_up_for_ever(self) -> None:
+        """Fetches what is missing, chat after chat, until cancelled."""
+        while True:
+            await self._some_missing.wait()
+            self._some_missing.clear()
+            while self._missing:
+                chat_id = next(iter(self._missing))
+                self._fetching = True
+                # Taken out before: what is missed during the fetch is noted again.
+                await self._fetch(chat_id, self._missing.pop(chat_id))
+                self._fetching = False
+
+    async def _one_session(self) -> str:
+        try:
+            session = await Session.open(self._doors[0].port, self.user_id, self._on_frame)
+        except SessionLostError as error:
+            return str(error)
+        self._session = session
+        reading = asyncio.create_task(session.read(), name=f"{self.name} reads")
+        try:
+            async with asyncio.timeout(_WELCOME_SECONDS):
+                welcomed = asyncio.create_task(self.welcomed.wait())
+                await asyncio.wait((reading, welcomed), return_when=asyncio.FIRST_COMPLETED)
+                welcomed.cancel()
+            return await reading
+        except TimeoutError:
+            await session.close()
+            return "no welcome"
+        finally:
+            reading.cancel()
+
+    def _on_frame(self, frame: Frame) -> None:
+        event, data = frame["event"], frame["data"]
+        chat_id = data.get("chatId", "") if event != "chat-created" else data["chat"]["id"]
+        self._journal.write(
+            records.Saw(
+                **self.who(),
+                connection=self.connection,
+                event=event,
+                chat_id=chat_id,
+                epoch=data.get("epoch", 0),
+                seq=data.get("seq", 0),
+                message_id=data.get("id") or data.get("messageId") or "",
+                sender_id=data.get("senderId", ""),
+                key=data.get("clientMsgId", ""),
+                reader_id=data.get("readBy", "") if event in {"message-read", "chat-read"} else "",
+            )
+        )
+        match event:
+            case "welcome":
+                self._on_welcome(data)
+            case "chat-created":
+                self.head(chat_id, data["chat"]["epoch"], data["chat"]["seq"], "added")
+            case "member-removed" if data["userId"] == self.user_id:
+                self.chats.pop(chat_id, None)
+                self._missing.pop(chat_id, None)
+            case "resync":
+                self._lacks(chat_id, "resync")
+            case "new-message" | "member-added" | "member-removed" | "chat-updated":
+                self._on_entry(event, data)
+
+    def _on_welcome(self, data: Mapping[str, Any]) -> None:
+        self._journal.write(records.Opened(**self.who(), connection=self.connection, edge=self.edge))
+        self.chats.clear()
+        self._missing.clear()
+        for head in data["chats"]:
+            self.head(head["chatId"], head["epoch"], head["seq"], "head")
+        self.welcomed.set()
+
+    def _on_entry(self, event: str, data: Mapping[str, Any]) -> None:
+        view = self.views.setdefault(data["chatId"], View())
+        line = line_of(data) if event == "new-message" else None
+        match view.live(data["epoch"], data["seq"], line):
+            case Verdict.GAP:
+                self._lacks(data["chatId"], "gap")
+            case Verdict.NEW_EPOCH:
+                self._lacks(data["chatId"], "epoch")
+
+    def _lacks(self, chat_id: str, why: str) -> None:
+        if chat_id in self.chats:
+            self._missing.setdefault(chat_id, _Lack(why, self._journal.now))
+            self._some_missing.set()
+
+    async def _fetch(self, chat_id: str, lack: _Lack) -> None:
+        """Fetches what one chat lacks; what could not be had, or is still missing, is noted again."""
+        view = self.views[chat_id]
+        head = max(view.head, (view.epoch, view.last))
+        try:
+            lines = await missed(self.api, chat_id, 0 if head[0] > view.epoch else view.last)
+        except RestError as error:
+            if error.worth_repeating and chat_id in self.chats:
+                self._missing.setdefault(chat_id, lack)
+                await self.pause()
+            return  # else removed meanwhile: its frame, or the next welcome, tells
+        found = replace(lack, found=lack.found + len(lines))
+        if not view.fetched(lines, head):
+            self._missing.setdefault(chat_id, found)
+            return
+        self._journal.write(
+            records.CaughtUp(
+                **self.who(),
+                chat_id=chat_id,
+                why=lack.why,
+                found=found.found,
+                seconds=self._journal.now - lack.since,
+            )
+        )

@@ -1,0 +1,117 @@
+"""Makes the faults of a schedule happen to a running mesh."""
+
+import asyncio
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from chaos import records
+from chaos.links import Links
+from chaos.mesh import Mesh
+from chaos.proxy import Conditions, Proxy
+from chaos.records import Journal
+from chaos.schedule import Fault, Kind
+from devstack.process import ManagedProcess
+from devstack.servers import BackingServer, RedisServer
+
+
+class Injector:
+    """Carries faults out and writes down when each began and when its cause was gone."""
+
+    def __init__(self, mesh: Mesh, links: Links, journal: Journal, tell: Callable[[str], None]) -> None:
+        self._servers: Mapping[str, BackingServer] = {
+            server.name: server for server in (mesh.redis, mesh.rabbitmq, mesh.mongo)
+        }
+        self._processes = {service.process.name: service.process for service in mesh.services}
+        self._links = links
+        self._journal = journal
+        self._tell = tell
+
+    async def follow(self, schedule: Sequence[Fault]) -> None:
+        """All faults, each at its time; returns when the last has ended."""
+        began = self._journal.now
+        async with asyncio.TaskGroup() as group:
+            for fault in schedule:
+                await asyncio.sleep(began + fault.at - self._journal.now)
+                group.create_task(self.inject(fault), name=str(fault))
+
+    async def inject(self, fault: Fault) -> None:
+        """One fault from its beginning to its end.
+
+        Raises:
+            DevstackError: a backing server did not come back.
+        """
+        self._journal.write(
+            records.FaultBegan(
+                at=self._journal.now,
+                number=fault.number,
+                fault=fault.kind,
+                target=fault.target,
+                text=str(fault),
+            )
+        )
+        self._tell(f"{self._journal.now:7.2f} s  #{fault.number} {fault}")
+        async with self._cause(fault):
+            await asyncio.sleep(fault.seconds)
+        self._journal.write(records.FaultEnded(at=self._journal.now, number=fault.number))
+
+    @asynccontextmanager
+    async def _cause(self, fault: Fault) -> AsyncIterator[None]:
+        """Entered while it lasts. What was broken is repaired in any case, so that all can be stopped."""
+        link = self._links.by_name.get(fault.target)
+        try:
+            if link is not None:
+                _spoil(link, fault)
+            else:
+                await asyncio.to_thread(self._break, fault)
+            yield
+        finally:
+            if link is not None:
+                await link.restore()
+            else:
+                await asyncio.shield(asyncio.to_thread(self._repair, fault))
+
+    def _break(self, fault: Fault) -> None:
+        process = self._process(fault.target)
+        if fault.kind is Kind.PAUSE:
+            process.send_signal(signal.SIGSTOP)
+            return
+        server = self._servers.get(fault.target)
+        (server or process).kill()
+        if fault.kind is Kind.LOSE:
+            _remove_data(server)
+
+    def _repair(self, fault: Fault) -> None:
+        if fault.kind is Kind.PAUSE:
+            self._process(fault.target).send_signal(signal.SIGCONT)
+        else:
+            (self._servers.get(fault.target) or self._process(fault.target)).start()
+
+    def _process(self, target: str) -> ManagedProcess:
+        server = self._servers.get(target)
+        return self._processes[target] if server is None else server.processes[-1]
+
+
+def _spoil(link: Proxy, fault: Fault) -> None:
+    match fault.kind:
+        case Kind.CUT:
+            link.cut()
+        case Kind.RESET:
+            link.reset()
+        case Kind.REFUSE:
+            link.refuse()
+        case Kind.BLACKHOLE:
+            link.blackhole()
+        case Kind.DELAY:
+            link.conditions = Conditions(delay_ms=fault.amount, jitter_ms=fault.amount / 2)
+        case Kind.THROTTLE:
+            link.conditions = Conditions(bytes_per_second=fault.amount)
+        case _:
+            raise ValueError(f"{fault.kind} is nothing that happens to a link")
+
+
+def _remove_data(server: BackingServer | None) -> None:
+    if not isinstance(server, RedisServer):
+        raise TypeError("only Redis can lose its data here: the others hold the only copy of what is stored")
+    shutil.rmtree(server.data_dir / "appendonlydir")

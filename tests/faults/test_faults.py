@@ -1,0 +1,84 @@
+"""Each fault once, under load: what was acked is stored, once, in order, and everyone has it in the end.
+
+All promises of `chaos.checker` are asserted by `endure`; a test adds what is particular to its fault.
+"""
+
+import pytest
+
+from chaos.records import Acked, CaughtUp, FaultBegan, FaultEnded, Saw
+from chaos.run import Outcome
+from chaos.schedule import Kind
+from tests.faults.conftest import Endure
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
+
+
+def acked_meanwhile(outcome: Outcome) -> int:
+    (began,) = outcome.evidence.of(FaultBegan)
+    (ended,) = outcome.evidence.of(FaultEnded)
+    return sum(began.at + 0.3 < ack.at < ended.at for ack in outcome.evidence.of(Acked))
+
+
+def assert_came_back(outcome: Outcome, within: float) -> None:
+    (recovery,) = outcome.recoveries
+    assert recovery.took < within
+    (ended,) = outcome.evidence.of(FaultEnded)
+    assert any(ack.at > ended.at for ack in outcome.evidence.of(Acked))
+    assert outcome.figures.acked == outcome.figures.stored
+    assert outcome.figures.duplicated == 0
+
+
+async def test_persist_service_killed(endure: Endure) -> None:
+    outcome = await endure(Kind.KILL, "persist", 1.5)
+    assert_came_back(outcome, within=5)
+    assert acked_meanwhile(outcome) > 0  # the queue holds what the store cannot take
+
+
+async def test_chat_service_killed(endure: Endure) -> None:
+    assert_came_back(await endure(Kind.KILL, "chat", 1.0), within=10)
+
+
+async def test_an_edge_killed(endure: Endure) -> None:
+    outcome = await endure(Kind.KILL, "edge-a", 1.5)
+    assert_came_back(outcome, within=5)
+    assert acked_meanwhile(outcome) > 0  # on the other edge
+
+
+async def test_notify_service_killed(endure: Endure) -> None:
+    outcome = await endure(Kind.KILL, "notify", 1.0)
+    assert_came_back(outcome, within=2)
+    assert acked_meanwhile(outcome) > 0
+
+
+async def test_redis_restarted_with_its_file(endure: Endure) -> None:
+    outcome = await endure(Kind.KILL, "redis", 1.0)
+    assert_came_back(outcome, within=10)
+    assert {saw.epoch for saw in outcome.evidence.of(Saw) if saw.epoch} == {1}
+
+
+async def test_redis_data_lost(endure: Endure) -> None:
+    outcome = await endure(Kind.LOSE, "redis", 0.5)
+    assert_came_back(outcome, within=10)
+    assert {saw.epoch for saw in outcome.evidence.of(Saw) if saw.epoch} == {1, 2}
+
+
+async def test_rabbitmq_killed(endure: Endure) -> None:
+    assert_came_back(await endure(Kind.KILL, "rabbitmq", 0.5), within=15)
+
+
+async def test_mongodb_killed(endure: Endure) -> None:
+    outcome = await endure(Kind.KILL, "mongo", 1.0)
+    assert_came_back(outcome, within=5)
+    assert acked_meanwhile(outcome) > 0
+
+
+async def test_a_slow_way_to_redis(endure: Endure) -> None:
+    outcome = await endure(Kind.DELAY, "chat>redis", 2.0, 100)
+    assert_came_back(outcome, within=5)
+    assert acked_meanwhile(outcome) > 0
+
+
+async def test_an_edge_that_loses_its_subscription(endure: Endure) -> None:
+    outcome = await endure(Kind.REFUSE, "edge-b>redis", 1.0)
+    assert_came_back(outcome, within=5)
+    assert any(record.why == "resync" for record in outcome.evidence.of(CaughtUp))
