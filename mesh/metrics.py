@@ -56,6 +56,16 @@ DEPENDENCY_UP: Final = Gauge(
     "1 while the dependency answered its last health check.",
     ("dependency",),
 )
+BREAKER_STATE: Final = Gauge(
+    "parley_breaker_state",
+    "0 closed, 1 half-open (a probe is under way), 2 open: calls are refused at once.",
+    ("dependency",),
+)
+BREAKER_REFUSED: Final = Counter(
+    "parley_breaker_refused_total",
+    "Calls refused because the dependency had not answered for a while.",
+    ("dependency",),
+)
 TASK_RESTARTS: Final = Counter(
     "parley_task_restarts_total",
     "Supervised tasks that failed and were started again.",

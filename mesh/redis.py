@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mesh.breaker import Breaker
 from mesh.errors import unavailable
 
 DEPENDENCY = "redis"
@@ -37,7 +40,8 @@ async def open_redis(
 
     Nothing is retried: a send must be refused at once when Redis is down, and a script that may have run must
     not run again unnoticed. A caller waits at most ``timeout_seconds`` for a free connection and for each
-    answer. ``timeout_seconds=None`` waits for ever, which is right for pub/sub alone.
+    answer, and after some such waits in a row not at all, until Redis answers again (`mesh.breaker`).
+    ``timeout_seconds=None`` waits for ever and has no breaker, which is right for pub/sub alone.
     """
     pool = BlockingConnectionPool.from_url(
         url.get_secret_value(),
@@ -49,11 +53,49 @@ async def open_redis(
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
-    client = Redis.from_pool(pool)
-    try:
-        yield client
-    finally:
-        await client.aclose()
+    if timeout_seconds is None:
+        async with Redis.from_pool(pool) as client:
+            yield client
+        return
+    guarded = cast("_GuardedRedis", _GuardedRedis.from_pool(pool))
+    async with guarded, Breaker(DEPENDENCY, guarded.ask, is_silence=_is_outage) as guarded.breaker:
+        yield guarded
+
+
+class _GuardedPipeline(Pipeline):
+    """A pipeline whose execution is one guarded call."""
+
+    breaker: Breaker
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - as in redis-py
+        """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
+        with self.breaker.guard():
+            return await super().execute(raise_on_error)
+
+
+class _GuardedRedis(Redis):
+    """A client whose commands and pipelines are guarded. Pub/sub has connections of its own and is not."""
+
+    breaker: Breaker
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
+        with self.breaker.guard():
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    async def ask(self) -> None:
+        """The probe: a PING that is not guarded."""
+        await super().execute_command("PING")  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002 - as in redis-py
+        """As in redis-py."""
+        pipeline = _GuardedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipeline.breaker = self.breaker
+        return pipeline
+
+
+def _is_outage(error: BaseException) -> bool:
+    return isinstance(error, _OUTAGES)
 
 
 @contextmanager

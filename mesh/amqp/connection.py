@@ -16,12 +16,14 @@ from typing import Final, Self
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import DeliveryError
 from pamqp.common import FieldValue
 from pydantic import SecretStr
 from yarl import URL
 
 from mesh.amqp.topology import Topology
 from mesh.backoff import Backoff
+from mesh.breaker import Breaker
 from mesh.errors import unavailable
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
@@ -32,6 +34,8 @@ AMQP_ERRORS: Final = (aiormq.AMQPError, aiormq.ChannelInvalidStateError, OSError
 """What aio-pika raises for a broker that is away, refuses, or does not answer."""
 
 _CONNECT_SECONDS: Final = 5.0
+_GOODBYE_SECONDS: Final = 3.0  # aiormq waits 2 s for the broker's
+_NOWHERE: Final = "parley.nowhere"  # no queue has this name
 _log = get_logger()
 
 
@@ -76,6 +80,13 @@ class Session:
                 raise
             raise ConnectionError("the connection closed before the confirm") from None
 
+    async def prove(self) -> None:
+        """Returns once the broker has confirmed a message that goes nowhere.
+
+        A broker whose alarm blocks publishers (memory, disk) opens connections and confirms nothing.
+        """
+        await self._channel.default_exchange.publish(aio_pika.Message(b""), _NOWHERE, mandatory=False)
+
     @staticmethod
     async def _publish(exchange: AbstractExchange, message: Outgoing) -> None:
         await exchange.publish(
@@ -113,9 +124,14 @@ class Broker:
         self.topology = topology or Topology()
         self._url = URL(url.get_secret_value()).update_query(name=name, heartbeat="10")
         self._publish_timeout = publish_timeout_seconds
-        self._backoff = backoff or Backoff(base=0.2, cap=5.0)
+        self._backoff = backoff or Backoff(base=0.2, cap=2.0)
         self._session: Session | None = None
         self._up = asyncio.Event()
+        # A session begins by publishing, so the next one is the probe.
+        self._breaker = Breaker(
+            DEPENDENCY, self._up.wait, is_silence=_is_silence, on_open=self._abandon_session
+        )
+        self._goodbyes: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._problem = "not connected yet"
 
@@ -165,8 +181,9 @@ class Broker:
             raise unavailable(DEPENDENCY)
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._publish_timeout):
-                await _all_of(session, messages)
+            with self._breaker.guard():
+                async with asyncio.timeout(self._publish_timeout):
+                    await _all_of(session, messages)
         except AMQP_ERRORS as error:
             _count(messages, "failed")
             if not session.ended.is_set():  # else the loss of the connection is told, once
@@ -182,6 +199,7 @@ class Broker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._breaker.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -201,14 +219,18 @@ class Broker:
             await asyncio.sleep(delay)
 
     async def _one_session(self) -> None:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            connection = await aio_pika.connect(self._url)
+        # Not aio_pika.connect: it drops a connection that failed without closing it, and the collector then
+        # finds one that is open, perhaps in a thread without an event loop.
+        connection = aio_pika.Connection(self._url)
         try:
-            async with asyncio.timeout(
-                _CONNECT_SECONDS * 4
-            ):  # a broker that just started elects leaders first
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await connection.connect()
+            # A broker that just started elects leaders first.
+            async with asyncio.timeout(_CONNECT_SECONDS * 4):
                 await self._declare(connection)
                 session = Session(connection, await connection.channel(on_return_raises=True))
+                await session.prove()
+            self._breaker.answered()
             self._session = session
             self._problem = ""
             self._up.set()
@@ -218,12 +240,27 @@ class Broker:
         finally:
             self._session = None
             self._up.clear()
-            await connection.close()
+            await self._hang_up(connection)
+
+    async def _hang_up(self, connection: AbstractConnection) -> None:
+        # A broker that hangs says no goodbye; closing does not bear being cancelled, so it ends alone.
+        goodbye = asyncio.create_task(connection.close(), name="amqp-goodbye")
+        self._goodbyes.add(goodbye)
+        goodbye.add_done_callback(self._goodbyes.discard)
+        await asyncio.wait((goodbye,), timeout=_GOODBYE_SECONDS)
+
+    def _abandon_session(self) -> None:
+        if self._session is not None:
+            self._session.ended.set()
 
     async def _declare(self, connection: AbstractConnection) -> None:
         # A channel of its own: a refused declaration closes the channel it was made on.
         async with await connection.channel(publisher_confirms=False) as channel:
             await self.topology.declare(channel)
+
+
+def _is_silence(error: BaseException) -> bool:
+    return isinstance(error, AMQP_ERRORS) and not isinstance(error, DeliveryError)
 
 
 async def _all_of(session: Session, messages: Sequence[Outgoing]) -> None:

@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Never, Self, cast
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
+from mesh.breaker import Breaker, State
+from mesh.errors import Unavailable, unavailable
 from mesh.metrics import RPC_CLIENT_SECONDS
 from mesh.rpc.auth import TokenIssuer
-from mesh.rpc.errors import from_rpc_error
+from mesh.rpc.errors import STATUS_TRAILER, from_rpc_error
 from mesh.rpc.server import MAX_MESSAGE_BYTES
 
 _OPTIONS: Final = (
@@ -29,6 +32,9 @@ _OPTIONS: Final = (
     # Channels of one process to one target are separate: closing one leaves the others alone.
     ("grpc.use_local_subchannel_pool", 1),
 )
+_SILENCE: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+)
 _RETRY_POLICY: Final = {
     "maxAttempts": 3,
     "initialBackoff": "0.05s",
@@ -42,14 +48,21 @@ class RpcChannel(grpc.aio.Channel):
     """A ``grpc.aio`` channel for generated stubs; unary calls only.
 
     Awaiting a stub's method gives the answer or raises a ``ParleyError``: the one that the other side raised,
-    or ``Unavailable`` / ``DeadlineExceeded`` naming ``callee``. Calls fail at once while the callee is down.
+    or ``Unavailable`` / ``DeadlineExceeded`` naming ``callee``. Calls fail at once while the callee is down,
+    and once ``breaker`` has seen that it hangs.
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, callee: str, issuer: TokenIssuer, default_deadline_seconds: float
+        self,
+        channel: grpc.aio.Channel,
+        callee: str,
+        issuer: TokenIssuer,
+        default_deadline_seconds: float,
+        breaker: Breaker,
     ) -> None:
         self._channel = channel
         self._callee = callee
+        self._breaker = breaker
         self._issuer = issuer
         self._default_deadline = default_deadline_seconds
         self._token = ""
@@ -72,11 +85,15 @@ class RpcChannel(grpc.aio.Channel):
             started = time.perf_counter()
             code = "CANCELLED"
             try:
-                answer = await inner(
-                    request,
-                    timeout=self._default_deadline if timeout is None else timeout,
-                    metadata=self._credentials(),
-                )
+                with self._breaker.guard():
+                    answer = await inner(
+                        request,
+                        timeout=self._default_deadline if timeout is None else timeout,
+                        metadata=self._credentials(),
+                    )
+            except Unavailable:
+                code = "REFUSED"
+                raise
             except grpc.aio.AioRpcError as error:
                 code = error.code().name
                 raise from_rpc_error(error, self._callee) from error
@@ -112,7 +129,13 @@ class RpcChannel(grpc.aio.Channel):
         await self._channel.channel_ready()
 
     async def check(self) -> None:
-        """A readiness check: returns once connected, asking for a connection if there is none."""
+        """A readiness check: returns once connected, asking for a connection if there is none.
+
+        Raises:
+            Unavailable: connected, but the callee does not answer.
+        """
+        if self._breaker.state is not State.CLOSED:
+            raise unavailable(self._callee, f"{self._callee} does not answer")
         state = self._channel.get_state(try_to_connect=True)
         while state is not grpc.ChannelConnectivity.READY:
             await self._channel.wait_for_state_change(state)
@@ -150,7 +173,26 @@ async def open_channel(
     options = (*_OPTIONS, ("grpc.service_config", service_config(idempotent)))
     issuer = TokenIssuer(secret.get_secret_value(), caller, callee)
     async with grpc.aio.insecure_channel(target, options=options) as channel:
-        yield RpcChannel(channel, callee, issuer, default_deadline_seconds)
+        health = health_pb2_grpc.HealthStub(channel)
+
+        async def probe() -> None:
+            try:
+                await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+            except grpc.aio.AioRpcError as error:
+                if _is_silence(error):
+                    raise
+
+        async with Breaker(callee, probe, is_silence=_is_silence) as breaker:
+            yield RpcChannel(channel, callee, issuer, default_deadline_seconds, breaker)
+
+
+def _is_silence(error: BaseException) -> bool:
+    """Whether nobody answered. An outage that the callee itself tells of is an answer."""
+    return (
+        isinstance(error, grpc.aio.AioRpcError)
+        and error.code() in _SILENCE
+        and all(key != STATUS_TRAILER for key, _ in error.trailing_metadata() or ())
+    )
 
 
 def service_config(idempotent: Iterable[str]) -> str:

@@ -1,17 +1,22 @@
 """A RabbitMQ of its own, stopped and started while it is used."""
 
 import asyncio
+import gc
 import time
+import warnings
 from collections.abc import Sequence
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
+from devstack.ports import free_port
 from devstack.servers import RabbitMQServer
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Ack, Delivery, Outcome
 from mesh.amqp.topology import MESSAGE_PERSIST, QUEUES, Topology
+from mesh.backoff import Backoff
 from mesh.errors import Unavailable
 
 
@@ -51,6 +56,23 @@ async def test_an_outage_refuses_publishes_at_once_and_loses_nothing() -> None:
                 await complete.wait()
                 await consumer.stop()
                 await task
+
+
+async def test_a_broker_that_was_never_there_leaves_no_half_closed_connection_behind() -> None:
+    """Such a one tells the collector, in whatever thread that runs, that its closing was never awaited."""
+    url = SecretStr(f"amqp://127.0.0.1:{free_port()}/")
+    with warnings.catch_warnings(record=True) as told, capture_logs() as logs:
+        warnings.simplefilter("always")
+        async with (
+            Broker(url, name="test", backoff=Backoff(base=0.01, cap=0.02)) as broker,
+            asyncio.timeout(10),
+        ):
+            while not logs:
+                await asyncio.sleep(0.01)
+            assert not broker.is_up
+        await asyncio.to_thread(gc.collect)
+    assert [line["event"] for line in logs] == ["amqp.disconnected"]
+    assert not told
 
 
 async def _refused_at_once(broker: Broker) -> None:

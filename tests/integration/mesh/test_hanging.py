@@ -1,0 +1,202 @@
+"""Dependencies that hang (SIGSTOP): connections stay open and nothing answers."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from devstack.ports import free_port
+from devstack.process import ManagedProcess
+from devstack.servers import BackingServer, RabbitMQServer, RedisServer
+from mesh.amqp.connection import Broker
+from mesh.amqp.consumer import Consumer
+from mesh.amqp.deliveries import Ack, Delivery, Outcome
+from mesh.amqp.topology import Topology
+from mesh.errors import NotFound, Unavailable
+from mesh.redis import open_redis, redis_errors
+from mesh.rpc.channel import open_channel
+from tests.integration.mesh.echo import METHOD, EchoStub
+
+ROOT = Path(__file__).parents[3]
+SECRET = SecretStr("s" * 32)
+QUICK = 0.05  # seconds: "in milliseconds", on a machine that other things run on
+BACK_WITHIN = 2.5  # seconds after the dependency goes on
+
+Call = Callable[[], Awaitable[object]]
+
+
+@contextmanager
+def _paused(server: BackingServer) -> Iterator[None]:
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+async def _opens(call: Call, dependency: str) -> None:
+    """The first calls wait, in parallel; then each is refused in milliseconds."""
+    waited = await asyncio.gather(*(call() for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(error, Unavailable) for error in waited), waited
+    for _ in range(20):
+        started = time.monotonic()
+        with pytest.raises(Unavailable) as refused:
+            await call()
+        assert time.monotonic() - started < QUICK
+        assert refused.value.dependency == dependency
+
+
+async def _comes_back(call: Call) -> float:
+    started = time.monotonic()
+    while True:
+        try:
+            await call()
+        except Unavailable:
+            assert time.monotonic() - started < BACK_WITHIN
+            await asyncio.sleep(0.01)
+        else:
+            return time.monotonic() - started
+
+
+def _told(logs: Sequence[Any]) -> list[str]:
+    return [line["event"] for line in logs if line["event"] in {"breaker.opened", "breaker.closed"}]
+
+
+async def test_redis_that_hangs_is_refused_in_milliseconds_while_pub_sub_stays_connected() -> None:
+    with RedisServer() as server:
+        url = SecretStr(server.url)
+        async with (
+            open_redis(url, timeout_seconds=0.5) as client,
+            open_redis(url, timeout_seconds=None) as subscriber,
+            client.pubsub() as guarded,
+            subscriber.pubsub() as patient,
+        ):
+
+            async def call() -> None:
+                with redis_errors():
+                    await client.set("key", "value")
+
+            async def pipelined() -> None:
+                with redis_errors():
+                    pipeline = client.pipeline(transaction=False)
+                    pipeline.set("a", "1")
+                    pipeline.get("a")
+                    await pipeline.execute()
+
+            await call()
+            for pubsub in (guarded, patient):
+                await pubsub.subscribe("channel")
+                assert (await pubsub.get_message(timeout=5))["type"] == "subscribe"
+            with capture_logs() as logs:
+                with _paused(server):
+                    await _opens(call, "redis")
+                    started = time.monotonic()
+                    with pytest.raises(Unavailable):
+                        await pipelined()
+                    assert time.monotonic() - started < QUICK
+                await _comes_back(call)
+                await pipelined()
+            assert _told(logs) == ["breaker.opened", "breaker.closed"]
+            await client.publish("channel", "hello")
+            assert (await patient.get_message(timeout=5))["data"] == b"hello"
+
+
+@pytest.mark.timeout(120)
+async def test_rabbitmq_that_hangs_is_refused_in_milliseconds_and_consumers_go_on() -> None:
+    topology = Topology((f"work-{uuid4().hex[:8]}",), ())
+    queue = topology.queues[0]
+    got: list[bytes] = []
+
+    async def handler(deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        got.extend(delivery.body for delivery in deliveries)
+        return [Ack()] * len(deliveries)
+
+    with RabbitMQServer() as server:
+        async with Broker(
+            SecretStr(server.url), name="test", topology=topology, publish_timeout_seconds=1.0
+        ) as broker:
+            await broker.session()
+            consumer = Consumer(broker, queue, handler)
+            consuming = asyncio.create_task(consumer.run())
+
+            async def call() -> None:
+                await broker.publish(queue, b"a message")
+
+            await call()
+            with capture_logs() as logs:
+                with _paused(server):
+                    await _opens(call, "rabbitmq")
+                    with pytest.raises(Unavailable):
+                        await broker.check()
+                await _comes_back(call)
+                await broker.check()
+            assert _told(logs) == ["breaker.opened", "breaker.closed"]
+            before = len(got)
+            await call()
+            async with asyncio.timeout(10):
+                while len(got) <= before:
+                    await asyncio.sleep(0.01)
+                await consumer.stop()
+                await consuming
+
+
+@asynccontextmanager
+async def _echo_process(tmp_path: Path) -> AsyncIterator[tuple[ManagedProcess, EchoStub, Any]]:
+    port = free_port()
+    process = ManagedProcess(
+        "echo",
+        [sys.executable, "-m", "tests.integration.mesh.echo_service", str(port)],
+        log_path=tmp_path / "echo.log",
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+        cwd=ROOT,
+    )
+    process.start()
+    try:
+        async with open_channel(
+            f"dns:///127.0.0.1:{port}", caller="tester", callee="echo", secret=SECRET, idempotent=(METHOD,)
+        ) as channel:
+            async with asyncio.timeout(20):
+                await channel.check()
+            yield process, EchoStub(channel), channel
+    finally:
+        process.kill()
+
+
+async def test_a_service_that_hangs_is_refused_in_milliseconds(tmp_path: Path) -> None:
+    async with _echo_process(tmp_path) as (process, stub, channel):
+
+        async def call() -> None:
+            await stub.echo("hello", timeout=0.5)
+
+        await call()
+        with capture_logs() as logs:
+            process.send_signal(signal.SIGSTOP)
+            try:
+                await _opens(call, "echo")
+                with pytest.raises(Unavailable):
+                    await channel.check()
+            finally:
+                process.send_signal(signal.SIGCONT)
+            await _comes_back(call)
+            await channel.check()
+        assert _told(logs) == ["breaker.opened", "breaker.closed"]
+
+
+async def test_errors_that_a_service_answers_open_nothing(tmp_path: Path) -> None:
+    async with _echo_process(tmp_path) as (_, stub, _):
+        for _ in range(10):
+            with pytest.raises(NotFound):
+                await stub.echo("not found", timeout=5)
+            with pytest.raises(Unavailable) as told:
+                await stub.echo("slow outage", timeout=5)
+            assert told.value.dependency == "mongodb"
+        assert await stub.echo("hello") == "hello"
