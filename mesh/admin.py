@@ -57,7 +57,9 @@ async def open_admin(host: str, port: int, readiness: Readiness, *, field: str) 
             (r"/metrics", MetricsHandler),
             (r"/healthz", HealthHandler),
             (r"/readyz", ReadyHandler, {"readiness": readiness}),
-        ]
+        ],
+        # Polled every few seconds, and a 503 of /readyz is an answer: `dependency.down` tells of it, once.
+        log_function=_no_access_log,
     )
     try:
         sockets = bind_sockets(port, host)
@@ -70,3 +72,7 @@ async def open_admin(host: str, port: int, readiness: Readiness, *, field: str) 
     finally:
         server.stop()
         await server.close_all_connections()
+
+
+def _no_access_log(_handler: RequestHandler) -> None:
+    """Tornado calls this after each request; it would log a 503 as an error."""
