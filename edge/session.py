@@ -13,20 +13,19 @@ from typing import Final
 from edge import metrics
 from edge.connection import Connection
 from edge.identity import Identity
-from edge.membership import Joined, Membership
+from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
 from edge.protocol import commands, frames
 from edge.protocol.close_codes import CloseCode
-from edge.protocol.events import chat_created_frame, removed_frame, resync_frame
+from edge.protocol.events import chat_created_frame, head_data, joined_data, removed_frame, resync_frame
 from edge.protocol.frames import encode, encode_ack, encode_error
-from edge.protocol.shapes import MESSAGE_TYPES, error_json
+from edge.protocol.shapes import MESSAGE_TYPES
 from edge.sends import SendQueue
 from mesh.clock import now_ms, to_rfc3339
 from mesh.errors import Internal, ParleyError, ResourceExhausted
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
-from parley.common.v1.chat_pb2 import ChatHead
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.user_event_pb2 import ChatRemoved, UserEvent
 
@@ -193,7 +192,7 @@ class Session:
             user_id=self.identity.user_id,
             connection_id=self.connection.id,
             heartbeat_ms=services.heartbeat_ms,
-            chats=[_head(head) for head in joined.heads],
+            chats=[head_data(head) for head in joined.heads],
             truncated=opened.truncated,
         )
         self.connection.send(encode(frames.Welcome(welcome)))
@@ -265,7 +264,7 @@ class Session:
 
     async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
         joined = await self._services.membership.join(self.connection, command.chat_ids)
-        self.connection.send(encode_ack(frame_id, _joined(joined)))
+        self.connection.send(encode_ack(frame_id, joined_data(joined.heads, joined.refused)))
         self._services.membership.release(self.connection, joined)
 
     def _leave_chats(self, frame_id: commands.FrameId, command: commands.LeaveChats) -> None:
@@ -292,19 +291,3 @@ class Session:
     def _refuse(self, frame_id: commands.FrameId, error: ParleyError) -> None:
         metrics.ERRORS.labels(error.code).inc()
         self.connection.send(encode_error(frame_id, error))
-
-
-def _head(head: ChatHead) -> frames.HeadData:
-    return frames.HeadData(
-        chat_id=head.chat_id, seq=head.seq, number=head.number, epoch=head.epoch, unread=head.unread
-    )
-
-
-def _joined(joined: Joined) -> frames.JoinedData:
-    return frames.JoinedData(
-        chats=[_head(head) for head in joined.heads],
-        errors=[
-            frames.RefusedChatData(chat_id=chat_id, error=error_json(error))
-            for chat_id, error in joined.refused
-        ],
-    )

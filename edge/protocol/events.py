@@ -5,8 +5,10 @@ from typing import Final
 
 from edge.protocol import frames
 from edge.protocol.frames import ServerFrame
-from edge.protocol.shapes import chat_json, group_settings_json, member_json, message_json
+from edge.protocol.shapes import chat_json, error_json, group_settings_json, member_json, message_json
 from mesh.clock import to_rfc3339
+from mesh.errors import ParleyError
+from parley.common.v1.chat_pb2 import ChatHead
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.user_event_pb2 import UserEvent
 
@@ -15,6 +17,21 @@ def frame_for(event: ChatEvent) -> ServerFrame | None:
     """The frame of an event; None for a kind that this version does not know."""
     kind = event.WhichOneof("body")
     return _FRAMES[kind](event) if kind is not None else None
+
+
+def head_data(head: ChatHead) -> frames.HeadData:
+    """Where a log stands, for the client."""
+    return frames.HeadData(
+        chat_id=head.chat_id, seq=head.seq, number=head.number, epoch=head.epoch, unread=head.unread
+    )
+
+
+def joined_data(heads: list[ChatHead], refused: list[tuple[str, ParleyError]]) -> frames.JoinedData:
+    """The answer to `join-chats`."""
+    return frames.JoinedData(
+        chats=[head_data(head) for head in heads],
+        errors=[frames.RefusedChatData(chat_id=chat, error=error_json(error)) for chat, error in refused],
+    )
 
 
 def typing_frame(chat_id: str, user_id: str, *, is_typing: bool) -> ServerFrame:

@@ -123,7 +123,10 @@ async def test_frames_beyond_the_budget_are_refused_and_a_flood_ends_the_connect
         await alice.send("mark-chat-read", number, chatId=CHAT)
     assert await alice.close_code() == 4008
     refused = [frame for frame in alice.frames if frame["event"] == "error"]
-    assert [frame["id"] for frame in refused] == [5, 6, 7, 8]
+    ids = [frame["id"] for frame in refused]
+    # The budget grows a little while the frames arrive: the flood is the tenth frame or one soon after.
+    assert ids == list(range(5, 5 + len(ids)))
+    assert 4 <= len(ids) <= 6
     assert {frame["data"]["code"] for frame in refused} == {"RATE_LIMITED"}
     assert all(frame["data"]["retryable"] and frame["data"]["retryAfterMs"] > 1000 for frame in refused)
     await _still_works(bob)
