@@ -14,7 +14,7 @@ PY     := $(VENV)/bin/python
 PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 
-.PHONY: help setup protos run stop test lint types fmt bench clean lock
+.PHONY: help setup protos run stop test lint types fmt bench chaos clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,12 @@ bench: setup gen/.ready ## run the measurements in bench/
 	@shopt -s nullglob; scripts=(bench/bench_*.py); \
 	if [ $${#scripts[@]} -eq 0 ]; then echo "bench/ has no bench_*.py yet"; fi; \
 	for script in "$${scripts[@]}"; do echo "== $$script"; $(PY) "$$script"; done
+
+SECONDS ?= 60
+SEED    ?=
+
+chaos: setup gen/.ready ## break everything under load for SECONDS=60 by a schedule that SEED=1 repeats
+	@$(PY) -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 clean: stop ## remove what was generated; the data of `make run` (.run/) stay
 	@rm -rf gen gen.new $(VENV) .venv-devstack .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

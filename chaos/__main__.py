@@ -36,7 +36,11 @@ def main() -> int:
             _tell(complaint(outcome.violations, arguments.seed, arguments.seconds))
         return 1 if outcome.violations else 0
 
-    return asyncio.run(bounded())
+    try:
+        return asyncio.run(bounded())
+    except TimeoutError:
+        _tell(f"seed {arguments.seed} did not end in time, logs in {folder}")
+        return 1
 
 
 def _arguments() -> argparse.Namespace:

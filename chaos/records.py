@@ -188,9 +188,3 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-def read_journal(path: Path) -> list[Record]:
-    """The records of an earlier run."""
-    decoder = msgspec.json.Decoder(Record)
-    return [decoder.decode(line) for line in path.read_bytes().splitlines()]

@@ -25,10 +25,10 @@ class _History:
         self.times.append(at)
         self.adds.append(adds)
 
-    def removed_by(self, at: float) -> bool:
-        """Whether the last thing before `at` was a removal that was answered as done."""
+    def removed_for(self, at: float) -> float:
+        """For how long the user is out at that time: 0 unless the last thing was a removal that was done."""
         place = bisect.bisect_right(self.times, at) - 1
-        return place >= 0 and not self.adds[place]
+        return at - self.times[place] if place >= 0 and not self.adds[place] else 0.0
 
 
 def only_members_see(evidence: Evidence) -> Iterator[Violation]:
@@ -48,13 +48,13 @@ def only_members_see(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(
                 "foreign", f"{saw.user_id} saw {saw.event} of {saw.chat_id}, never a member of it"
             )
-        elif who in histories and histories[who].removed_by(saw.at - _ENFORCED_SECONDS):
+        elif who in histories and histories[who].removed_for(saw.at) > _ENFORCED_SECONDS:
             yield Violation("foreign", f"{saw.user_id} saw {saw.event} of {saw.chat_id} after the removal")
         # By the log. Between being stored and being in the log an add holds already: then it was asked for.
         elif (
             saw.epoch
             and any(low < saw.seq < high for low, high in removals.get(who, ()))
-            and histories[who].removed_by(saw.at)
+            and histories[who].removed_for(saw.at) > 0
         ):
             yield Violation("foreign", f"{saw.user_id} saw {saw.seq} of {saw.chat_id}, out at that time")
 
