@@ -150,10 +150,10 @@ class Client:
                 welcomed.cancel()
             return await reading
         except TimeoutError:
-            await session.close()
             return "no welcome"
         finally:
             reading.cancel()
+            await session.close()
 
     def _on_frame(self, frame: Frame) -> None:
         event, data = frame["event"], frame["data"]

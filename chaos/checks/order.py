@@ -39,8 +39,9 @@ def log_is_dense(evidence: Evidence) -> Iterator[Violation]:
         )
         epochs = list(_epochs(positions))
         for place, epoch in enumerate(epochs):
-            first = epoch[0] - 1 if place else 0
-            holes = sorted(set(range(first + 1, epoch[-1])) - set(epoch))
+            # Where a rebuilt log begins is not known; it may be all that a chat has.
+            rebuilt = evidence.redis_was_lost and epoch[0] > _NEW_EPOCH
+            holes = sorted(set(range(epoch[0] if rebuilt else 1, epoch[-1])) - set(epoch))
             if holes and not (evidence.redis_was_lost and place < len(epochs) - 1):
                 yield Violation("gap", f"chat {chat} lacks {_some(holes)} of {epoch[0]}..{epoch[-1]}")
         if len(epochs) == 1 and [line.number for line in lines] != list(range(1, len(lines) + 1)):

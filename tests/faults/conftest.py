@@ -52,9 +52,7 @@ async def endure(setting: Setting) -> Endure:
     async def live(kind: Kind, target: str, seconds: float, amount: float = 0) -> Outcome:
         fault = Fault(1, _FAULT_AT, kind, target, seconds, amount)
         tag = f"t{next(_tags)}-"
-        async with Stage(
-            setting.mesh, setting.links, setting.folder, seed=1, tell=lambda _: None, tag=tag
-        ) as stage:
+        async with Stage(setting.mesh, setting.links, setting.folder, seed=1, tell=print, tag=tag) as stage:
             outcome = await stage.live_through([fault], _FAULT_AT + seconds + _AFTER_SECONDS)
         print(table(outcome.figures, outcome.recoveries))  # noqa: T201 - the test says what it counted
         assert not outcome.violations, complaint(outcome.violations, seed=1, seconds=seconds)

@@ -203,6 +203,11 @@ class TestWhatALostRedisExcuses:
             evidence = replace(with_records(*self.LOST), stores=stores)
             assert ("gap" in rules(evidence)) is broken
 
+    def test_a_chat_that_began_after_the_loss(self) -> None:
+        lines = tuple(line(2**20 + n, number=n, message_id=f"m{n}", key=f"k{n}") for n in (1, 2, 3))
+        assert "gap" not in rules(replace(with_records(*self.LOST), stores=Stores(messages={CHAT: lines})))
+        assert "gap" in rules(with_stores(messages={CHAT: lines}))
+
     def test_pointers_that_begin_again(self) -> None:
         assert rules(with_records(*self.LOST, receipt(1))) == set()
         assert rules(with_records(*self.LOST, receipt(3), receipt(1))) == {"pointer went back"}
