@@ -85,8 +85,8 @@ MongoUrl = Annotated[SecretStr, AfterValidator(_secret_url_with("mongodb", "mong
 GrpcTarget = Annotated[str, AfterValidator(_grpc_target)]
 
 
-class MeshSettings(BaseSettings):
-    """What every service needs to know. A field ``drain_seconds`` is read from ``PARLEY_DRAIN_SECONDS``."""
+class EnvironmentSettings(BaseSettings):
+    """What a program reads from the environment: a field ``amqp_url`` comes from ``PARLEY_AMQP_URL``."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -95,6 +95,10 @@ class MeshSettings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+
+class MeshSettings(EnvironmentSettings):
+    """What every service needs to know. A field ``drain_seconds`` is read from ``PARLEY_DRAIN_SECONDS``."""
 
     env: Literal["development", "production"] = "production"
     log_level: LogLevel = "INFO"
@@ -110,7 +114,7 @@ class MeshSettings(BaseSettings):
         return self.env == "development"
 
 
-SettingsT = TypeVar("SettingsT", bound=MeshSettings)
+SettingsT = TypeVar("SettingsT", bound=EnvironmentSettings)
 
 
 def load(settings_class: type[SettingsT]) -> SettingsT:
@@ -120,8 +124,7 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
     with 78 (``EX_CONFIG``).
     """
     try:
-        # The values come from the environment, which the type checker cannot see.
-        return settings_class()  # type: ignore[call-arg]
+        return settings_class()
     except ValidationError as error:
         sys.stderr.write(_explain(error))
         sys.exit(EX_CONFIG)

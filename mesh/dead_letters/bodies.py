@@ -1,0 +1,47 @@
+"""What the queues carry, made readable."""
+
+import json
+from typing import Any, Final
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError, Message
+
+from mesh.amqp.topology import (
+    ANALYTICS,
+    MESSAGE_INDEX,
+    MESSAGE_PERSIST,
+    MESSAGE_READ,
+    NOTIFICATION_SEND,
+)
+from parley.events.v1.jobs_pb2 import (
+    AnalyticsBatch,
+    IndexBatch,
+    NotificationBatch,
+    PersistBatch,
+    PointerBatch,
+)
+
+_TYPES: Final[dict[str, type[Message]]] = {
+    MESSAGE_PERSIST: PersistBatch,
+    MESSAGE_READ: PointerBatch,
+    NOTIFICATION_SEND: NotificationBatch,
+    MESSAGE_INDEX: IndexBatch,
+    ANALYTICS: AnalyticsBatch,
+}
+
+
+def readable(queue: str, body: bytes) -> Any:
+    """The body as JSON types: by the protobuf type of its queue, else as hex digits with the reason."""
+    kind = _TYPES.get(queue)
+    if kind is None:
+        return {"undecoded": body.hex(), "because": f"no type is known for {queue}"}
+    try:
+        message = kind.FromString(body)
+    except DecodeError as error:
+        return {"undecoded": body.hex(), "because": f"not a {kind.DESCRIPTOR.name}: {error}"}
+    return {kind.DESCRIPTOR.name: MessageToDict(message)}
+
+
+def as_json(value: Any) -> str:
+    """JSON for people and programs; what JSON has no type for becomes text."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,158 @@
+"""Reading, replaying and dropping what is in dead-letter queues. A crash at any point loses nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelNotFoundEntity
+from pydantic import SecretStr
+
+from mesh.amqp.connection import AMQP_ERRORS, Session
+from mesh.amqp.topology import dead_queue
+from mesh.dead_letters.letter import DeadLetter, letter_of
+from mesh.errors import unavailable
+
+# RabbitMQ 4 drops a message of a quorum queue that came back 20 times. Reading brings it back once.
+_MOST_READS: Final = 10
+_ANSWER_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which letters of a queue: at most `limit` of them, oldest first, with one message id or with any."""
+
+    limit: int
+    message_id: str = ""
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Whether the letter is one of them."""
+        return not self.message_id or letter.message_id == self.message_id
+
+
+class QueueMissingError(Exception):
+    """There is no such dead-letter queue."""
+
+
+class DeadLetterBox:
+    """The dead-letter queues of a broker.
+
+    Every method takes the name of the work queue, and looks no further than what was there when it began: a
+    letter that dies again meanwhile is not taken twice.
+
+    Raises:
+        QueueMissingError: the queue does not exist.
+        aiormq.AMQPError, OSError, TimeoutError: the broker went away; nothing is lost.
+    """
+
+    def __init__(self, connection: AbstractConnection, session: Session) -> None:
+        self._connection = connection
+        self._session = session
+
+    async def count(self, queue: str) -> int:
+        """How many letters wait; those that somebody is reading just now are not counted."""
+        async with self._open(queue) as source:
+            return source.declaration_result.message_count or 0
+
+    async def read(self, queue: str, selection: Selection) -> list[DeadLetter]:
+        """The letters, which stay where they are and in their order.
+
+        A letter that was read ten times moves to the end of its queue, because RabbitMQ would drop it in the
+        end.
+        """
+        found: list[DeadLetter] = []
+        async with self._open(queue) as source:
+            passed: list[tuple[AbstractIncomingMessage, DeadLetter]] = []
+            async for message, letter in _letters(source, queue):
+                passed.append((message, letter))
+                if selection.takes(letter):
+                    found.append(letter)
+                    if len(found) == selection.limit:
+                        break
+            await self._give_back(passed)
+        return found
+
+    async def replay(self, queue: str, selection: Selection) -> int:
+        """Sends letters back to their work queue; how many.
+
+        Each leaves here after the broker has confirmed it there: a crash in between leaves it in both.
+        """
+        return await self._take(queue, selection, revive=True)
+
+    async def drop(self, queue: str, selection: Selection) -> int:
+        """Gives letters up for good; how many."""
+        return await self._take(queue, selection, revive=False)
+
+    async def _take(self, queue: str, selection: Selection, *, revive: bool) -> int:
+        taken = 0
+        async with self._open(queue) as source:
+            passed: list[tuple[AbstractIncomingMessage, DeadLetter]] = []
+            async for message, letter in _letters(source, queue):
+                if not selection.takes(letter):
+                    passed.append((message, letter))
+                    continue
+                if revive:
+                    async with asyncio.timeout(_ANSWER_SECONDS):
+                        await self._session.publish(letter.revived())
+                await message.ack()
+                taken += 1
+                if taken == selection.limit:
+                    break
+            await self._give_back(passed)
+        return taken
+
+    async def _give_back(self, passed: list[tuple[AbstractIncomingMessage, DeadLetter]]) -> None:
+        for message, letter in passed:
+            if letter.deliveries < _MOST_READS:
+                await message.nack(requeue=True)
+            else:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await self._session.publish(letter.renewed())
+                await message.ack()
+
+    @asynccontextmanager
+    async def _open(self, queue: str) -> AsyncIterator[AbstractQueue]:
+        """The dead-letter queue on a channel of its own, whose end gives back what is not settled."""
+        async with self._connection.channel(publisher_confirms=False) as channel:
+            yield await _existing(channel, queue)
+
+
+async def _existing(channel: AbstractChannel, queue: str) -> AbstractQueue:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await channel.declare_queue(dead_queue(queue), passive=True)
+    except ChannelNotFoundEntity as error:
+        raise QueueMissingError(f"there is no queue {dead_queue(queue)}") from error
+
+
+async def _letters(
+    source: AbstractQueue, queue: str
+) -> AsyncIterator[tuple[AbstractIncomingMessage, DeadLetter]]:
+    """Everything that is in the queue now, oldest first, unsettled."""
+    for _ in range(source.declaration_result.message_count or 0):
+        message = await source.get(fail=False, timeout=_ANSWER_SECONDS)
+        if message is None:
+            return
+        yield message, letter_of(queue, message)
+
+
+@asynccontextmanager
+async def open_box(url: SecretStr) -> AsyncIterator[DeadLetterBox]:
+    """The dead-letter queues of the broker at `url`.
+
+    Raises:
+        Unavailable: the broker cannot be reached, or went away.
+    """
+    connection = aio_pika.Connection(aio_pika.connection.make_url(url.get_secret_value()))
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await connection.connect()
+            session = Session(connection, await connection.channel(on_return_raises=True))
+        yield DeadLetterBox(connection, session)
+    except AMQP_ERRORS as error:
+        raise unavailable("rabbitmq", f"rabbitmq: {str(error) or type(error).__name__}") from error
+    finally:
+        await connection.close()
