@@ -171,7 +171,7 @@ async def test_a_letter_of_the_broker_says_so(broker: Broker, run: Run) -> None:
     assert shown[0]["firstFailedAt"].endswith("Z")
     assert (await run("replay", "--id", "killer"))[0] == 0
     [revived] = await _all_of(broker, MESSAGE_PERSIST)
-    assert not {"x-death", REASON_HEADER, "x-delivery-count"} & revived.headers.keys()
+    assert not {"x-death", REASON_HEADER} & revived.headers.keys()
 
 
 async def test_replay_sends_back_what_is_chosen_as_if_never_tried(broker: Broker, run: Run) -> None:
