@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaos.checks import durability, notifications, order, privacy, reads
+from chaos.checks import durability, membership, notifications, order, privacy, reads
 from chaos.evidence import Evidence, Violation
 from chaos.records import Acked, CaughtUp, FaultBegan, FaultEnded, Refused, Saw, Sent
 
@@ -17,6 +17,7 @@ STORE_CHECKS: Final[Sequence[Check]] = (
     order.log_is_dense,
     order.seen_is_stored,
     reads.acked_reads_are_stored,
+    membership.changes_are_stored_and_logged,
     notifications.the_absent_are_told,
 )
 CHECKS: Final[Sequence[Check]] = (

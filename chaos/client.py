@@ -143,15 +143,14 @@ class Client:
             return str(error)
         self._session = session
         reading = asyncio.create_task(session.read(), name=f"{self.name} reads")
+        welcomed = asyncio.create_task(self.welcomed.wait(), name=f"{self.name} waits for its welcome")
         try:
-            async with asyncio.timeout(_WELCOME_SECONDS):
-                welcomed = asyncio.create_task(self.welcomed.wait())
-                await asyncio.wait((reading, welcomed), return_when=asyncio.FIRST_COMPLETED)
-                welcomed.cancel()
-            return await reading
-        except TimeoutError:
-            return "no welcome"
+            await asyncio.wait(
+                (reading, welcomed), timeout=_WELCOME_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            return await reading if reading.done() or welcomed.done() else "no welcome"
         finally:
+            welcomed.cancel()
             reading.cancel()
             await session.close()
 

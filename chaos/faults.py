@@ -60,27 +60,31 @@ class Injector:
     async def _cause(self, fault: Fault) -> AsyncIterator[None]:
         """Entered while it lasts. What was broken is repaired in any case, so that all can be stopped."""
         link = self._links.by_name.get(fault.target)
+        if link is not None:
+            _spoil(link, fault)
+        else:
+            await asyncio.to_thread(self._break, fault)
         try:
-            if link is not None:
-                _spoil(link, fault)
-            else:
-                await asyncio.to_thread(self._break, fault)
             yield
         finally:
             if link is not None:
                 await link.restore()
             else:
-                await asyncio.shield(asyncio.to_thread(self._repair, fault))
+                await asyncio.to_thread(self._repair, fault)
 
     def _break(self, fault: Fault) -> None:
-        process = self._process(fault.target)
-        if fault.kind is Kind.PAUSE:
-            process.send_signal(signal.SIGSTOP)
-            return
         server = self._servers.get(fault.target)
-        (server or process).kill()
-        if fault.kind is Kind.LOSE:
-            _remove_data(server)
+        process = self._process(fault.target)
+        match fault.kind:
+            case Kind.PAUSE:
+                process.send_signal(signal.SIGSTOP)
+            case Kind.KILL:
+                (server or process).kill()
+            case Kind.LOSE if isinstance(server, RedisServer):
+                server.kill()
+                shutil.rmtree(server.data_dir / "appendonlydir")
+            case _:
+                raise ValueError(f"{fault.kind} is nothing that happens to {fault.target}")
 
     def _repair(self, fault: Fault) -> None:
         if fault.kind is Kind.PAUSE:
@@ -109,9 +113,3 @@ def _spoil(link: Proxy, fault: Fault) -> None:
             link.conditions = Conditions(bytes_per_second=fault.amount)
         case _:
             raise ValueError(f"{fault.kind} is nothing that happens to a link")
-
-
-def _remove_data(server: BackingServer | None) -> None:
-    if not isinstance(server, RedisServer):
-        raise TypeError("only Redis can lose its data here: the others hold the only copy of what is stored")
-    shutil.rmtree(server.data_dir / "appendonlydir")

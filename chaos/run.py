@@ -1,6 +1,7 @@
 """One run: start the mesh, let the crowd live through a schedule of faults, and judge what is left."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _ANSWER_SECONDS: Final = 45.0
 """After the last fault, for the sends that are still repeated."""
 _STORE_SECONDS: Final = 45.0
 """For the queues to run empty; the sweeper of the outbox alone waits 10 s."""
+_LOOK_AGAIN_SECONDS: Final = 3.0
 _CATCH_UP_SECONDS: Final = 30.0
 
 Tell = Callable[[str], None]
@@ -97,10 +99,10 @@ class Stage:
 
     async def _judge(self) -> Outcome:
         deadline = self.journal.now + _STORE_SECONDS
-        while self.journal.now < deadline:
-            if not check(await self._evidence(), STORE_CHECKS):
-                break
-            await asyncio.sleep(1)
+        while (lacks := check(await self._evidence(), STORE_CHECKS)) and self.journal.now < deadline:
+            rules = Counter(violation.rule for violation in lacks)
+            self._tell(f"{self.journal.now:7.2f} s  not yet: {dict(rules)}")
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         current = await self.crowd.come_again(_CATCH_UP_SECONDS)
         evidence = await self._evidence()
         violations = check(evidence)

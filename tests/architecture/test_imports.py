@@ -108,4 +108,4 @@ def test_only_app_builds_adapters() -> None:
 
 
 def test_the_development_servers_are_no_part_of_what_runs_in_production() -> None:
-    assert users_of("devstack", "secantus", "tests", "pytest") == set()
+    assert users_of("devstack", "chaos", "secantus", "tests", "pytest") == set()

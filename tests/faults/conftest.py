@@ -14,10 +14,10 @@ from chaos.links import Links
 from chaos.mesh import Mesh
 from chaos.report import complaint, table
 from chaos.run import Outcome, Stage
-from chaos.schedule import Fault, Kind
+from chaos.schedule import FIRST_AT, Fault, Kind
 
-_FAULT_AT = 1.0
-_AFTER_SECONDS = 3.0
+_LOAD_BEFORE = 1.0
+_LOAD_AFTER = 3.0
 
 _tags = itertools.count(1)
 
@@ -36,8 +36,6 @@ async def setting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Set
         mesh = await asyncio.to_thread(Mesh.start, folder, stack, route=links.via)
         async with links:
             await mesh.ready()
-            # A quorum queue killed within about 3 s of its declaration may come back broken.
-            await asyncio.sleep(3)
             yield Setting(mesh, links, folder)
 
 
@@ -50,10 +48,11 @@ async def endure(setting: Setting) -> Endure:
     await setting.mesh.ready()
 
     async def live(kind: Kind, target: str, seconds: float, amount: float = 0) -> Outcome:
-        fault = Fault(1, _FAULT_AT, kind, target, seconds, amount)
+        at = FIRST_AT if target == "rabbitmq" else _LOAD_BEFORE
+        fault = Fault(1, at, kind, target, seconds, amount)
         tag = f"t{next(_tags)}-"
         async with Stage(setting.mesh, setting.links, setting.folder, seed=1, tell=print, tag=tag) as stage:
-            outcome = await stage.live_through([fault], _FAULT_AT + seconds + _AFTER_SECONDS)
+            outcome = await stage.live_through([fault], at + seconds + _LOAD_AFTER)
         print(table(outcome.figures, outcome.recoveries))  # noqa: T201 - the test says what it counted
         assert not outcome.violations, complaint(outcome.violations, seed=1, seconds=seconds)
         return outcome

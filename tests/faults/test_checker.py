@@ -154,7 +154,7 @@ class TestRemoval:
             stores=Stores(
                 messages={CHAT: (line(1), line(3, number=2))},
                 changes={CHAT: (Change(2, removed="bob"), *added_again)},
-                members={CHAT: {"alice": 0}},
+                members={CHAT: {"alice": 0, **({"bob": 0} if added_again else {})}},
             ),
             views={},
             absent=(),
@@ -174,6 +174,16 @@ class TestRemoval:
         again = membership(adds=True, at=5.5, done=False)
         for at in (5.6, 6.2, 7.0):
             assert rules(self.evidence(*self.REMOVED, again, saw(3, at=at))) == set()
+
+    def test_the_store_and_the_log_must_know_of_it(self) -> None:
+        again = membership(adds=True, at=5.5, done=True)
+        assert rules(self.evidence(*self.REMOVED, again)) == {"membership differs", "change not logged"}
+        logged = (Change(4, added=("bob",)),)
+        assert rules(self.evidence(*self.REMOVED, again, added_again=logged)) == set()
+        assert rules(self.evidence(*self.REMOVED, added_again=logged)) == {
+            "membership differs",
+            "change not logged",
+        }
 
 
 def test_leaving_delivery_must_end_it() -> None:

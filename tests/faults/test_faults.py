@@ -5,10 +5,11 @@ All promises of `chaos.checker` are asserted by `endure`; a test adds what is pa
 
 import pytest
 
-from chaos.records import Acked, CaughtUp, FaultBegan, FaultEnded, Saw
+from chaos.faults import Injector
+from chaos.records import Acked, CaughtUp, FaultBegan, FaultEnded, Journal, Saw
 from chaos.run import Outcome
-from chaos.schedule import Kind
-from tests.faults.conftest import Endure
+from chaos.schedule import Fault, Kind
+from tests.faults.conftest import Endure, Setting
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 
@@ -72,6 +73,14 @@ async def test_mongodb_killed(endure: Endure) -> None:
     assert acked_meanwhile(outcome) > 0
 
 
+async def test_a_chat_service_that_hangs(endure: Endure) -> None:
+    assert_came_back(await endure(Kind.PAUSE, "chat", 2.0), within=10)
+
+
+async def test_connections_to_the_broker_reset(endure: Endure) -> None:
+    assert_came_back(await endure(Kind.RESET, "chat>rabbitmq", 0.0), within=5)
+
+
 async def test_a_slow_way_to_redis(endure: Endure) -> None:
     outcome = await endure(Kind.DELAY, "chat>redis", 2.0, 100)
     assert_came_back(outcome, within=5)
@@ -82,3 +91,13 @@ async def test_an_edge_that_loses_its_subscription(endure: Endure) -> None:
     outcome = await endure(Kind.REFUSE, "edge-b>redis", 1.0)
     assert_came_back(outcome, within=5)
     assert any(record.why == "resync" for record in outcome.evidence.of(CaughtUp))
+
+
+async def test_what_cannot_happen_to_a_target_is_refused(setting: Setting) -> None:
+    with Journal(setting.folder / "refused.jsonl") as journal:
+        injector = Injector(setting.mesh, setting.links, journal, print)
+        for kind, target in ((Kind.LOSE, "mongo"), (Kind.CUT, "redis"), (Kind.KILL, "chat>redis")):
+            with pytest.raises(ValueError, match=f"{kind} is nothing that happens to"):
+                await injector.inject(Fault(1, 0, kind, target, 0))
+        with pytest.raises(KeyError):
+            await injector.inject(Fault(1, 0, Kind.KILL, "nothing", 0))
