@@ -17,6 +17,7 @@ from edge.identity import open_verifier
 from edge.identity.dev_tokens import DevTokens
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
+from edge.replay import Replay
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rooms import Rooms
 from edge.sends import SendQueue
@@ -38,6 +39,7 @@ _IDEMPOTENT = tuple(
         "RenewSessions",
         "CloseSession",
         "JoinChats",
+        "ReadLog",
         "MarkRead",
         "ListChats",
         "GetChat",
@@ -123,6 +125,7 @@ def _build_gateway(
         chats=chats,
         rooms=rooms,
         membership=Membership(rooms, subscriber, chats),
+        replay=Replay(rooms, subscriber, chats, deliveries, most_entries=settings.edge_resume_entries),
         sends=sends,
         presence=presence,
         limits=ConnectionLimits(

@@ -89,6 +89,7 @@ class Connection(asyncio.Protocol):
         "_backlog_bytes",
         "_broken",
         "_budget",
+        "_drained",
         "_early",
         "_heard",
         "_limits",
@@ -133,6 +134,7 @@ class Connection(asyncio.Protocol):
         self._heard = True
         self._broken = False
         self._linger: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
 
@@ -147,6 +149,13 @@ class Connection(asyncio.Protocol):
                 self._add_dirty(self)
             outbox.append(data)
 
+    async def drained(self) -> None:
+        """Returns once the kernel has taken all that was sent, or the connection closes. For one task."""
+        metrics.SENT_BYTES.inc(self.flush())
+        while self.congested and self.open:
+            self._drained = self._loop.create_future()
+            await self._drained
+
     def close(self, code: CloseCode) -> None:
         """Sends what is queued, then the close frame; the connection ends once the peer agrees or time is up.
 
@@ -156,9 +165,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.congested:
             self.flush()
-        self.open = False
-        self._outbox.clear()
-        self._backlog.clear()
+        self._end()
         self._transport.write(close_frame(code))
         self._linger = self._loop.call_later(self._limits.close_linger_seconds, self._transport.abort)
         metrics.CLOSES.labels(code.name).inc()
@@ -248,16 +255,25 @@ class Connection(asyncio.Protocol):
             self._backlog.clear()
             self._backlog_bytes = 0
             metrics.SENT_BYTES.inc(self.flush())
+        self._wake()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The socket is gone."""
-        self.open = False
-        self._outbox.clear()
-        self._backlog.clear()
+        self._end()
         if self._linger is not None:
             self._linger.cancel()
         metrics.CONNECTIONS.dec()
         self._receiver.on_closed()
+
+    def _end(self) -> None:
+        self.open = False
+        self._outbox.clear()
+        self._backlog.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
 
     def _on_message(self, message: Message) -> None:
         opcode, payload = message
@@ -288,7 +304,7 @@ class Connection(asyncio.Protocol):
         if self.open:
             check_close_payload(payload)
             self.flush()
-            self.open = False
+            self._end()
             # RFC 6455 section 5.5.1: the answer to a close frame typically echoes its code.
             self._transport.write(frame(Opcode.CLOSE, payload[:2]))
         self._transport.close()

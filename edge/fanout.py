@@ -21,7 +21,7 @@ _CHAT: Final = b"chat:{"
 _USER: Final = b"user:{"
 _PREFIX: Final = len(_CHAT)
 # Rooms up to this many members get delivery receipts; in larger ones nobody could read them.
-_RECEIPTS_MEMBERS: Final = 32
+RECEIPTS_MEMBERS: Final = 32
 
 _log = get_logger()
 
@@ -105,7 +105,7 @@ class Fanout:
 
     def _message(self, room: Room, event: ChatEvent) -> None:
         self._to_all(room, event)
-        if room.member_count <= _RECEIPTS_MEMBERS:
+        if room.member_count <= RECEIPTS_MEMBERS:
             message = event.message
             for connection in room.connections:
                 if connection.user_id != message.sender_id and connection.open and not connection.congested:

@@ -5,14 +5,16 @@ import contextlib
 import socket
 from typing import Final
 
+from edge.actions import SessionServices
 from edge.connection import Connection, ConnectionLimits, Flusher
 from edge.identity import Identity
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
 from edge.protocol.close_codes import CloseCode
+from edge.replay import Replay
 from edge.rooms import Rooms
 from edge.sends import SendQueue
-from edge.session import Session, SessionServices
+from edge.session import Session
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
@@ -36,6 +38,7 @@ class Gateway:
         chats: ChatServiceStub,
         rooms: Rooms,
         membership: Membership,
+        replay: Replay,
         sends: SendQueue,
         presence: PresenceKeeper,
         limits: ConnectionLimits,
@@ -58,6 +61,7 @@ class Gateway:
             chats=chats,
             sends=sends,
             membership=membership,
+            replay=replay,
             presence=presence,
             heartbeat_ms=int(heartbeat_seconds * 1000),
             on_open=self._add,

@@ -17,6 +17,7 @@ COMMANDS: Final = Counter("parley_edge_commands_total", "Client frames by event.
 ERRORS: Final = Counter("parley_edge_errors_total", "Error frames by code.", ("code",))
 EVENTS: Final = Counter("parley_edge_events_total", "Events from Redis by kind.", ("kind",))
 DELIVERIES: Final = Counter("parley_edge_deliveries_total", "Frames queued for a connection by a broadcast.")
+REPLAYED: Final = Counter("parley_edge_replayed_total", "Entries sent to clients that resumed.")
 FLUSHES: Final = Counter("parley_edge_flushes_total", "Writes to sockets; each may carry several frames.")
 SENT_BYTES: Final = Counter("parley_edge_sent_bytes_total", "Bytes written to sockets.")
 GAPS: Final = Counter(

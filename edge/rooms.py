@@ -2,6 +2,7 @@
 
 A connection joins a chat in two steps, so that nothing is missed and nothing comes twice: `hold` (frames of
 the chat gather for it), then, once chat_service said where the log stands, `release` (what is newer follows).
+For a replay one who is in the room already goes through the same steps again: `hold_again`, then `release`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,7 @@ class _Joining:
     """
 
     head: ChatHead | None = None
+    before: ChatHead | None = None  # one who was in the room already: what it knew
     held: list[Broadcast] = field(default_factory=list)
     held_bytes: int = 0
     overflowed: bool = False
@@ -98,6 +100,22 @@ class Room:
         self._joining[connection] = _Joining()
         return True
 
+    def hold_again(self, connection: Connection) -> bool:
+        """Like `hold`, also for one who is in the room; true if it was."""
+        if self.hold(connection):
+            return False
+        joining = self._joining.get(connection)
+        self.connections.pop(connection, None)
+        before = joining.head if joining is not None else None
+        self._joining[connection] = _Joining(before=before or ChatHead())
+        return True
+
+    def put_back(self, connection: Connection) -> None:
+        """Ends what `hold_again` began as if it had not been: what gathered goes out."""
+        joining = self._joining.get(connection)
+        if joining is not None and joining.head is None and joining.before is not None:
+            self._let_go(connection, joining, joining.before)
+
     def release(self, connection: Connection, head: ChatHead) -> None:
         """Sends what gathered and is newer than `head`; from now on newer frames go out directly.
 
@@ -105,8 +123,10 @@ class Room:
         """
         self.member_count = head.member_count
         joining = self._joining.get(connection)
-        if joining is None or joining.head is not None:
-            return
+        if joining is not None and joining.head is None:
+            self._let_go(connection, joining, head)
+
+    def _let_go(self, connection: Connection, joining: _Joining, head: ChatHead) -> None:
         joining.head = head
         if joining.overflowed:
             connection.send(encode(resync_frame(self.chat_id)))
@@ -169,6 +189,25 @@ class Rooms:
             self._on_open(chat_id)
         self._chats_of.setdefault(connection, {})[chat_id] = None
         return room.hold(connection)
+
+    def hold_again(self, connection: Connection, chat_id: str) -> bool:
+        """Like `hold`, also for one who is in the room; true if it was."""
+        room = self._rooms.get(chat_id)
+        if room is None or connection not in room:
+            self.hold(connection, chat_id)
+            return False
+        return room.hold_again(connection)
+
+    def put_back(self, connection: Connection, chat_id: str) -> None:
+        """Ends what `hold_again` began as if it had not been; nothing happens for one who left meanwhile."""
+        room = self._rooms.get(chat_id)
+        if room is not None:
+            room.put_back(connection)
+
+    def has(self, connection: Connection, chat_id: str) -> bool:
+        """Whether `connection` is in the room, joined or joining."""
+        room = self._rooms.get(chat_id)
+        return room is not None and connection in room
 
     def release(self, connection: Connection, head: ChatHead) -> None:
         """Second step of joining; nothing happens for a connection that left meanwhile."""

@@ -7,25 +7,20 @@ task that exists only while there is something to do.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from edge import metrics
+from edge.actions import Actions, SessionServices
 from edge.connection import Connection
 from edge.identity import Identity
-from edge.membership import Membership
-from edge.presence_keeper import PresenceKeeper
 from edge.protocol import commands, frames
 from edge.protocol.close_codes import CloseCode
-from edge.protocol.events import chat_created_frame, head_data, joined_data, removed_frame, resync_frame
-from edge.protocol.frames import encode, encode_ack, encode_error
-from edge.protocol.shapes import MESSAGE_TYPES
-from edge.sends import SendQueue
-from mesh.clock import now_ms, to_rfc3339
-from mesh.errors import Internal, ParleyError, ResourceExhausted
+from edge.protocol.events import chat_created_frame, head_data, removed_frame, resync_frame
+from edge.protocol.frames import encode
+from mesh.clock import now_ms
+from mesh.errors import ParleyError, ResourceExhausted
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
-from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.user_event_pb2 import ChatRemoved, UserEvent
 
@@ -40,19 +35,6 @@ _log = get_logger()
 _Job = Callable[[], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class SessionServices:
-    """What every session of this edge works with."""
-
-    chats: ChatServiceStub
-    sends: SendQueue
-    membership: Membership
-    presence: PresenceKeeper
-    heartbeat_ms: int
-    on_open: Callable[["Session"], None]
-    on_closed: Callable[["Session"], None]
-
-
 class Session:
     """The receiver of one connection."""
 
@@ -64,12 +46,16 @@ class Session:
         self._jobs: deque[_Job] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._opened = False
+        # Jobs and rechecks both move the connection in and out of rooms, step by step: one at a time.
+        self._turn = asyncio.Lock()
+        self._actions: Actions
 
     # What the connection calls.
 
     def on_open(self, connection: Connection) -> None:
         """The handshake is done: open the session; commands that come meanwhile wait."""
         self.connection = connection
+        self._actions = Actions(connection, self._services)
         self._services.on_open(self)
         self._enqueue(self._open)
 
@@ -78,20 +64,20 @@ class Session:
         try:
             request = commands.parse(text)
         except commands.FrameError as error:
-            self._refuse(error.id, error.error)
+            self._actions.refuse(error.id, error.error)
             return
         metrics.COMMANDS.labels(request.event).inc()
         if self._opened and isinstance(request.command, commands.SendMessage):
-            self._send_message(request.id, request.command)
+            self._actions.send_message(request.id, request.command)
         elif len(self._jobs) >= _MAX_JOBS:
-            self._refuse(
+            self._actions.refuse(
                 request.id,
                 ResourceExhausted(
                     ErrorReason.ERROR_REASON_OVERLOADED, "too many commands wait", retry_after_ms=500
                 ),
             )
         else:
-            self._enqueue(lambda: self._run(request))
+            self._enqueue(lambda: self._actions.run(request))
 
     def on_limited(self, text: str, retry_after_ms: int) -> None:
         """A frame beyond the budget of the connection."""
@@ -99,7 +85,7 @@ class Session:
             frame_id = commands.parse(text).id
         except commands.FrameError as error:
             frame_id = error.id
-        self._refuse(
+        self._actions.refuse(
             frame_id,
             ResourceExhausted(
                 ErrorReason.ERROR_REASON_RATE_LIMITED, "too many frames", retry_after_ms=retry_after_ms
@@ -131,6 +117,10 @@ class Session:
         Raises:
             ParleyError: it could not be found out.
         """
+        async with self._turn:
+            await self._recheck(chat_ids)
+
+    async def _recheck(self, chat_ids: list[str]) -> None:
         opened = await self._chats.OpenSession(self._open_request())
         known = set(chat_ids)
         joined = await self._services.membership.join(self.connection, [*chat_ids, *opened.chat_ids])
@@ -155,7 +145,8 @@ class Session:
         while self._jobs:
             job = self._jobs.popleft()
             try:
-                await job()
+                async with self._turn:
+                    await job()
             except Exception:  # noqa: BLE001 - the task's last boundary
                 _log.exception("session.job_failed", connection_id=self.connection.id)
                 self.connection.close(CloseCode.INTERNAL_ERROR)
@@ -183,7 +174,7 @@ class Session:
             _log.info(
                 "session.refused", connection_id=self.connection.id, code=error.code, error=error.message
             )
-            self._refuse(None, error)
+            self._actions.refuse(None, error)
             retry = CloseCode.TRY_AGAIN_LATER if error.retryable else CloseCode.REFUSED
             self.connection.close(_CLOSE_FOR.get(error.reason, retry))
             return
@@ -213,81 +204,3 @@ class Session:
                 # Something happened before this edge listened: no frame will tell it.
                 self.connection.send(encode(resync_frame(chat_id)))
         self._services.membership.release(self.connection, joined)
-
-    async def _run(self, request: commands.Request) -> None:
-        try:
-            match request.command:
-                case commands.SendMessage() as command:
-                    self._send_message(request.id, command)
-                case commands.JoinChats() as command:
-                    await self._join_chats(request.id, command)
-                case commands.LeaveChats() as command:
-                    self._leave_chats(request.id, command)
-                case commands.SetTyping() as command:
-                    await self._set_typing(request.id, command)
-                case commands.MarkRead() as command:
-                    await self._mark_read(request.id, command.chat_id, command.message_id)
-                case commands.MarkChatRead() as command:
-                    await self._mark_read(request.id, command.chat_id, "")
-        except ParleyError as error:
-            self._refuse(request.id, error)
-        except Exception:  # noqa: BLE001 - a defect in one command must not end the session
-            _log.exception("session.command_failed", connection_id=self.connection.id, command=request.event)
-            self._refuse(request.id, Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect"))
-
-    # Commands.
-
-    def _send_message(self, frame_id: commands.FrameId, command: commands.SendMessage) -> None:
-        item = pb.SendItem(
-            user_id=self.identity.user_id,
-            chat_id=command.chat_id,
-            type=MESSAGE_TYPES[command.type],
-            content=command.content,
-            client_msg_id=command.client_msg_id,
-        )
-        self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome))
-
-    def _sent(self, frame_id: commands.FrameId, outcome: pb.SendAccepted | ParleyError) -> None:
-        if isinstance(outcome, ParleyError):
-            self._refuse(frame_id, outcome)
-            return
-        data = frames.SentData(
-            message_id=outcome.message_id,
-            chat_id=outcome.chat_id,
-            seq=outcome.seq,
-            number=outcome.number,
-            epoch=outcome.epoch,
-            created_at=to_rfc3339(outcome.created_at_ms),
-            duplicate=outcome.duplicate,
-        )
-        self.connection.send(encode_ack(frame_id, data))
-
-    async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
-        joined = await self._services.membership.join(self.connection, command.chat_ids)
-        self.connection.send(encode_ack(frame_id, joined_data(joined.heads, joined.refused)))
-        self._services.membership.release(self.connection, joined)
-
-    def _leave_chats(self, frame_id: commands.FrameId, command: commands.LeaveChats) -> None:
-        for chat_id in command.chat_ids:
-            self._services.membership.leave(self.connection, chat_id)
-        self.connection.send(encode_ack(frame_id, frames.LeftData(chat_ids=command.chat_ids)))
-
-    async def _set_typing(self, frame_id: commands.FrameId, command: commands.SetTyping) -> None:
-        await self._chats.SetTyping(
-            pb.SetTypingRequest(
-                user_id=self.identity.user_id, chat_id=command.chat_id, is_typing=command.is_typing
-            )
-        )
-        if frame_id is not None:  # typing is frequent: who gives no id wants no answer
-            self.connection.send(encode_ack(frame_id, frames.DoneData()))
-
-    async def _mark_read(self, frame_id: commands.FrameId, chat_id: str, message_id: str) -> None:
-        answer = await self._chats.MarkRead(
-            pb.MarkReadRequest(user_id=self.identity.user_id, chat_id=chat_id, message_id=message_id)
-        )
-        data = frames.ReadData(chat_id=chat_id, seq=answer.seq, unread=answer.unread)
-        self.connection.send(encode_ack(frame_id, data))
-
-    def _refuse(self, frame_id: commands.FrameId, error: ParleyError) -> None:
-        metrics.ERRORS.labels(error.code).inc()
-        self.connection.send(encode_error(frame_id, error))

@@ -16,6 +16,7 @@ MessageId: TypeAlias = ChatId
 ClientMsgId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
 # Chat ids of one join; the limit of JoinChats.
 ChatIds: TypeAlias = Annotated[list[ChatId], msgspec.Meta(min_length=1, max_length=1000)]
+Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 FrameId: TypeAlias = (
     Annotated[str, msgspec.Meta(max_length=64)]
     | Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]  # what JavaScript's numbers hold exactly
@@ -62,6 +63,25 @@ class MarkRead(Command, frozen=True):
     message_id: MessageId
 
 
+class CursorData(Command, frozen=True):
+    """The last entry of a chat that the client has; `epoch` 0 when the client does not say."""
+
+    chat_id: ChatId
+    seq: Position
+    epoch: Position = 0
+
+
+class Resume(Command, frozen=True):
+    """Send what came after these, then go on live."""
+
+    chats: Annotated[list[CursorData], msgspec.Meta(min_length=1, max_length=1000)]
+
+    def __post_init__(self) -> None:
+        """Refuses a chat that is there twice: which of its cursors counts?"""
+        if len({cursor.chat_id for cursor in self.chats}) < len(self.chats):
+            raise ValueError("each chat may be there once")
+
+
 class MarkChatRead(Command, frozen=True):
     """The whole chat is read."""
 
@@ -75,6 +95,7 @@ COMMANDS: Final[dict[str, type[Command]]] = {
     "typing": SetTyping,
     "mark-read": MarkRead,
     "mark-chat-read": MarkChatRead,
+    "resume": Resume,
 }
 
 

@@ -59,6 +59,28 @@ class JoinedData(Data, frozen=True):
     errors: list[RefusedChatData]
 
 
+class ResumedChatData(Data, frozen=True):
+    """Everything up to `seq` was sent, and `number` is that of `seq`, 0 when not known.
+
+    Not `complete`: there is more; resume from `seq`. `reset`: nothing was sent, load the history instead.
+    """
+
+    chat_id: str
+    seq: int
+    number: int
+    epoch: int
+    unread: int
+    complete: bool
+    reset: bool
+
+
+class ResumedData(Data, frozen=True):
+    """The answer to `resume`; what is newer follows live."""
+
+    chats: list[ResumedChatData]
+    errors: list[RefusedChatData]
+
+
 class LeftData(Data, frozen=True):
     """The answer to `leave-chats`."""
 

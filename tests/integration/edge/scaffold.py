@@ -39,6 +39,7 @@ class Log:
     epoch: int = 1
     seq: int = 0
     number: int = 0
+    entries: list[ChatEvent] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class ScaffoldChat(ChatServiceServicer):
             client_msg_id=client_msg_id or new_object_id(),
             created_at_ms=now_ms(),
         )
-        return ChatEvent(
+        event = ChatEvent(
             chat_id=chat_id,
             occurred_at_ms=message.created_at_ms,
             epoch=log.epoch,
@@ -85,6 +86,13 @@ class ScaffoldChat(ChatServiceServicer):
             number=log.number,
             message=message,
         )
+        log.entries.append(event)
+        return event
+
+    def store(self, chat_id: str, sender: str, *contents: str) -> None:
+        """Adds messages to the log that no channel tells of."""
+        for content in contents:
+            self.next_message(chat_id, sender, content)
 
     async def say(self, chat_id: str, sender: str, *contents: str) -> None:
         """Publishes messages, in one round trip."""
@@ -146,6 +154,11 @@ class ScaffoldChat(ChatServiceServicer):
         await self._enter("JoinChats")
         return pb.JoinChatsResponse(results=results)
 
+    async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> pb.ReadLogResponse:
+        slices = [self._read(request.user_id, cursor, request.limit or 200) for cursor in request.cursors]
+        await self._enter("ReadLog")  # as with JoinChats: read before the gate
+        return pb.ReadLogResponse(slices=slices)
+
     async def SendMessages(self, request: pb.SendMessagesRequest, context: Any) -> pb.SendMessagesResponse:
         await self._enter("SendMessages")
         self.batches.append(len(request.items))
@@ -193,15 +206,30 @@ class ScaffoldChat(ChatServiceServicer):
             self._check(user_id, chat_id)
         except ParleyError as error:
             return pb.JoinResult(error=to_item_error(error))
+        return pb.JoinResult(head=self._head(chat_id))
+
+    def _head(self, chat_id: str) -> chat_pb2.ChatHead:
         log = self.logs[chat_id]
-        head = chat_pb2.ChatHead(
+        return chat_pb2.ChatHead(
             chat_id=chat_id,
             epoch=log.epoch,
             seq=log.seq,
             number=log.number,
             member_count=self.member_count or len(self.members[chat_id]),
         )
-        return pb.JoinResult(head=head)
+
+    def _read(self, user_id: str, cursor: pb.Cursor, limit: int) -> pb.LogSlice:
+        try:
+            self._check(user_id, cursor.chat_id)
+        except ParleyError as error:
+            return pb.LogSlice(chat_id=cursor.chat_id, error=to_item_error(error))
+        head, log = self._head(cursor.chat_id), self.logs[cursor.chat_id]
+        if (cursor.epoch or head.epoch) != head.epoch or cursor.seq > head.seq:
+            return pb.LogSlice(chat_id=cursor.chat_id, head=head, complete=True, reset=True)
+        newer = [entry for entry in log.entries if entry.seq > cursor.seq]
+        return pb.LogSlice(
+            chat_id=cursor.chat_id, head=head, entries=newer[:limit], complete=len(newer) <= limit
+        )
 
     async def _send(self, item: pb.SendItem) -> pb.SendResult:
         try:

@@ -1,0 +1,166 @@
+"""The commands of a client, carried out for one connection."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge import metrics
+from edge.connection import Connection
+from edge.membership import Membership
+from edge.presence_keeper import PresenceKeeper
+from edge.protocol import commands, frames
+from edge.protocol.events import joined_data
+from edge.protocol.frames import encode_ack, encode_error
+from edge.protocol.shapes import MESSAGE_TYPES, error_json
+from edge.replay import Progress, Replay
+from edge.sends import SendQueue
+from mesh.clock import to_rfc3339
+from mesh.errors import Internal, ParleyError
+from mesh.logs import get_logger
+from parley.chat.v1 import chat_service_pb2 as pb
+from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.common.v1.error_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from edge.session import Session
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """What every session of this edge works with."""
+
+    chats: ChatServiceStub
+    sends: SendQueue
+    membership: Membership
+    replay: Replay
+    presence: PresenceKeeper
+    heartbeat_ms: int
+    on_open: Callable[["Session"], None]
+    on_closed: Callable[["Session"], None]
+
+
+class Actions:
+    """Carries out what the client on `connection` asks for, and answers."""
+
+    __slots__ = ("_chats", "_connection", "_services")
+
+    def __init__(self, connection: Connection, services: SessionServices) -> None:
+        self._connection = connection
+        self._services = services
+        self._chats = services.chats
+
+    async def run(self, request: commands.Request) -> None:
+        """Carries out a command, and answers it."""
+        try:
+            match request.command:
+                case commands.SendMessage() as command:
+                    self.send_message(request.id, command)
+                case commands.JoinChats() as command:
+                    await self._join_chats(request.id, command)
+                case commands.LeaveChats() as command:
+                    self._leave_chats(request.id, command)
+                case commands.Resume() as command:
+                    await self._resume(request.id, command)
+                case commands.SetTyping() as command:
+                    await self._set_typing(request.id, command)
+                case commands.MarkRead() as command:
+                    await self._mark_read(request.id, command.chat_id, command.message_id)
+                case commands.MarkChatRead() as command:
+                    await self._mark_read(request.id, command.chat_id, "")
+        except ParleyError as error:
+            self.refuse(request.id, error)
+        except Exception:  # noqa: BLE001 - a defect in one command must not end the session
+            _log.exception("session.command_failed", connection_id=self._connection.id, command=request.event)
+            self.refuse(request.id, Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect"))
+
+    def send_message(self, frame_id: commands.FrameId, command: commands.SendMessage) -> None:
+        """Queues a message; its answer comes when its outcome is known."""
+        item = pb.SendItem(
+            user_id=self._connection.user_id,
+            chat_id=command.chat_id,
+            type=MESSAGE_TYPES[command.type],
+            content=command.content,
+            client_msg_id=command.client_msg_id,
+        )
+        self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome))
+
+    def refuse(self, frame_id: commands.FrameId, error: ParleyError) -> None:
+        """Answers with an error."""
+        metrics.ERRORS.labels(error.code).inc()
+        self._connection.send(encode_error(frame_id, error))
+
+    def _sent(self, frame_id: commands.FrameId, outcome: pb.SendAccepted | ParleyError) -> None:
+        if isinstance(outcome, ParleyError):
+            self.refuse(frame_id, outcome)
+            return
+        data = frames.SentData(
+            message_id=outcome.message_id,
+            chat_id=outcome.chat_id,
+            seq=outcome.seq,
+            number=outcome.number,
+            epoch=outcome.epoch,
+            created_at=to_rfc3339(outcome.created_at_ms),
+            duplicate=outcome.duplicate,
+        )
+        self._answer(frame_id, data)
+
+    async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
+        joined = await self._services.membership.join(self._connection, command.chat_ids)
+        self._answer(frame_id, joined_data(joined.heads, joined.refused))
+        self._services.membership.release(self._connection, joined)
+
+    def _leave_chats(self, frame_id: commands.FrameId, command: commands.LeaveChats) -> None:
+        for chat_id in command.chat_ids:
+            self._services.membership.leave(self._connection, chat_id)
+        self._answer(frame_id, frames.LeftData(chat_ids=command.chat_ids))
+
+    async def _resume(self, frame_id: commands.FrameId, command: commands.Resume) -> None:
+        cursors = [
+            pb.Cursor(chat_id=cursor.chat_id, seq=cursor.seq, epoch=cursor.epoch) for cursor in command.chats
+        ]
+        chats = await self._services.replay.run(self._connection, cursors)
+        self._answer(frame_id, _resumed(chats))
+        self._services.replay.release(self._connection, chats)
+
+    async def _set_typing(self, frame_id: commands.FrameId, command: commands.SetTyping) -> None:
+        await self._chats.SetTyping(
+            pb.SetTypingRequest(
+                user_id=self._connection.user_id, chat_id=command.chat_id, is_typing=command.is_typing
+            )
+        )
+        if frame_id is not None:  # typing is frequent: who gives no id wants no answer
+            self._answer(frame_id, frames.DoneData())
+
+    async def _mark_read(self, frame_id: commands.FrameId, chat_id: str, message_id: str) -> None:
+        answer = await self._chats.MarkRead(
+            pb.MarkReadRequest(user_id=self._connection.user_id, chat_id=chat_id, message_id=message_id)
+        )
+        self._answer(frame_id, frames.ReadData(chat_id=chat_id, seq=answer.seq, unread=answer.unread))
+
+    def _answer(self, frame_id: commands.FrameId, data: frames.Data) -> None:
+        self._connection.send(encode_ack(frame_id, data))
+
+
+def _resumed(chats: list[Progress]) -> frames.ResumedData:
+    return frames.ResumedData(
+        chats=[
+            frames.ResumedChatData(
+                chat_id=chat.cursor.chat_id,
+                seq=chat.cursor.seq,
+                number=chat.number,
+                epoch=chat.cursor.epoch,
+                unread=chat.head.unread,
+                complete=chat.complete,
+                reset=chat.reset,
+            )
+            for chat in chats
+            if chat.error is None and chat.head is not None
+        ],
+        errors=[
+            frames.RefusedChatData(chat_id=chat.cursor.chat_id, error=error_json(chat.error))
+            for chat in chats
+            if chat.error is not None
+        ],
+    )
