@@ -85,11 +85,14 @@ class RpcServer:
             await self._health.set(service, status)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, gives those in flight ``grace_seconds``, then cancels them. Repeatable."""
+        """Refuses new calls, gives those in flight ``grace_seconds``, then cancels them.
+
+        Repeatable: when it is cancelled because a drain's time is up, leaving the server ends what is left.
+        """
         if not self._stopped:
-            self._stopped = True
             await self._health.enter_graceful_shutdown()
             await self._server.stop(grace_seconds)
+            self._stopped = True
 
     async def __aenter__(self) -> Self:
         return self

@@ -261,6 +261,27 @@ async def test_a_drain_finishes_the_call_in_flight_and_refuses_new_ones() -> Non
         await stopping
 
 
+async def test_a_drain_that_is_out_of_time_ends_what_is_left_with_the_server() -> None:
+    started = asyncio.Event()
+
+    async def hang(_: str) -> str:
+        started.set()
+        return await asyncio.Future()
+
+    async with asyncio.timeout(20):
+        async with _served(hang) as (server, port), _calling(port) as channel:
+            in_flight = asyncio.create_task(EchoStub(channel).echo("last", timeout=15))
+            await started.wait()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(server.stop(10.0), 0.1)  # as Lifecycle ends a phase
+            assert not in_flight.done()
+            await server.stop(0)  # as leaving it does
+            left = time.monotonic()
+            with pytest.raises(Unavailable):
+                await in_flight
+        assert time.monotonic() - left < 2
+
+
 async def test_a_drain_cancels_what_overstays_its_grace() -> None:
     started = asyncio.Event()
 
