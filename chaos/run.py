@@ -26,7 +26,7 @@ _ANSWER_SECONDS: Final = 45.0
 """After the last fault, for the sends that are still repeated."""
 _STORE_SECONDS: Final = 45.0
 """For the queues to run empty; the sweeper of the outbox alone waits 10 s."""
-_LOOK_AGAIN_SECONDS: Final = 3.0
+_LOOK_AGAIN_SECONDS: Final = 1.0
 _CATCH_UP_SECONDS: Final = 30.0
 
 Tell = Callable[[str], None]
@@ -99,9 +99,12 @@ class Stage:
 
     async def _judge(self) -> Outcome:
         deadline = self.journal.now + _STORE_SECONDS
+        told: Counter[str] = Counter()
         while (lacks := check(await self._evidence(), STORE_CHECKS)) and self.journal.now < deadline:
             rules = Counter(violation.rule for violation in lacks)
-            self._tell(f"{self.journal.now:7.2f} s  not yet: {dict(rules)}")
+            if rules != told:
+                told = rules
+                self._tell(f"{self.journal.now:7.2f} s  not yet: {dict(rules)}, such as {lacks[0].text}")
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         current = await self.crowd.come_again(_CATCH_UP_SECONDS)
         evidence = await self._evidence()
