@@ -9,10 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from chaos.mesh import LINKS
+from chaos.mesh import LINKS, MeshError
 from chaos.report import complaint, table
 from chaos.run import run
 from chaos.schedule import plan
+from devstack.errors import DevstackError
 
 _MORE_SECONDS: Final = 240.0
 """What a run may take on top of its load: to start, to come to rest, to be judged, to end."""
@@ -40,7 +41,9 @@ def main() -> int:
         return asyncio.run(bounded())
     except TimeoutError:
         _tell(f"seed {arguments.seed} did not end in time, logs in {folder}")
-        return 1
+    except (MeshError, DevstackError) as error:
+        _tell(f"seed {arguments.seed}: {error}")
+    return 1
 
 
 def _arguments() -> argparse.Namespace:

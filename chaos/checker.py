@@ -110,7 +110,7 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
         if isinstance(record, Sent):
             sent.setdefault((record.chat_id, record.key), record.at)
         elif isinstance(record, Acked):
-            waits.append((sent[record.chat_id, record.key], record.at))
+            waits.append((sent.pop((record.chat_id, record.key), record.at), record.at))
     found: list[Recovery] = []
     for fault in evidence.of(FaultBegan):
         if fault.number not in ended:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -14,12 +15,13 @@ from chaos.session import NoAnswerError, SessionLostError
 #: One second of one client holds about as many actions.
 ACTIONS_PER_SECOND: Final = 3.0
 _NO_ANSWER: Final = "NO_ANSWER"
+_REMEMBERED: Final = 50
 
 
 class Script:
-    """The life of one client. `outsider_chats` are chats of others, which it tries to get into.
+    """The life of one client.
 
-    `members` are those whom it, an admin of `churned`, adds and removes all the time.
+    `peers` may be put into new groups. `members` are those whom it, an admin of `churned`, adds and removes.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class Script:
         self._churned = churned
         self._members = members
         self._keys = itertools.count(1)
+        self._acked: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
         self._actions: dict[Callable[[], Awaitable[None]], float] = {
             self.send: 78,
+            self.repeat: 3,
             self.read: 8,
             self.type: 4,
             self.look_away: 3,
@@ -58,36 +62,46 @@ class Script:
             await asyncio.sleep(random.expovariate(ACTIONS_PER_SECOND))
 
     async def send(self) -> None:
-        """Sends a message to one of its chats, again under the same key until there is a final answer."""
-        if not self._client.chats:
-            return
-        chat_id = self._client.random.choice(list(self._client.chats))
-        key = f"{self._client.name}-{next(self._keys)}"
+        """Sends a new message to one of its chats."""
+        if self._client.chats:
+            chat_id = self._client.random.choice(list(self._client.chats))
+            await self._deliver(chat_id, f"{self._client.name}-{next(self._keys)}")
+
+    async def repeat(self) -> None:
+        """Sends a message again that was acked long ago, as a client does that lost its own memory of it."""
+        if self._acked:
+            await self._deliver(*self._client.random.choice(self._acked))
+
+    async def _deliver(self, chat_id: str, key: str) -> None:
+        """Sends a message, again under the same key until there is a final answer."""
+        client = self._client
         data = {"chatId": chat_id, "content": f"{key} in {chat_id}", "type": "text", "clientMsgId": key}
+        answer = None
         for attempt in itertools.count(1):
-            edge = self._client.edge
+            edge = client.edge
             self._journal.write(
-                records.Sent(**self._client.who(), edge=edge, chat_id=chat_id, key=key, attempt=attempt)
+                records.Sent(**client.who(), edge=edge, chat_id=chat_id, key=key, attempt=attempt)
             )
             answer = await self._ask("send-message", data)
-            if answer is None:
-                continue
-            self._journal.write(
-                records.Acked(
-                    **self._client.who(),
-                    edge=edge,
-                    chat_id=chat_id,
-                    key=key,
-                    message_id=answer["messageId"],
-                    epoch=answer["epoch"],
-                    seq=answer["seq"],
-                    number=answer["number"],
-                    duplicate=answer["duplicate"],
-                )
-                if answer
-                else records.Dropped(**self._client.who(), chat_id=chat_id, key=key)
-            )
+            if answer is not None:
+                break
+        if not answer:
+            self._journal.write(records.Dropped(**client.who(), chat_id=chat_id, key=key))
             return
+        self._acked.append((chat_id, key))
+        self._journal.write(
+            records.Acked(
+                **client.who(),
+                edge=edge,
+                chat_id=chat_id,
+                key=key,
+                message_id=answer["messageId"],
+                epoch=answer["epoch"],
+                seq=answer["seq"],
+                number=answer["number"],
+                duplicate=answer["duplicate"],
+            )
+        )
 
     async def read(self) -> None:
         """Marks a message, or a whole chat, as read."""

@@ -236,7 +236,7 @@ def test_a_death_of_notify_service_excuses_one_repeat_but_no_loss() -> None:
 def test_recovery_is_how_long_the_last_message_that_a_fault_caught_waited_after_its_end() -> None:
     log: list[Record] = [sent("k1", at=1.5), began("kill", "chat"), sent("k2", at=2.0), acked(1, at=2.2)]
     log += [sent("k2", at=2.5, attempt=2), records.FaultEnded(at=3.0, number=1), acked(2, at=3.75)]
-    log += [sent("k3", at=4.0), acked(3, at=9.0)]
+    log += [sent("k3", at=4.0), acked(3, at=9.0), sent("k1", at=9.1), acked(1, at=9.2, duplicate=True)]
     (recovery,) = recoveries(replace(GOOD, records=log))
     assert (recovery.lasted, recovery.took, recovery.caught) == (2.0, 0.75, 1)
 
