@@ -11,9 +11,21 @@ from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.outbox import RedisOutbox
 from chat_service.adapters.redis.presence import RedisPresence
 from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
+from chat_service.adapters.redis.recent_log import RedisRecentLog
+from chat_service.adapters.redis.revocations import RedisRevocations
 from chat_service.adapters.redis.user_channels import RedisUserChannels
 from chat_service.adapters.store import IDEMPOTENT_CALLS, PersistStore
-from chat_service.ports import Broker, ChatLog, Outbox, Presence, RateLimiter, Store, UserChannels
+from chat_service.ports import (
+    Broker,
+    ChatLog,
+    Outbox,
+    Presence,
+    RateLimiter,
+    RecentLog,
+    Revocations,
+    Store,
+    UserChannels,
+)
 from chat_service.rpc.servicer import ChatRpc, UseCases
 from chat_service.settings import ChatSettings
 from chat_service.use_cases import create_direct_chat, send_messages
@@ -26,8 +38,11 @@ from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
 from chat_service.use_cases.membership_log import MembershipLog
 from chat_service.use_cases.open_session import OpenSession
+from chat_service.use_cases.read_log import ReadLog
 from chat_service.use_cases.remove_member import RemoveMember
 from chat_service.use_cases.renew_sessions import RenewSessions
+from chat_service.use_cases.revoke_sessions import RevokeSessions
+from chat_service.use_cases.revoked import Revoked
 from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.standings import Standings
@@ -99,10 +114,12 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
 @dataclass(frozen=True, slots=True)
 class _Ports:
     log: ChatLog
+    recent: RecentLog
     outbox: Outbox
     broker: Broker
     store: Store
     presence: Presence
+    revocations: Revocations
     channels: UserChannels
     limiter: RateLimiter
 
@@ -119,6 +136,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
     }
     return _Ports(
         log=RedisChatLog(redis, retention),
+        recent=RedisRecentLog(redis, seconds=retention.recent_seconds),
         outbox=RedisOutbox(redis),
         broker=RabbitBroker(amqp),
         store=PersistStore(persist),
@@ -127,6 +145,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
             sessions_per_user=settings.chat_sessions_per_user,
             grace_ms=int(settings.chat_offline_grace_seconds * 1_000),
         ),
+        revocations=RedisRevocations(redis),
         channels=RedisUserChannels(redis),
         limiter=RedisRateLimiter(redis, buckets),
     )
@@ -137,6 +156,7 @@ def _use_cases(settings: ChatSettings, ports: _Ports, announcer: Announcer) -> U
     standings = Standings(log, store)
     views = ChatViews(standings, ports.presence, store)
     throttle = Throttle(ports.limiter)
+    revoked = Revoked(ports.revocations, store)
     changes = MembershipLog(log, ports.outbox, ports.broker, store)
     return UseCases(
         send_messages=SendMessages(
@@ -147,10 +167,13 @@ def _use_cases(settings: ChatSettings, ports: _Ports, announcer: Announcer) -> U
             ports.limiter,
             content_limit=settings.chat_content_limit,
         ),
-        open_session=OpenSession(ports.presence, log, store, announcer),
-        renew_sessions=RenewSessions(ports.presence, announcer),
+        open_session=OpenSession(ports.presence, revoked, log, store, announcer),
+        renew_sessions=RenewSessions(ports.presence, revoked, announcer),
+        revoke_sessions=RevokeSessions(ports.presence, ports.revocations, channels, store),
+        revoked=revoked,
         presence=ports.presence,
         standings=standings,
+        read_log=ReadLog(standings, ports.recent, store),
         views=views,
         set_typing=SetTyping(standings, log, throttle),
         mark_read=MarkRead(standings, log, ports.broker, store, throttle),

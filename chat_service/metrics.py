@@ -18,3 +18,8 @@ OUTBOX_SWEPT: Final = Counter(
     "parley_chat_outbox_swept_total",
     "Log entries handed to the broker by the sweeper instead of by the send that made them.",
 )
+RESUMES: Final = Counter(
+    "parley_chat_resumes_total",
+    "Cursors answered, by outcome: complete, incomplete, reset, or the error code.",
+    ("outcome",),
+)

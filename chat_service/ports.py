@@ -14,6 +14,7 @@ from chat_service.domain.model import (
     Accepted,
     Chat,
     Delivery,
+    FoundSend,
     Group,
     Head,
     Member,
@@ -28,6 +29,8 @@ from chat_service.domain.model import (
     StoredHead,
     UserChat,
 )
+from chat_service.domain.resume import Entry, Window
+from chat_service.domain.revocation import Revocation
 
 
 class Refusal(Enum):
@@ -36,6 +39,7 @@ class Refusal(Enum):
     ROLE_UNKNOWN = auto()  # ask the store for the sender's role, remember it, try again
     NOT_A_MEMBER = auto()
     HEAD_MISSING = auto()  # ask the store where the log ends, restore the head, try again
+    UNSURE = auto()  # ask the store whether it has the send: tell the log, or mark the message as new
     CONFLICT = auto()  # the clientMsgId stands for another message
     FAILED = auto()  # Redis answered with an error: whether the message was taken is not known
 
@@ -86,8 +90,11 @@ class ChatLog(Protocol):
     async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
         """Starts the log of a chat that was just made. Does nothing when it has one."""
 
-    async def restore_heads(self, stored: Mapping[str, StoredHead]) -> None:
-        """Rebuilds heads that are missing: a new epoch, beyond any position that may still be on its way."""
+    async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
+        """Gives logs whose head is missing the life that the store began; ``accept`` is UNSURE from then."""
+
+    async def remember_sends(self, found: Sequence[FoundSend]) -> None:
+        """Keeps first answers that the store had, so that a repeat gets them."""
 
     async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
         """What is known of one user in several chats."""
@@ -120,6 +127,13 @@ class ChatLog(Protocol):
 
     async def pointers(self, chat_id: str) -> list[MemberPointers]:
         """The pointers that moved lately. Those of members who are not listed stand as the store has them."""
+
+
+class RecentLog(Protocol):
+    """The newest entries of each log, without a hole, as far back as they are kept."""
+
+    async def read(self, windows: Sequence[Window]) -> list[list[Entry]]:
+        """The entries that are kept of each window, in order."""
 
 
 class Outbox(Protocol):
@@ -168,6 +182,25 @@ class Presence(Protocol):
     async def online(self, user_ids: Sequence[str]) -> list[str]:
         """Those of the users who have a live session."""
 
+    async def sessions(self, user_id: str) -> list[str]:
+        """Ids of the user's live connections."""
+
+
+class Revocations(Protocol):
+    """What was revoked lately. Asked on every handshake, so that it must not need the store."""
+
+    async def revoke_tokens(self, user_id: str, before_ms: int) -> None:
+        """Revokes the user's tokens that were issued before; never moves back. Forgotten after an hour."""
+
+    async def end_connection(self, session: Session) -> None:
+        """Notes that the connection must end; forgotten after an hour, when the session is long over."""
+
+    async def known(self, sessions: Sequence[Session]) -> list[Revocation]:
+        """What is known of each session."""
+
+    async def remember(self, stored: Mapping[str, int]) -> None:
+        """Keeps what the store said, per user; whatever was revoked meanwhile wins."""
+
 
 class UserChannels(Protocol):
     """The channel of each user."""
@@ -193,8 +226,14 @@ class Broker(Protocol):
 class Store(Protocol):
     """persist_service, asked over gRPC."""
 
-    async def upsert_user(self, user_id: str, name: str) -> None:
-        """Records a user."""
+    async def upsert_user(self, user_id: str, name: str) -> int:
+        """Records a user; the time (ms) before which its tokens are revoked, 0 when they never were."""
+
+    async def revoke_tokens(self, user_id: str, before_ms: int) -> None:
+        """Records that the user's tokens issued before are revoked."""
+
+    async def revocations(self, user_ids: Sequence[str]) -> Mapping[str, int]:
+        """Per user, as ``upsert_user`` answers."""
 
     async def set_last_seen(self, user_id: str, last_seen_ms: int) -> None:
         """Records when a user was last online."""
@@ -229,8 +268,8 @@ class Store(Protocol):
     async def memberships(self, pairs: Sequence[tuple[str, str]]) -> list[Membership]:
         """One answer per pair of chat and user."""
 
-    async def heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
-        """Where the stored logs end; a chat that does not exist is left out."""
+    async def rebuild_heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
+        """Begins a new life of logs that Redis lost, durably; a chat that does not exist is left out."""
 
     async def list_chats(self, user_id: str, limit: int) -> tuple[list[UserChat], bool]:
         """The user's chats, the last changed first, and whether there are more."""
@@ -239,6 +278,15 @@ class Store(Protocol):
         self, chat_id: str, limit: int, *, before_seq: int = 0, before_number: int = 0
     ) -> list[Message]:
         """Stored messages, the newest first."""
+
+    async def list_entries(self, window: Window) -> list[Entry]:
+        """The first stored entries beyond the beginning of the window, in order, at most as many as its size.
+
+        There may be holes: what is not stored yet.
+        """
+
+    async def find_sends(self, messages: Sequence[NewMessage]) -> list[FoundSend | None]:
+        """What is stored under the ``clientMsgId`` of each, in order."""
 
     async def get_message(self, chat_id: str, message_id: str) -> Message:
         """One stored message.

@@ -7,6 +7,7 @@ from typing import Final
 from chat_service.domain.events import (
     Change,
     ChatAdded,
+    ChatRemoved,
     Delivered,
     MembersAdded,
     Presence,
@@ -29,6 +30,7 @@ from chat_service.domain.model import (
     Position,
     Role,
 )
+from chat_service.domain.resume import Entry
 from parley.common.v1 import chat_pb2, message_pb2
 from parley.events.v1 import chat_event_pb2, jobs_pb2, user_event_pb2
 
@@ -271,6 +273,17 @@ def signal_event(chat_id: str, value: Signal, at_ms: int) -> bytes:
     return event.SerializeToString()
 
 
+def entry(encoded: bytes) -> Entry:
+    """A log entry with what is needed to judge it."""
+    event = chat_event_pb2.ChatEvent.FromString(encoded)
+    return Entry(event.seq, event.occurred_at_ms, encoded)
+
+
+def stored_entry(event: chat_event_pb2.ChatEvent) -> Entry:
+    """The same of an entry that the store answered."""
+    return Entry(event.seq, event.occurred_at_ms, event.SerializeToString())
+
+
 def messages_of_entries(entries: Iterable[bytes]) -> list[Message]:
     """The messages among log entries, in order."""
     events = map(chat_event_pb2.ChatEvent.FromString, entries)
@@ -287,9 +300,12 @@ def user_event(user_id: str, news: UserNews, at_ms: int) -> bytes:
     if isinstance(news, ChatAdded):
         event.chat_added.chat.CopyFrom(chat_pb(news.chat))
         event.chat_added.actor_id = news.actor_id
-    else:
+    elif isinstance(news, ChatRemoved):
         event.chat_removed.chat_id = news.chat_id
         event.chat_removed.actor_id = news.actor_id
+    else:
+        event.sessions_revoked.connection_id = news.connection_id
+        event.sessions_revoked.issued_before_ms = news.issued_before_ms
     return event.SerializeToString()
 
 

@@ -121,6 +121,7 @@ CATEGORY_OF: Final[Mapping[ErrorReason.ValueType, type[ParleyError]]] = MappingP
         ErrorReason.ERROR_REASON_TOO_LARGE: InvalidArgument,
         ErrorReason.ERROR_REASON_INVALID_TOKEN: Unauthenticated,
         ErrorReason.ERROR_REASON_TOKEN_EXPIRED: Unauthenticated,
+        ErrorReason.ERROR_REASON_SESSION_REVOKED: Unauthenticated,
         ErrorReason.ERROR_REASON_PERMISSION_DENIED: PermissionDenied,
         ErrorReason.ERROR_REASON_NOT_A_MEMBER: PermissionDenied,
         ErrorReason.ERROR_REASON_NOT_AN_ADMIN: PermissionDenied,

@@ -6,15 +6,18 @@ from typing import Final
 from chat_service import wire
 from chat_service.domain.model import (
     Chat,
+    FoundSend,
     Group,
     Member,
     MemberPointers,
     Membership,
     Message,
+    NewMessage,
     ReadPointer,
     StoredHead,
     UserChat,
 )
+from chat_service.domain.resume import Entry, Window
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
@@ -31,9 +34,19 @@ class PersistStore:
     def __init__(self, stub: PersistServiceStub) -> None:
         self._stub = stub
 
-    async def upsert_user(self, user_id: str, name: str) -> None:
+    async def upsert_user(self, user_id: str, name: str) -> int:
         """As the port says."""
-        await self._stub.UpsertUser(pb.UpsertUserRequest(user_id=user_id, name=name))
+        answer = await self._stub.UpsertUser(pb.UpsertUserRequest(user_id=user_id, name=name))
+        return answer.revoked_before_ms
+
+    async def revoke_tokens(self, user_id: str, before_ms: int) -> None:
+        """As the port says."""
+        await self._stub.RevokeTokens(pb.RevokeTokensRequest(user_id=user_id, before_ms=before_ms))
+
+    async def revocations(self, user_ids: Sequence[str]) -> Mapping[str, int]:
+        """As the port says."""
+        answer = await self._stub.GetRevocations(pb.GetRevocationsRequest(user_ids=user_ids))
+        return dict(zip(user_ids, answer.revoked_before_ms, strict=True))
 
     async def set_last_seen(self, user_id: str, last_seen_ms: int) -> None:
         """As the port says."""
@@ -90,9 +103,9 @@ class PersistStore:
             for item in answer.memberships
         ]
 
-    async def heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
+    async def rebuild_heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
         """As the port says."""
-        answer = await self._stub.GetChatHeads(pb.GetChatHeadsRequest(chat_ids=chat_ids))
+        answer = await self._stub.RebuildHeads(pb.RebuildHeadsRequest(chat_ids=chat_ids))
         return {
             head.chat_id: StoredHead(head.epoch, head.seq, head.number, head.member_count)
             for head in answer.heads
@@ -117,6 +130,32 @@ class PersistStore:
             )
         )
         return list(map(wire.message, answer.messages))
+
+    async def list_entries(self, window: Window) -> list[Entry]:
+        """As the port says."""
+        answer = await self._stub.ListEntries(
+            pb.ListEntriesRequest(chat_id=window.chat_id, after_seq=window.after_seq, limit=window.size)
+        )
+        return list(map(wire.stored_entry, answer.entries))
+
+    async def find_sends(self, messages: Sequence[NewMessage]) -> list[FoundSend | None]:
+        """As the port says."""
+        answer = await self._stub.FindSends(
+            pb.FindSendsRequest(
+                keys=[
+                    pb.SendKey(
+                        chat_id=message.chat_id,
+                        sender_id=message.sender_id,
+                        client_msg_id=message.client_msg_id,
+                    )
+                    for message in messages
+                ]
+            )
+        )
+        return [
+            FoundSend(wire.message(send.message), send.epoch) if send.HasField("message") else None
+            for send in answer.sends
+        ]
 
     async def get_message(self, chat_id: str, message_id: str) -> Message:
         """As the port says."""

@@ -80,4 +80,12 @@ class ChatRemoved:
     actor_id: str
 
 
-UserNews = ChatAdded | ChatRemoved
+@dataclass(frozen=True, slots=True)
+class SessionsRevoked:
+    """For one user: a connection must end, or all (empty) whose token was issued before that time."""
+
+    connection_id: str
+    issued_before_ms: int
+
+
+UserNews = ChatAdded | ChatRemoved | SessionsRevoked

@@ -57,6 +57,8 @@ class NewMessage:
     content: str
     client_msg_id: str
     created_at_ms: int
+    is_new: bool = False
+    """The store was asked, and has no such send of the sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,14 @@ class Message:
     created_at_ms: int
     status: MessageStatus = MessageStatus.SENT
     read_by: tuple[ReadReceipt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSend:
+    """A message that the store had under its ``clientMsgId``, and the life of the log it stands in."""
+
+    message: Message
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +187,14 @@ class ReadPointer:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the log of a chat ends."""
+    """Where the log of a chat ends; ``base`` is the position that this life of it began at."""
 
     epoch: int
     seq: int
     number: int
     member_count: int
     latest: LatestMessage | None = None
+    base: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +222,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:
-    """Where the stored log ends; what is still in the broker is not in it."""
+    """Where a new life of a log begins, as the store decided."""
 
     epoch: int
     seq: int
@@ -249,10 +260,11 @@ class PointerMove:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One live connection of a user."""
+    """One live connection of a user; ``token_issued_at_ms`` is 0 when its token does not say."""
 
     user_id: str
     connection_id: str
+    token_issued_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable
 
 from chat_service.domain.model import ChatKind, ContentType, Draft, Group, Role
-from mesh.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from mesh.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
 from mesh.ids import is_object_id
 from parley.common.v1.error_pb2 import ErrorReason
 
 USER_ID_LIMIT = 128  # characters
+CONNECTION_ID_LIMIT = 64
 NAME_LIMIT = 100
 DESCRIPTION_LIMIT = 1_000
 AVATAR_LIMIT = 500
@@ -48,6 +49,23 @@ def check_chat_id(chat_id: str) -> str:
     if not is_object_id(chat_id):
         raise invalid("chatId must be 24 lower-case hexadecimal digits")
     return chat_id
+
+
+def check_connection_id(connection_id: str) -> None:
+    """The id of a connection, or nothing.
+
+    Raises:
+        InvalidArgument: it is too long.
+    """
+    if len(connection_id) > CONNECTION_ID_LIMIT:
+        raise invalid(f"connectionId is longer than {CONNECTION_ID_LIMIT} characters")
+
+
+def session_revoked() -> Unauthenticated:
+    """The error for a session whose token, or which itself, was revoked."""
+    return Unauthenticated(
+        ErrorReason.ERROR_REASON_SESSION_REVOKED, "the sessions of the user were revoked; get a new token"
+    )
 
 
 def check_draft(draft: Draft, content_limit: int) -> ContentType:

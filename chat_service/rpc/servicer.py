@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from chat_service import wire
 from chat_service.domain import rules
 from chat_service.domain.model import Accepted, Delivery, Draft, Group, Session, Standing
+from chat_service.domain.resume import Cursor, Slice
 from chat_service.metrics import SEND_BATCH_SIZE
 from chat_service.ports import Presence
 from chat_service.use_cases.add_members import AddMembers
@@ -14,8 +15,11 @@ from chat_service.use_cases.list_messages import ListMessages
 from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
 from chat_service.use_cases.open_session import OpenSession
+from chat_service.use_cases.read_log import ReadLog
 from chat_service.use_cases.remove_member import RemoveMember
 from chat_service.use_cases.renew_sessions import RenewSessions
+from chat_service.use_cases.revoke_sessions import RevokeSessions
+from chat_service.use_cases.revoked import Revoked
 from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.standings import Standings
@@ -26,9 +30,11 @@ from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceServicer
 from parley.common.v1.chat_pb2 import ChatHead
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 SEND_LIMIT = 64
 JOIN_LIMIT = 1_000
+CURSOR_LIMIT = 1_000
 RENEW_LIMIT = 1_000
 DELIVERY_LIMIT = 256
 PRESENCE_LIMIT = 500
@@ -41,8 +47,11 @@ class UseCases:
     send_messages: SendMessages
     open_session: OpenSession
     renew_sessions: RenewSessions
+    revoke_sessions: RevokeSessions
+    revoked: Revoked
     presence: Presence
     standings: Standings
+    read_log: ReadLog
     views: ChatViews
     set_typing: SetTyping
     mark_read: MarkRead
@@ -75,7 +84,7 @@ class ChatRpc(ChatServiceServicer):
     async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.OpenSessionResponse:
         """See the proto."""
         chat_ids, truncated = await self._do.open_session(
-            Session(request.user_id, request.connection_id), request.user_name
+            Session(request.user_id, request.connection_id, request.token_issued_at_ms), request.user_name
         )
         return pb.OpenSessionResponse(chat_ids=chat_ids, truncated=truncated)
 
@@ -84,8 +93,13 @@ class ChatRpc(ChatServiceServicer):
     ) -> pb.RenewSessionsResponse:
         """See the proto."""
         _check_count("sessions", len(request.sessions), RENEW_LIMIT)
-        await self._do.renew_sessions(list(map(_session, request.sessions)))
-        return pb.RenewSessionsResponse()
+        revoked = await self._do.renew_sessions(list(map(_session, request.sessions)))
+        return pb.RenewSessionsResponse(
+            revoked=[
+                pb.Session(user_id=session.user_id, connection_id=session.connection_id)
+                for session in revoked
+            ]
+        )
 
     async def CloseSession(
         self, request: pb.CloseSessionRequest, context: Context
@@ -93,6 +107,27 @@ class ChatRpc(ChatServiceServicer):
         """See the proto."""
         await self._do.presence.close(_session(request.session))
         return pb.CloseSessionResponse()
+
+    async def RevokeSessions(
+        self, request: pb.RevokeSessionsRequest, context: Context
+    ) -> pb.RevokeSessionsResponse:
+        """See the proto."""
+        revoked = await self._do.revoke_sessions(request.user_id, request.connection_id)
+        return pb.RevokeSessionsResponse(revoked=revoked)
+
+    async def ListSessions(
+        self, request: pb.ListSessionsRequest, context: Context
+    ) -> pb.ListSessionsResponse:
+        """See the proto."""
+        return pb.ListSessionsResponse(connection_ids=await self._do.presence.sessions(request.user_id))
+
+    async def CheckRevocation(
+        self, request: pb.CheckRevocationRequest, context: Context
+    ) -> pb.CheckRevocationResponse:
+        """See the proto."""
+        session = Session(rules.check_user_id(request.user_id, "userId"), "", request.token_issued_at_ms)
+        (revoked,) = await self._do.revoked.of([session])
+        return pb.CheckRevocationResponse(revoked=revoked)
 
     async def GetPresence(self, request: pb.GetPresenceRequest, context: Context) -> pb.GetPresenceResponse:
         """See the proto."""
@@ -104,6 +139,15 @@ class ChatRpc(ChatServiceServicer):
         _check_count("chat_ids", len(request.chat_ids), JOIN_LIMIT)
         standings = await self._do.standings.of(request.user_id, request.chat_ids)
         return pb.JoinChatsResponse(results=map(_join_result, standings))
+
+    async def ReadLog(self, request: pb.ReadLogRequest, context: Context) -> pb.ReadLogResponse:
+        """See the proto."""
+        _check_count("cursors", len(request.cursors), CURSOR_LIMIT)
+        cursors = [Cursor(item.chat_id, item.epoch, item.seq) for item in request.cursors]
+        slices = await self._do.read_log(request.user_id, cursors, request.limit)
+        return pb.ReadLogResponse(
+            slices=[_slice(cursor.chat_id, found) for cursor, found in zip(cursors, slices, strict=True)]
+        )
 
     async def SetTyping(self, request: pb.SetTypingRequest, context: Context) -> pb.SetTypingResponse:
         """See the proto."""
@@ -190,7 +234,7 @@ def _check_count(field: str, count: int, limit: int) -> None:
 
 
 def _session(session: pb.Session) -> Session:
-    return Session(session.user_id, session.connection_id)
+    return Session(session.user_id, session.connection_id, session.token_issued_at_ms)
 
 
 def _send_result(outcome: Accepted | ParleyError) -> pb.SendResult:
@@ -212,14 +256,28 @@ def _send_result(outcome: Accepted | ParleyError) -> pb.SendResult:
 def _join_result(standing: Standing | ParleyError) -> pb.JoinResult:
     if isinstance(standing, ParleyError):
         return pb.JoinResult(error=to_item_error(standing))
+    return pb.JoinResult(head=_head(standing))
+
+
+def _head(standing: Standing) -> ChatHead:
     head = standing.head
-    return pb.JoinResult(
-        head=ChatHead(
-            chat_id=standing.chat_id,
-            epoch=head.epoch,
-            seq=head.seq,
-            number=head.number,
-            unread=standing.unread,
-            member_count=head.member_count,
-        )
+    return ChatHead(
+        chat_id=standing.chat_id,
+        epoch=head.epoch,
+        seq=head.seq,
+        number=head.number,
+        unread=standing.unread,
+        member_count=head.member_count,
+    )
+
+
+def _slice(chat_id: str, found: Slice | ParleyError) -> pb.LogSlice:
+    if isinstance(found, ParleyError):
+        return pb.LogSlice(chat_id=chat_id, error=to_item_error(found))
+    return pb.LogSlice(
+        chat_id=chat_id,
+        head=_head(found.standing),
+        entries=[ChatEvent.FromString(entry.encoded) for entry in found.entries],
+        complete=found.complete,
+        reset=found.reset,
     )

@@ -33,7 +33,7 @@ class MembershipLog:
         await self._outbox.mark([chat_id])
         entry = await self._log.append(chat_id, change, roles, member_count)
         if entry is None:
-            await self._log.restore_heads(await self._store.heads([chat_id]))
+            await self._log.restore_heads(await self._store.rebuild_heads([chat_id]))
             entry = await self._log.append(chat_id, change, roles, member_count)
         if entry is None:
             return  # the chat is gone from the store: there is nobody to tell

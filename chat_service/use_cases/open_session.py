@@ -4,13 +4,17 @@ from chat_service.domain import rules
 from chat_service.domain.model import Membership, Role, Session
 from chat_service.ports import ChatLog, Presence, Store
 from chat_service.use_cases.announcer import CHATS_PER_USER, Announcer
+from chat_service.use_cases.revoked import Revoked
 
 
 class OpenSession:
     """A user connects."""
 
-    def __init__(self, presence: Presence, log: ChatLog, store: Store, announcer: Announcer) -> None:
+    def __init__(
+        self, presence: Presence, revoked: Revoked, log: ChatLog, store: Store, announcer: Announcer
+    ) -> None:
         self._presence = presence
+        self._revoked = revoked
         self._log = log
         self._store = store
         self._announcer = announcer
@@ -20,12 +24,18 @@ class OpenSession:
 
         Raises:
             InvalidArgument: a field breaks its rule.
+            Unauthenticated: SESSION_REVOKED.
             ResourceExhausted: TOO_MANY_CONNECTIONS.
             Unavailable: Redis or the store is down.
         """
         rules.check_user_id(session.user_id, "userId")
-        await self._store.upsert_user(session.user_id, user_name[: rules.NAME_LIMIT])
+        revoked_before_ms = await self._store.upsert_user(session.user_id, user_name[: rules.NAME_LIMIT])
+        if session.token_issued_at_ms < revoked_before_ms:
+            raise rules.session_revoked()
         chats, truncated = await self._store.list_chats(session.user_id, CHATS_PER_USER)
+        # As late as can be, for what happens from here on is told on the user's channel.
+        if (await self._revoked.of([session]))[0]:
+            raise rules.session_revoked()
         came = await self._presence.open(session)
         # What the list tells anyway saves the join that follows its questions to the store.
         await self._log.remember(

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from chat_service.domain import rules
 from chat_service.domain.model import Accepted, Draft, NewMessage
@@ -22,6 +24,7 @@ from parley.common.v1.error_pb2 import ErrorReason
 
 RATE_ACTION = "send"
 
+_QUESTIONS: Final = frozenset({Refusal.ROLE_UNKNOWN, Refusal.HEAD_MISSING, Refusal.UNSURE})
 _log = get_logger()
 
 
@@ -125,46 +128,51 @@ class SendMessages:
         """Asks the log, and again for what it could not judge before the store was asked."""
         taken: dict[int, Taken] = {}
         pending = messages
-        for questions_left in (
-            2,
-            1,
-            0,
-        ):  # the sender's role and the chat's head may both have to be asked for
+        # Three things may have to be asked for: a role, a head and, in a log that was rebuilt, earlier sends.
+        for questions_left in (3, 2, 1, 0):
             outcomes = await self._log.accept(list(pending.values()))
             again: dict[int, Refusal] = {}
             for index, outcome in zip(pending, outcomes, strict=True):
                 if isinstance(outcome, Taken):
                     taken[index] = outcome
-                elif questions_left and outcome in {Refusal.ROLE_UNKNOWN, Refusal.HEAD_MISSING}:
+                elif questions_left and outcome in _QUESTIONS:
                     again[index] = outcome
                 else:
                     answers[index] = _error(outcome)
             if not again:
                 break
-            pending = {index: messages[index] for index in again}
             try:
-                await self._load(pending, again)
+                pending = await self._load({index: pending[index] for index in again}, again)
             except Unavailable as error:
                 answers.update(dict.fromkeys(again, error))
                 break
         return taken
 
-    async def _load(self, pending: dict[int, NewMessage], why: dict[int, Refusal]) -> None:
-        """Asks the store for what the log lacks, and tells the log."""
+    async def _load(self, pending: dict[int, NewMessage], why: dict[int, Refusal]) -> dict[int, NewMessage]:
+        """Asks the store for what the log lacks, and tells the log; the messages to offer it again."""
         strangers: set[tuple[str, str]] = set()
         headless: set[str] = set()
+        unsure: dict[int, NewMessage] = {}
         for index, message in pending.items():
             if why[index] is Refusal.ROLE_UNKNOWN:
                 strangers.add((message.chat_id, message.sender_id))
-            else:
+            elif why[index] is Refusal.HEAD_MISSING:
                 headless.add(message.chat_id)
+            else:
+                unsure[index] = message
         if strangers:
             pairs = list(strangers)
             memberships = await self._store.memberships(pairs)
             for (chat_id, user_id), membership in zip(pairs, memberships, strict=True):
                 await self._log.remember(user_id, {chat_id: membership})
         if headless:
-            await self._log.restore_heads(await self._store.heads(list(headless)))
+            await self._log.restore_heads(await self._store.rebuild_heads(list(headless)))
+        if not unsure:
+            return pending
+        found = await self._store.find_sends(list(unsure.values()))
+        await self._log.remember_sends([send for send in found if send is not None])
+        # Also those that were found: the log looks for a first answer before it asks whether one is new.
+        return pending | {index: replace(message, is_new=True) for index, message in unsure.items()}
 
     async def _hand_over(self, entries: Sequence[LogEntry]) -> None:
         if not entries:
@@ -191,6 +199,8 @@ def _error(refusal: Refusal) -> ParleyError:
         case Refusal.ROLE_UNKNOWN | Refusal.HEAD_MISSING:
             # The store knows no such chat, or forgot what it was told a moment ago.
             return rules.not_a_member()
+        case Refusal.UNSURE:
+            return unavailable("redis", "the chat's log was lost and is being rebuilt")
 
 
 def _outcome(answer: Accepted | ParleyError) -> str:

@@ -66,7 +66,7 @@ class Standings:
             and (_is_in(fact) or (chat_id in loaded and loaded[chat_id].role is not Role.NONE))
         ]
         if headless:
-            await self._log.restore_heads(await self._store.heads(headless))
+            await self._log.restore_heads(await self._store.rebuild_heads(headless))
         again = list(dict.fromkeys((*strangers, *headless)))
         if again:
             known.update(zip(again, await self._log.known(user_id, again), strict=True))

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from chat_service import wire
-from chat_service.adapters.redis import keys, scripts
+from chat_service.adapters.redis import keys, replies, scripts
 from chat_service.domain import rules
 from chat_service.domain.events import Change, Delivered, Read, Signal
 from chat_service.domain.model import (
-    Accepted,
     Delivery,
-    Head,
+    FoundSend,
     MemberPointers,
     Membership,
     Message,
@@ -30,22 +28,11 @@ from mesh.logs import get_logger
 from mesh.redis import redis_errors
 
 FIRST_EPOCH: Final = 1
-# After Redis lost a log, entries that it gave out may still wait in the broker. The rebuilt log starts this
-# far beyond what is stored, so that it can never give one of their positions to another entry.
-LOST_LOG_JUMP: Final = 2**20
 TYPING_MS: Final = 3_000
 # The same announcement within this time of the last one is not news; much shorter than TYPING_MS, so that the
 # state never lapses while the user goes on.
 TYPING_MERGE_MS: Final = 1_000
 
-_TAKEN: Final = 1
-_REPEAT: Final = 2
-_REFUSALS: Final = {
-    3: Refusal.ROLE_UNKNOWN,
-    4: Refusal.NOT_A_MEMBER,
-    5: Refusal.HEAD_MISSING,
-    6: Refusal.CONFLICT,
-}
 _log = get_logger()
 
 
@@ -70,7 +57,7 @@ class RedisChatLog:
         entries = [wire.new_message_entry(message) for message in messages]
         calls = [self._accept_call(*pair) for pair in zip(messages, entries, strict=True)]
         answers = await scripts.run(self._redis, calls)
-        return [_taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
+        return [replies.taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
 
     def _accept_call(self, message: NewMessage, entry: bytes) -> scripts.Call:
         chat_id = message.chat_id
@@ -83,6 +70,7 @@ class RedisChatLog:
                 keys.outbox(chat_id),
                 keys.read(chat_id),
                 keys.dedupe(chat_id, message.sender_id, message.client_msg_id),
+                keys.unsure(chat_id),
             ),
             (
                 message.sender_id,
@@ -93,6 +81,27 @@ class RedisChatLog:
                 rules.fingerprint(message.type, message.content),
                 self._keep.recent_entries,
                 self._keep.recent_seconds,
+                self._keep.dedupe_seconds,
+                int(message.is_new),
+            ),
+        )
+
+    async def remember_sends(self, found: Sequence[FoundSend]) -> None:
+        """As the port says."""
+        await scripts.run(self._redis, [self._remember_call(send) for send in found])
+
+    def _remember_call(self, send: FoundSend) -> scripts.Call:
+        message = send.message
+        return scripts.Call(
+            scripts.REMEMBER_SEND,
+            (keys.dedupe(message.chat_id, message.sender_id, message.client_msg_id),),
+            (
+                rules.fingerprint(message.type, message.content),
+                message.id,
+                send.epoch,
+                message.seq,
+                message.number,
+                message.created_at_ms,
                 self._keep.dedupe_seconds,
             ),
         )
@@ -121,7 +130,10 @@ class RedisChatLog:
     async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
         """As the port says."""
         await scripts.run_one(
-            self._redis, scripts.BEGIN, (keys.head(chat_id),), FIRST_EPOCH, 0, 0, len(roles)
+            self._redis,
+            scripts.BEGIN,
+            (keys.head(chat_id), keys.unsure(chat_id)),
+            *(FIRST_EPOCH, 0, 0, len(roles), 0),
         )
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -131,20 +143,20 @@ class RedisChatLog:
                 pipe.expire(keys.members(chat_id), self._keep.recent_seconds)
                 await pipe.execute()
 
-    async def restore_heads(self, stored: Mapping[str, StoredHead]) -> None:
+    async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
         """As the port says."""
         calls = [
             scripts.Call(
                 scripts.BEGIN,
-                (keys.head(chat_id),),
-                (head.epoch + 1, head.seq + LOST_LOG_JUMP, head.number, head.member_count),
+                (keys.head(chat_id), keys.unsure(chat_id)),
+                (head.epoch, head.seq, head.number, head.member_count, self._keep.dedupe_seconds),
             )
-            for chat_id, head in stored.items()
+            for chat_id, head in lives.items()
         ]
         restored = await scripts.run(self._redis, calls)
-        for (chat_id, head), answer in zip(stored.items(), restored, strict=True):
+        for (chat_id, head), answer in zip(lives.items(), restored, strict=True):
             if answer == 1:
-                _log.warning("chat.log_rebuilt", chat_id=chat_id, epoch=head.epoch + 1)
+                _log.warning("chat.log_rebuilt", chat_id=chat_id, epoch=head.epoch)
 
     async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
         """As the port says."""
@@ -152,14 +164,14 @@ class RedisChatLog:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chat_id in chat_ids:
                     pipe.hget(keys.members(chat_id), user_id)
-                    pipe.hmget(keys.head(chat_id), "epoch", "seq", "number", "members", "latest")
+                    pipe.hmget(keys.head(chat_id), replies.HEAD_FIELDS)
                     pipe.hget(keys.read(chat_id), user_id)
                 answers: list[Any] = await pipe.execute()
         return [
             Known(
                 role=None if role is None else Role(role.decode()),
-                head=_head(head),
-                read=None if read is None else _read_pointer(read),
+                head=replies.head(head),
+                read=None if read is None else replies.read_pointer(read),
             )
             for role, head, read in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
         ]
@@ -172,7 +184,7 @@ class RedisChatLog:
                     pipe.hsetnx(keys.members(chat_id), user_id, str(membership.role))
                     pipe.expire(keys.members(chat_id), self._keep.recent_seconds)
                     if membership.role is not Role.NONE:
-                        pipe.hsetnx(keys.read(chat_id), user_id, _encode_pointer(membership.read))
+                        pipe.hsetnx(keys.read(chat_id), user_id, replies.encode_pointer(membership.read))
                         pipe.expire(keys.read(chat_id), self._keep.recent_seconds)
                 await pipe.execute()
 
@@ -234,7 +246,7 @@ class RedisChatLog:
             event,
             self._keep.recent_seconds,
         )
-        return _read_pointer(answer)
+        return replies.read_pointer(answer)
 
     async def advance_delivered(self, deliveries: Sequence[Delivery]) -> list[bool]:
         """As the port says."""
@@ -269,46 +281,8 @@ class RedisChatLog:
         return [
             MemberPointers(
                 user.decode(),
-                _read_pointer(read[user]) if user in read else ReadPointer(),
+                replies.read_pointer(read[user]) if user in read else ReadPointer(),
                 int(delivered.get(user, 0)),
             )
             for user in read.keys() | delivered.keys()
         ]
-
-
-def _taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
-    if isinstance(answer, RedisError):
-        _log.error("chat.accept_failed", error=str(answer))
-        return Refusal.FAILED
-    code = answer[0]
-    if code == _TAKEN:
-        position = Position(*map(int, answer[1:4]))
-        accepted = Accepted(message.id, message.chat_id, position, message.created_at_ms, duplicate=False)
-        return Taken(accepted, LogEntry(message.chat_id, position.seq, wire.at_position(entry, position)))
-    if code == _REPEAT:
-        message_id, epoch, seq, number, at_ms, waiting = answer[1:]
-        position = Position(int(epoch), int(seq), int(number))
-        accepted = Accepted(message_id.decode(), message.chat_id, position, int(at_ms), duplicate=True)
-        return Taken(accepted, None if waiting is None else LogEntry(message.chat_id, position.seq, waiting))
-    return _REFUSALS[code]
-
-
-def _head(fields: Sequence[bytes | None]) -> Head | None:
-    epoch, seq, number, members, latest = fields
-    if epoch is None or seq is None or number is None:
-        return None
-    return Head(
-        int(epoch),
-        int(seq),
-        int(number),
-        int(members or 0),
-        None if latest is None else wire.latest_of_entry(latest),
-    )
-
-
-def _read_pointer(text: bytes) -> ReadPointer:
-    return ReadPointer(*map(int, text.split(b":")))
-
-
-def _encode_pointer(pointer: ReadPointer) -> str:
-    return f"{pointer.seq}:{pointer.number}:{pointer.at_ms}"

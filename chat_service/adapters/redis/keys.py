@@ -10,7 +10,7 @@ def channel(chat_id: str) -> str:
 
 
 def head(chat_id: str) -> str:
-    """Hash: epoch, seq, number, members (their count), latest (the last message's entry)."""
+    """Hash: epoch, base (where it began), seq, number, members (a count), latest (last message's entry)."""
     return f"chat:{{{chat_id}}}:seq"
 
 
@@ -44,6 +44,11 @@ def dedupe(chat_id: str, sender_id: str, client_msg_id: str) -> str:
     return f"chat:{{{chat_id}}}:dedupe:{sender_id}:{client_msg_id}"
 
 
+def unsure(chat_id: str) -> str:
+    """String: exists while sends of before the log was rebuilt may come again."""
+    return f"chat:{{{chat_id}}}:unsure"
+
+
 def typing(chat_id: str, user_id: str) -> str:
     """String: exists while the user is known to type."""
     return f"chat:{{{chat_id}}}:typing:{user_id}"
@@ -62,6 +67,11 @@ def sessions(user_id: str) -> str:
 def online(user_id: str) -> str:
     """String: exists while the user has a live session."""
     return f"user:{{{user_id}}}:online"
+
+
+def revoked(user_id: str) -> str:
+    """Hash: "all" to when the user's tokens were revoked (ms), and the connections that must end."""
+    return f"user:{{{user_id}}}:revoked"
 
 
 def rate(user_id: str, action: str) -> str:

@@ -101,6 +101,12 @@ class RedisPresence:
                 answers: list[Any] = await pipe.execute()
         return [user_id for user_id, answer in zip(user_ids, answers, strict=True) if answer]
 
+    async def sessions(self, user_id: str) -> list[str]:
+        """As the port says."""
+        with redis_errors():
+            live: Any = await self._redis.zrange(keys.sessions(user_id), f"({now_ms()}", "+inf", byscore=True)
+        return [connection_id.decode() for connection_id in live]
+
     async def _keep(self, sessions: Sequence[Session], limit: int) -> list[bool]:
         at_ms = now_ms()
         answers = await scripts.run(

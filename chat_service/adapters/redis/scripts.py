@@ -31,6 +31,8 @@ def _load(*names: str) -> Script:
 ACCEPT: Final = _load("_place", "accept")
 APPEND: Final = _load("_place", "append")
 BEGIN: Final = _load("begin")
+REMEMBER_SEND: Final = _load("remember_send")
+REVOKE: Final = _load("revoke")
 ADVANCE_READ: Final = _load("advance_read")
 ADVANCE_DELIVERED: Final = _load("advance_delivered")
 TAKE_TOKENS: Final = _load("take_tokens")

@@ -2,21 +2,25 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from chat_service.adapters.redis import keys
-from chat_service.adapters.redis.chat_log import LOST_LOG_JUMP, RedisChatLog, Retention
+from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.outbox import RedisOutbox
 from chat_service.domain.events import MembersAdded
 from chat_service.domain.model import (
     ContentType,
     Delivery,
+    FoundSend,
     Member,
     Membership,
+    Message,
     NewMessage,
+    Position,
     ReadPointer,
     Role,
     StoredHead,
@@ -132,15 +136,41 @@ async def test_a_lost_log_starts_a_new_epoch_beyond_what_may_be_on_its_way(
     await redis.flushall()
     await log.remember("alice", {CHAT: Membership(Role.MEMBER, ReadPointer())})
     assert await log.accept([message("after")]) == [Refusal.HEAD_MISSING]
-    await log.restore_heads({CHAT: StoredHead(epoch=1, seq=1, number=1, member_count=2)})
-    (after,) = await log.accept([message("after")])
+    await log.restore_heads({CHAT: StoredHead(epoch=2, seq=1_001, number=1, member_count=2)})
+    assert await log.accept([message("after")]) == [Refusal.UNSURE]
+    (after,) = await log.accept([replace(message("after"), is_new=True)])
     position = taken(after).accepted.position
-    assert (position.epoch, position.seq, position.number) == (2, 2 + LOST_LOG_JUMP, 2)
+    assert (position.epoch, position.seq, position.number) == (2, 1_002, 2)
     # Restoring again changes nothing.
     await log.restore_heads({CHAT: StoredHead(epoch=7, seq=7, number=7, member_count=2)})
     (known,) = await log.known("alice", [CHAT])
     assert known.head is not None
-    assert (known.head.epoch, known.head.seq) == (2, 2 + LOST_LOG_JUMP)
+    assert (known.head.epoch, known.head.seq, known.head.base) == (2, 1_002, 1_001)
+
+
+async def test_after_a_loss_a_repeat_gets_the_answer_that_the_store_kept(
+    redis: Redis, log: RedisChatLog
+) -> None:
+    first = Message("f" * 24, CHAT, 7, 5, "alice", ContentType.TEXT, "hello", "once", 1_600_000_000_000)
+    await log.remember("alice", {CHAT: Membership(Role.MEMBER, ReadPointer())})
+    await log.restore_heads({CHAT: StoredHead(epoch=2, seq=1_000, number=9, member_count=2)})
+    await log.remember_sends([FoundSend(first, epoch=1)])
+    (again,) = await log.accept([message("once", "hello")])
+    accepted = taken(again).accepted
+    assert (accepted.message_id, accepted.position, accepted.created_at_ms, accepted.duplicate) == (
+        first.id,
+        Position(1, 7, 5),
+        1_600_000_000_000,
+        True,
+    )
+    assert taken(again).entry is None
+    assert await log.accept([message("once", "other words")]) == [Refusal.CONFLICT]
+    # What Redis has heard meanwhile is not overwritten, and the doubt ends with the time of remembering.
+    await log.remember_sends([FoundSend(replace(first, id="e" * 24), epoch=1)])
+    assert taken((await log.accept([message("once", "hello")]))[0]).accepted.message_id == first.id
+    assert 0 < await redis.ttl(keys.unsure(CHAT)) <= 86_400
+    await redis.delete(keys.unsure(CHAT))
+    assert isinstance((await log.accept([message("never seen")]))[0], Taken)
 
 
 async def test_scripts_are_loaded_again_when_redis_forgot_them(redis: Redis, log: RedisChatLog) -> None:

@@ -79,6 +79,7 @@ class Service:
     broker: Broker
     db: Database[dict[str, Any]]
     admin_port: int
+    port: int
 
     async def publish(self, *events: ChatEvent) -> None:
         """Puts one batch into `message-persist`."""
@@ -228,7 +229,9 @@ async def running(servers: Servers, **settings: Any) -> AsyncIterator[Service]:
         )
         await broker.session()
         with MongoClient[dict[str, Any]](servers.mongo_url, serverSelectionTimeoutMS=500) as client:
-            yield Service(PersistServiceStub(channel), broker, client[servers.database], ports["admin"])
+            yield Service(
+                PersistServiceStub(channel), broker, client[servers.database], ports["admin"], ports["grpc"]
+            )
     finally:
         await life.close(20)
 

@@ -1,0 +1,67 @@
+"""What the scripts and hashes of a chat's log answer, as values."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from chat_service import wire
+from chat_service.domain.model import Accepted, Head, NewMessage, Position, ReadPointer
+from chat_service.ports import LogEntry, Refusal, Taken
+from mesh.logs import get_logger
+
+HEAD_FIELDS: Final = ("epoch", "seq", "number", "members", "latest", "base")
+
+_TAKEN: Final = 1
+_REPEAT: Final = 2
+_REFUSALS: Final = {
+    3: Refusal.ROLE_UNKNOWN,
+    4: Refusal.NOT_A_MEMBER,
+    5: Refusal.HEAD_MISSING,
+    6: Refusal.CONFLICT,
+    7: Refusal.UNSURE,
+}
+_log = get_logger()
+
+
+def taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
+    """The answer of the accept script; ``entry`` is the message without its position."""
+    if isinstance(answer, RedisError):
+        _log.error("chat.accept_failed", error=str(answer))
+        return Refusal.FAILED
+    code = answer[0]
+    if code == _TAKEN:
+        position = Position(*map(int, answer[1:4]))
+        accepted = Accepted(message.id, message.chat_id, position, message.created_at_ms, duplicate=False)
+        return Taken(accepted, LogEntry(message.chat_id, position.seq, wire.at_position(entry, position)))
+    if code == _REPEAT:
+        message_id, epoch, seq, number, at_ms, waiting = answer[1:]
+        position = Position(int(epoch), int(seq), int(number))
+        accepted = Accepted(message_id.decode(), message.chat_id, position, int(at_ms), duplicate=True)
+        return Taken(accepted, None if waiting is None else LogEntry(message.chat_id, position.seq, waiting))
+    return _REFUSALS[code]
+
+
+def head(fields: Sequence[bytes | None]) -> Head | None:
+    """The values of ``HEAD_FIELDS``; None when there is no head."""
+    epoch, seq, number, members, latest, base = fields
+    if epoch is None or seq is None or number is None:
+        return None
+    return Head(
+        int(epoch),
+        int(seq),
+        int(number),
+        int(members or 0),
+        None if latest is None else wire.latest_of_entry(latest),
+        int(base or 0),
+    )
+
+
+def read_pointer(text: bytes) -> ReadPointer:
+    """What ``encode_pointer`` made."""
+    return ReadPointer(*map(int, text.split(b":")))
+
+
+def encode_pointer(pointer: ReadPointer) -> str:
+    """``seq:number:at``."""
+    return f"{pointer.seq}:{pointer.number}:{pointer.at_ms}"

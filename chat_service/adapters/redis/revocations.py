@@ -1,0 +1,61 @@
+"""``Revocations`` on Redis: what was revoked lately, and what the store said of it lately."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from chat_service.adapters.redis import keys, scripts
+from chat_service.domain.model import Session
+from chat_service.domain.revocation import Revocation
+from mesh.clock import now_ms
+from mesh.redis import redis_errors
+
+# Well beyond the 300 s after which a session that is not renewed is over.
+_SECONDS: Final = 3_600
+_ALL: Final = "all"
+
+
+class RedisRevocations:
+    """The ``Revocations`` port."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def revoke_tokens(self, user_id: str, before_ms: int) -> None:
+        """As the port says."""
+        await scripts.run_one(self._redis, scripts.REVOKE, (keys.revoked(user_id),), before_ms, _SECONDS)
+
+    async def end_connection(self, session: Session) -> None:
+        """As the port says."""
+        key = keys.revoked(session.user_id)
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hset(key, _connection(session), now_ms())
+                pipe.expire(key, _SECONDS)
+                await pipe.execute()
+
+    async def known(self, sessions: Sequence[Session]) -> list[Revocation]:
+        """As the port says."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for session in sessions:
+                    pipe.hmget(keys.revoked(session.user_id), (_ALL, _connection(session)))
+                answers: list[Any] = await pipe.execute()
+        return [
+            Revocation(None if before_ms is None else int(before_ms), ended is not None)
+            for before_ms, ended in answers
+        ]
+
+    async def remember(self, stored: Mapping[str, int]) -> None:
+        """As the port says."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for user_id, before_ms in stored.items():
+                    pipe.hsetnx(keys.revoked(user_id), _ALL, str(before_ms))
+                    pipe.expire(keys.revoked(user_id), _SECONDS)
+                await pipe.execute()
+
+
+def _connection(session: Session) -> str:
+    return f"connection:{session.connection_id}"

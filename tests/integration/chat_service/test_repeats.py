@@ -1,0 +1,134 @@
+"""The same clientMsgId gets the first answer, after any restart and also of an emptied Redis."""
+
+import asyncio
+
+from parley.chat.v1 import chat_service_pb2 as pb
+from parley.common.v1.error_pb2 import ErrorReason
+from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
+from tests.integration.chat_service.scaffold import World, chat_service
+from tests.integration.persist_service.conftest import holds
+
+
+async def test_a_repeat_outlives_a_restart_of_chat_service(world: World) -> None:
+    chat_id = await world.direct()
+    first = (await world.send(chat_id, "once", "hello")).accepted
+    async with chat_service(world.servers, f"127.0.0.1:{world.persist.port}") as another:
+        item = pb.SendItem(
+            user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content="hello", client_msg_id="once"
+        )
+        answer = await another.SendMessages(pb.SendMessagesRequest(items=[item]))
+    again = answer.results[0].accepted
+    assert (again.duplicate, again.message_id, again.seq) == (True, first.message_id, first.seq)
+
+
+async def test_a_repeat_outlives_an_emptied_redis(world: World) -> None:
+    chat_id = await world.direct()
+    first = (await world.send(chat_id, "once", "hello")).accepted
+    await world.stored(chat_id, first.seq)
+    await world.redis.flushall()
+    for _ in range(2):
+        again = (await world.send(chat_id, "once", "hello")).accepted
+        assert again == pb.SendAccepted(
+            message_id=first.message_id,
+            chat_id=chat_id,
+            seq=first.seq,
+            number=first.number,
+            created_at_ms=first.created_at_ms,
+            duplicate=True,
+            epoch=1,
+        )
+    # Another sender's key is another key, and new messages are new.
+    other = (await world.send(chat_id, "once", "hello", user_id="bob")).accepted
+    assert (other.duplicate, other.epoch, other.seq) == (False, 2, 1 + 2**20 + 1)
+
+
+async def test_other_content_is_a_conflict_also_when_only_the_store_knows(world: World) -> None:
+    chat_id = await world.direct()
+    await world.send(chat_id, "once", "hello")
+    await world.stored(chat_id, 1)
+    await world.redis.flushall()
+    refused = await world.send(chat_id, "once", "goodbye")
+    assert refused.error.reason == ErrorReason.ERROR_REASON_DUPLICATE_CONFLICT
+    (found,) = await world.read((chat_id, 0, 2**20 + 1))
+    assert (list(found.entries), found.head.seq) == ([], 2**20 + 1)
+
+
+async def test_a_batch_of_new_and_repeated_sends_after_a_loss_keeps_its_order(world: World) -> None:
+    chat_id = await world.direct()
+    for key in ("a", "b", "c"):
+        await world.send(chat_id, key, key)
+    await world.stored(chat_id, 3)
+    await world.redis.flushall()
+    items = [
+        pb.SendItem(user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content=key, client_msg_id=key)
+        for key in ("x", "b", "y", "x", "c", "z")
+    ]
+    results = (await world.chat.SendMessages(pb.SendMessagesRequest(items=items))).results
+    base = 3 + 2**20
+    assert [(r.accepted.seq, r.accepted.duplicate) for r in results] == [
+        (base + 1, False),
+        (2, True),
+        (base + 2, False),
+        (base + 1, True),
+        (3, True),
+        (base + 3, False),
+    ]
+
+
+async def test_concurrent_repeats_after_a_loss_are_one_message(world: World) -> None:
+    chat_id = await world.direct()
+    await world.fill(chat_id, 1)
+    await world.stored(chat_id, 1)
+    await world.redis.flushall()
+    answers = await asyncio.gather(*(world.send(chat_id, "once", "hello") for _ in range(8)))
+    assert len({answer.accepted.message_id for answer in answers}) == 1
+    assert sum(not answer.accepted.duplicate for answer in answers) == 1
+    await holds(lambda: world.persist.db.messages.count_documents({}) == 2)
+
+
+async def test_without_the_store_a_rebuilt_log_takes_nothing(world: World) -> None:
+    chat_id = await world.direct()
+    await world.fill(chat_id, 1)
+    await world.stored(chat_id, 1)
+    async with chat_service(world.servers, "127.0.0.1:1") as cut_off:
+        item = pb.SendItem(
+            user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content="hello", client_msg_id="once"
+        )
+
+        async def outcome() -> pb.SendResult:
+            return (await cut_off.SendMessages(pb.SendMessagesRequest(items=[item]))).results[0]
+
+        assert (await outcome()).HasField("accepted")
+        await world.redis.flushall()
+        assert (await outcome()).error.reason == ErrorReason.ERROR_REASON_UNAVAILABLE
+        # Also when the head and the role were rebuilt by another, for only the store knows earlier sends.
+        await world.send(chat_id)
+        item.client_msg_id = "another"
+        assert (await outcome()).error.reason == ErrorReason.ERROR_REASON_UNAVAILABLE
+
+
+async def test_a_copy_that_was_still_on_its_way_is_stored_once_and_leaves_no_hole(world: World) -> None:
+    """Redis is lost while the queue has entries: the one case in which a message is delivered twice."""
+    chat_id = await world.direct()
+    await world.fill(chat_id, 1)
+    messages, changes = world.persist.db.messages, world.persist.db.changes
+    first = (await world.send(chat_id, "once", "hello")).accepted
+    await world.stored(chat_id, 2)
+    (page,) = await world.read((chat_id, 1, 1))
+    (late,) = page.entries
+    assert late.message.id == first.message_id
+    # As if it still stood in the queue when Redis was lost.
+    messages.delete_one({"clientMsgId": "once"})
+    await world.redis.flushall()
+    again = (await world.send(chat_id, "once", "hello")).accepted
+    assert (again.duplicate, again.seq) == (False, 2 + 2**20 + 1)
+    await holds(lambda: messages.count_documents({"clientMsgId": "once"}) == 1)
+
+    await world.persist.publish(late)
+    await holds(lambda: changes.count_documents({"type": "void", "seq": 2}) == 1)
+    (kept,) = messages.find({"clientMsgId": "once"})
+    assert str(kept["_id"]) == again.message_id
+    # From now on there is one answer.
+    await world.redis.flushall()
+    settled = (await world.send(chat_id, "once", "hello")).accepted
+    assert (settled.duplicate, settled.message_id, settled.seq) == (True, again.message_id, again.seq)
