@@ -17,6 +17,7 @@ from edge.identity import open_verifier
 from edge.identity.dev_tokens import DevTokens
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
+from edge.probe import Probe
 from edge.replay import Replay
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rooms import Rooms
@@ -26,6 +27,7 @@ from edge.subscriber import Subscriber, redis_connector
 from mesh.admin import open_admin
 from mesh.lifecycle import BindError, Lifecycle
 from mesh.readiness import Readiness
+from mesh.redis import open_redis
 from mesh.rpc.channel import open_channel
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.events.v1.user_event_pb2 import UserEvent
@@ -68,7 +70,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     readiness.add("chat", channel.check)
     chats = ChatServiceStub(channel)
 
-    gateway = _build_gateway(settings, life, readiness, chats)
+    gateway = await _build_gateway(settings, life, readiness, chats)
     deps = RestDeps(
         chat=chats,
         verifier=verifier,
@@ -92,7 +94,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     return {"http": port, "admin": admin}
 
 
-def _build_gateway(
+async def _build_gateway(
     settings: EdgeSettings, life: Lifecycle, readiness: Readiness, chats: ChatServiceStub
 ) -> Gateway:
     """Wires the parts of the fan-out, which know one another in a circle, and starts their tasks."""
@@ -113,12 +115,15 @@ def _build_gateway(
         on_gap=on_gap,
     )
     readiness.add("redis", subscriber.check)
+    # Nothing of it may fail fast: that would say nothing about the subscription.
+    publisher = await life.enter(open_redis(settings.redis_url, max_connections=1, timeout_seconds=None))
+    probe = Probe(subscriber, publisher, every_seconds=settings.edge_probe_seconds)
     rooms = Rooms(
         on_open=lambda chat_id: subscriber.want(chat_channel(chat_id)),
         on_empty=lambda chat_id: subscriber.unwant(chat_channel(chat_id)),
     )
     deliveries = DeliveryReports(chats)
-    fanout = Fanout(rooms, deliveries, on_user_event)
+    fanout = Fanout(rooms, deliveries, on_user_event=on_user_event, on_other=probe.on_message)
     sends = SendQueue(chats, lanes=settings.edge_send_lanes, limit=settings.edge_send_queue)
     presence = PresenceKeeper(chats)
     gateway = Gateway(
@@ -138,6 +143,7 @@ def _build_gateway(
     )
     for name, run in {
         "subscriber": subscriber.run,
+        "probe": probe.run,
         "sends": sends.run,
         "deliveries": deliveries.run,
         "renew sessions": presence.renew,

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from edge import metrics
 from edge.connection import Connection
 from edge.deliveries import DeliveryReports
-from edge.protocol.events import frame_for, resync_frame, typing_frame
+from edge.protocol.events import frame_for, typing_frame
 from edge.protocol.frames import ServerFrame, encode
 from edge.rooms import Broadcast, Room, Rooms
 from edge.typing_timers import TypingTimers
@@ -37,14 +37,23 @@ def user_channel(user_id: str) -> bytes:
 
 
 class Fanout:
-    """Takes what the subscriber receives. `on_user_event` gets what concerns single users."""
+    """Takes what the subscriber receives.
+
+    `on_user_event` gets what concerns single users, `on_other` the payloads of all other channels.
+    """
 
     def __init__(
-        self, rooms: Rooms, deliveries: DeliveryReports, on_user_event: Callable[[UserEvent], None]
+        self,
+        rooms: Rooms,
+        deliveries: DeliveryReports,
+        *,
+        on_user_event: Callable[[UserEvent], None],
+        on_other: Callable[[bytes], None],
     ) -> None:
         self._rooms = rooms
         self._deliveries = deliveries
         self._on_user_event = on_user_event
+        self._on_other = on_other
         self._typing = TypingTimers(self._typing_ran_out)
 
     def on_message(self, channel: bytes, payload: bytes) -> None:
@@ -56,6 +65,8 @@ class Fanout:
                     self._on_chat_event(room, ChatEvent.FromString(payload))
             elif channel.startswith(_USER):
                 self._on_user_event(UserEvent.FromString(payload))
+            else:
+                self._on_other(payload)
         except (DecodeError, ValueError, OverflowError):
             # One bad event, from a newer or a broken publisher, must not end the delivery of all others.
             _log.exception("fanout.bad_event", channel=channel.decode(errors="replace"), size=len(payload))
@@ -63,7 +74,8 @@ class Fanout:
     def on_gap(self) -> None:
         """Events may have been missed in every chat: tells everyone to resync."""
         for room in self._rooms:
-            room.broadcast(Broadcast(encode(resync_frame(room.chat_id))))
+            room.forget()
+            room.resync()
 
     def close(self) -> None:
         """Ends the timers."""
@@ -72,6 +84,10 @@ class Fanout:
     def _on_chat_event(self, room: Room, event: ChatEvent) -> None:
         kind = event.WhichOneof("body")
         metrics.EVENTS.labels(kind or "unknown").inc()
+        if event.seq and not room.follows(event.epoch, event.seq):
+            metrics.HOLES.inc()
+            _log.warning("fanout.hole", chat_id=room.chat_id, epoch=event.epoch, seq=event.seq)
+            room.resync()
         match kind:
             case "message":
                 self._message(room, event)

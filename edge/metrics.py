@@ -23,6 +23,10 @@ SENT_BYTES: Final = Counter("parley_edge_sent_bytes_total", "Bytes written to so
 GAPS: Final = Counter(
     "parley_edge_subscription_gaps_total", "Times the Redis subscription was lost and regained."
 )
+SILENCES: Final = Counter(
+    "parley_edge_subscription_silences_total", "Times the Redis subscription stood and carried nothing."
+)
+HOLES: Final = Counter("parley_edge_holes_total", "Times an entry did not follow the last of its chat.")
 SEND_BATCH: Final = Histogram(
     "parley_edge_send_batch_messages",
     "Messages in one SendMessages call.",

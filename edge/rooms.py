@@ -57,13 +57,15 @@ class _Joining:
 class Room:
     """The connections of one chat. `member_count` counts the chat's members everywhere, as last heard."""
 
-    __slots__ = ("_joining", "chat_id", "connections", "member_count")
+    __slots__ = ("_head", "_joining", "_last", "chat_id", "connections", "member_count")
 
     def __init__(self, chat_id: str) -> None:
         self.chat_id: Final = chat_id
         # A dict keeps the order of joining, so that nobody is always last by chance of hashing.
         self.connections: dict[Connection, None] = {}
         self._joining: dict[Connection, _Joining] = {}
+        self._last: tuple[int, int] | None = None  # (epoch, seq) of the last entry that came
+        self._head: tuple[int, int] | None = None  # until one came: where the log stood when it was asked
         self.member_count = 0
 
     def __contains__(self, connection: Connection) -> bool:
@@ -75,6 +77,26 @@ class Room:
     def everyone(self) -> list[Connection]:
         """All connections, also those still joining."""
         return [*self.connections, *self._joining]
+
+    def follows(self, epoch: int, seq: int) -> bool:
+        """Takes note of an entry; false if it is not the one after the last: something was missed.
+
+        A log that goes back counts as well: Redis lost its last moments, and what was seen is no more.
+        """
+        if self._last is None and self._head is not None:
+            if (epoch, seq) <= self._head:
+                return True  # late: whoever joined knows it already
+            self._last = self._head
+        last, self._last = self._last, (epoch, seq)
+        return last is None or (epoch, seq) == (last[0], last[1] + 1)
+
+    def forget(self) -> None:
+        """Takes the next entry as it comes, wherever it stands."""
+        self._last = self._head = None
+
+    def resync(self) -> None:
+        """Tells everyone that entries may be missing."""
+        self.broadcast(Broadcast(encode(resync_frame(self.chat_id))))
 
     def broadcast(self, broadcast: Broadcast) -> None:
         """Sends to everyone in the room."""
@@ -122,6 +144,8 @@ class Room:
         Does nothing for a connection that left meanwhile, or joined before.
         """
         self.member_count = head.member_count
+        if self._last is None:
+            self._head = (head.epoch, head.seq)
         joining = self._joining.get(connection)
         if joining is not None and joining.head is None:
             self._let_go(connection, joining, head)

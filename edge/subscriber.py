@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from redis.asyncio import Connection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from edge import metrics
@@ -20,6 +21,7 @@ from mesh.logs import get_logger
 
 _COMMAND_CHANNELS: Final = 500  # channels named by one SUBSCRIBE, so that no command is of unbounded size
 _CONFIRM_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 3.0  # a server that hangs accepts connections and says nothing
 _RECONNECT_SECONDS: Final = 1.0  # while Redis is down nobody waits longer than this for its return
 _LINGER_SECONDS: Final = 20.0  # an unwanted channel stays this long: people come back
 
@@ -55,7 +57,10 @@ class Subscriber:
         self._pending: set[bytes] = set()  # to subscribe
         self._changed = asyncio.Event()
         self._up = False
+        self._silent = asyncio.Event()
         self._resubscribing: set[bytes] | None = None
+        self.life = 0
+        """Counts the connections: two equal numbers mean that it was the same one all the time."""
 
     def want(self, channel: bytes) -> None:
         """Subscribes, now or once Redis is back. Idempotent."""
@@ -89,6 +94,10 @@ class Subscriber:
         except TimeoutError as error:
             raise unavailable("redis") from error
 
+    def reconnect(self) -> None:
+        """Replaces the connection: it is believed to be dead. Counts as a gap."""
+        self._silent.set()
+
     async def check(self) -> None:
         """A readiness check: whether the subscriptions are in place."""
         if not self._up:
@@ -101,7 +110,8 @@ class Subscriber:
         while True:
             connection = self._connect()
             try:
-                await connection.connect()  # type: ignore[no-untyped-call]  # as published
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await connection.connect()  # type: ignore[no-untyped-call]  # as published
                 _log.info("subscriber.connected", channels=len(self._channels))
                 backoff.reset()
                 self._begin(after_loss=lost)
@@ -109,10 +119,12 @@ class Subscriber:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(connection), name="subscriber-read")
                     group.create_task(self._write(connection), name="subscriber-write")
+                    group.create_task(self._watch(), name="subscriber-watch")
             except* (RedisError, OSError) as errors:
                 _log.warning("subscriber.lost", error=repr(errors.exceptions[0]))
             finally:
                 self._up = False
+                self.life += 1
                 for channel in self._channels.values():
                     channel.confirmed.clear()
                 await connection.disconnect(nowait=True)
@@ -124,6 +136,8 @@ class Subscriber:
         self._resubscribing = set(self._channels) if after_loss else None
         self._changed.set()
         self._up = True
+        self.life += 1
+        self._silent.clear()
         self._end_gap()
 
     def _end_gap(self) -> None:
@@ -131,6 +145,10 @@ class Subscriber:
             self._resubscribing = None
             metrics.GAPS.inc()
             self._on_gap()
+
+    async def _watch(self) -> None:
+        await self._silent.wait()
+        raise RedisConnectionError("the subscription is silent")
 
     async def _write(self, connection: Connection) -> None:
         while True:

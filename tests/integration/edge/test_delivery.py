@@ -101,6 +101,7 @@ async def test_joining_during_a_storm_misses_nothing_and_repeats_nothing(
         head = rejoined["data"]["chats"][0]["seq"]
         count = len(seqs)
         await eventually(lambda: len(alice.all("new-message")) > count + 20)  # noqa: B023 - as above
+        assert alice.all("resync") == []
         later = [frame["data"]["seq"] for frame in alice.frames[at:] if frame["event"] == "new-message"]
         assert later == list(range(head + 1, head + 1 + len(later)))
         await alice.close()

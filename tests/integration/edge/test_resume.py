@@ -108,6 +108,7 @@ async def test_resuming_again_and_again_during_a_storm_misses_nothing_and_repeat
         assert live == list(range(head + 1, head + 1 + len(live)))
     over.set()
     await publishing
+    assert alice.all("resync") == []
 
 
 async def test_a_long_absence_comes_in_windows_and_then_in_turns(

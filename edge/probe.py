@@ -1,0 +1,65 @@
+"""Finds out when the Redis subscription has fallen silent without having broken.
+
+A connection may stand and carry nothing: its peer hangs, a firewall forgot it, or it leads to a server that
+is the primary no more. So the edge says something to itself, by the way that chat_service takes, every now
+and then, and replaces the subscription when it does not hear it.
+"""
+
+import asyncio
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from edge import metrics
+from edge.subscriber import Subscriber
+from mesh.errors import ParleyError
+from mesh.ids import new_object_id
+from mesh.logs import get_logger
+
+_PATIENCE_SECONDS: Final = 3.0
+
+_log = get_logger()
+
+
+class Probe:
+    """Publishes to a channel of this edge alone, every `every_seconds`, on a connection of its own (`redis`)."""
+
+    def __init__(self, subscriber: Subscriber, redis: Redis, *, every_seconds: float) -> None:
+        self.channel: Final = b"edge:{%b}:probe" % new_object_id().encode()
+        self._subscriber = subscriber
+        self._redis = redis
+        self._every_seconds = every_seconds
+        self._sent = 0
+        self._heard = asyncio.Event()
+
+    def on_message(self, payload: bytes) -> None:
+        """Something came on the channel; a late answer to an earlier probe counts for nothing."""
+        if payload == b"%d" % self._sent:
+            self._heard.set()
+
+    async def run(self) -> None:
+        """Probes until cancelled."""
+        self._subscriber.want(self.channel)
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            life = self._subscriber.life
+            if not await self._works() and life == self._subscriber.life:
+                metrics.SILENCES.inc()
+                _log.warning("probe.silence")
+                self._subscriber.reconnect()
+
+    async def _works(self) -> bool:
+        self._sent += 1
+        self._heard.clear()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._subscriber.confirmed((self.channel,))
+                await self._redis.publish(self.channel, b"%d" % self._sent)
+                await self._heard.wait()
+        except ResponseError as error:
+            # Redis answers and refuses the probe itself (access rules, say): that tells nothing.
+            _log.error("probe.refused", error=repr(error))
+        except (ParleyError, RedisError, OSError):
+            return False
+        return True

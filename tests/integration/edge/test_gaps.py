@@ -1,0 +1,123 @@
+"""What Redis did not bring is noticed: a hole in a log, a broken subscription, a silent one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from devstack.servers import RedisServer
+from edge.metrics import SILENCES
+from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually, running_edge
+from tests.integration.edge.scaffold import ScaffoldChat, scaffold_chat
+
+CHAT = "c" * 24
+
+
+@pytest.fixture
+async def own_redis() -> AsyncIterator[RedisServer]:
+    """A Redis that the test may pause."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def memberships(chat: ScaffoldChat) -> None:
+    chat.members[CHAT] = {"alice", "bob"}
+
+
+async def _resumed(client: Client, seq: int) -> list[int]:
+    """The positions that a resume brings."""
+    at = len(client.frames)
+    answer = await client.ask("resume", f"from {seq}", chats=[{"chatId": CHAT, "seq": seq}])
+    assert answer["event"] == "ack", answer
+    came = client.frames[at : client.frames.index(answer)]
+    return [frame["data"]["seq"] for frame in came if frame["event"] == "new-message"]
+
+
+async def test_a_hole_in_a_log_is_told_before_what_follows(edge: Edge, chat: ScaffoldChat) -> None:
+    clients = [await edge.client("alice"), await edge.client("bob")]
+    await chat.say(CHAT, "bob", "one")
+    chat.store(CHAT, "bob", "lost")
+    await chat.say(CHAT, "bob", "three", "four")
+    for client in clients:
+        await client.next(lambda frame: frame["data"].get("seq") == 4)
+        assert [frame["event"] for frame in client.frames[1:]] == [
+            "new-message",
+            "resync",
+            "new-message",
+            "new-message",
+        ]
+        assert client.all("resync") == [{"chatId": CHAT}]
+        assert await _resumed(client, 1) == [2, 3, 4]
+
+
+async def test_what_is_lost_right_after_joining_is_a_hole_too(edge: Edge, chat: ScaffoldChat) -> None:
+    chat.store(CHAT, "bob", "known by the head")
+    alice = await edge.client("alice")
+    chat.store(CHAT, "bob", "lost")
+    await chat.say(CHAT, "bob", "three")
+    await alice.next("resync")
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+async def test_a_log_that_begins_again_is_told(edge: Edge, chat: ScaffoldChat, epoch: int) -> None:
+    alice = await edge.client("alice")
+    await chat.say(CHAT, "bob", *map(str, range(5)))
+    log = chat.logs[CHAT]
+    log.epoch, log.seq = epoch, 0
+    log.entries.clear()
+    await chat.say(CHAT, "bob", "a new life", "goes on")
+    await alice.next("resync")
+    await alice.next(lambda frame: frame["data"].get("content") == "goes on")
+    assert len(alice.all("resync")) == 1
+    answer = await alice.ask("resume", chats=[{"chatId": CHAT, "seq": 5, "epoch": 1}])
+    assert answer["data"]["chats"][0]["reset"]
+
+
+async def test_a_subscription_that_is_cut_off_comes_back_and_everyone_resumes(
+    start_edge: StartEdge, chat: ScaffoldChat
+) -> None:
+    edge = await start_edge()
+    alice = await edge.client("alice")
+    await chat.say(CHAT, "bob", "one")
+    await alice.next("new-message")
+    await chat.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+    chat.store(CHAT, "bob", "lost")
+    await alice.next("resync")
+    assert await _resumed(alice, 1) == [2]
+    await chat.say(CHAT, "bob", "three")
+    assert (await alice.next("new-message"))["data"]["seq"] == 3
+
+
+async def test_a_silent_redis_is_noticed_and_what_was_missed_is_told(own_redis: RedisServer) -> None:
+    async with (
+        scaffold_chat(own_redis.url) as (chat, port),
+        running_edge(own_redis.url, chat, port, edge_probe_seconds=0.1) as edge,
+    ):
+        chat.members[CHAT] = {"alice", "bob"}
+        alice = await edge.client("alice")
+        await chat.say(CHAT, "bob", "one")
+        await alice.next("new-message")
+        before = SILENCES._value.get()
+        own_redis.pause()
+        try:
+            started = asyncio.get_running_loop().time()
+            await eventually(lambda: SILENCES._value.get() > before)
+            assert asyncio.get_running_loop().time() - started < 5
+            chat.store(CHAT, "bob", "lost")
+        finally:
+            own_redis.resume()
+        await alice.next("resync")
+        assert await _resumed(alice, 1) == [2]
+        await chat.say(CHAT, "bob", "three")
+        assert (await alice.next("new-message"))["data"]["seq"] == 3
+        assert alice.connection.close_code is None
+
+
+async def test_a_working_subscription_is_left_alone(start_edge: StartEdge, chat: ScaffoldChat) -> None:
+    edge = await start_edge(edge_probe_seconds=0.01)
+    alice = await edge.client("alice")
+    before = SILENCES._value.get()
+    await chat.say(CHAT, "bob", *["x" * 1000] * 500)
+    await alice.next(lambda frame: frame["data"].get("seq") == 500)
+    assert (SILENCES._value.get(), alice.all("resync")) == (before, [])
