@@ -41,7 +41,7 @@ def check(evidence: Evidence, checks: Sequence[Check] = CHECKS) -> list[Violatio
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What happened, in numbers. All but the last three are counts of messages."""
+    """What happened, in numbers."""
 
     acked: int
     stored: int
@@ -52,7 +52,7 @@ class Figures:
     lost: int
     """Acked but not stored."""
     gaps: int
-    """Positions that the store or a client lacks, in violation of the promise: chats times devices."""
+    """Logs with a hole, and devices whose view of a chat differs from the store."""
     repeated_sends: int
     refused: int
     """Frames answered with an error, or with nothing."""
