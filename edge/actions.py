@@ -9,13 +9,14 @@ from edge.connection import Connection
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
 from edge.protocol import commands, frames
+from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import joined_data
 from edge.protocol.frames import encode_ack, encode_error
 from edge.protocol.shapes import MESSAGE_TYPES, error_json
 from edge.replay import Progress, Replay
 from edge.sends import SendQueue
 from mesh.clock import to_rfc3339
-from mesh.errors import Internal, ParleyError
+from mesh.errors import Internal, ParleyError, Unavailable
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -44,12 +45,19 @@ class SessionServices:
 class Actions:
     """Carries out what the client on `connection` asks for, and answers."""
 
-    __slots__ = ("_chats", "_connection", "_services")
+    __slots__ = ("_chats", "_connection", "_finishing", "_sends", "_services")
 
     def __init__(self, connection: Connection, services: SessionServices) -> None:
         self._connection = connection
         self._services = services
         self._chats = services.chats
+        self._sends = 0  # messages without an answer so far
+        self._finishing = False
+
+    def finish(self) -> None:
+        """Takes no more messages, and closes with 1001 once those in flight have their answers."""
+        self._finishing = True
+        self._close_if_finished()
 
     async def run(self, request: commands.Request) -> None:
         """Carries out a command, and answers it."""
@@ -77,6 +85,10 @@ class Actions:
 
     def send_message(self, frame_id: commands.FrameId, command: commands.SendMessage) -> None:
         """Queues a message; its answer comes when its outcome is known."""
+        if self._finishing:
+            self.refuse(frame_id, Unavailable(ErrorReason.ERROR_REASON_DRAINING, "this edge is going away"))
+            return
+        self._sends += 1
         item = pb.SendItem(
             user_id=self._connection.user_id,
             chat_id=command.chat_id,
@@ -92,9 +104,18 @@ class Actions:
         self._connection.send(encode_error(frame_id, error))
 
     def _sent(self, frame_id: commands.FrameId, outcome: pb.SendAccepted | ParleyError) -> None:
+        self._sends -= 1
         if isinstance(outcome, ParleyError):
             self.refuse(frame_id, outcome)
-            return
+        else:
+            self._accepted(frame_id, outcome)
+        self._close_if_finished()
+
+    def _close_if_finished(self) -> None:
+        if self._finishing and not self._sends:
+            self._connection.close(CloseCode.GOING_AWAY)
+
+    def _accepted(self, frame_id: commands.FrameId, outcome: pb.SendAccepted) -> None:
         data = frames.SentData(
             message_id=outcome.message_id,
             chat_id=outcome.chat_id,

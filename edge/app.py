@@ -140,6 +140,8 @@ async def _build_gateway(
             frames_burst=settings.edge_frames_burst,
         ),
         heartbeat_seconds=settings.edge_heartbeat_seconds,
+        # The drain of connections has half of the time: some must be left for sends to end and for goodbyes.
+        drain_seconds=min(settings.edge_drain_spread_seconds, settings.drain_seconds / 5),
     )
     for name, run in {
         "subscriber": subscriber.run,

@@ -23,6 +23,7 @@ from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.events.v1.user_event_pb2 import UserEvent
 
 _SEND_DRAIN_SECONDS: Final = 5.0  # the deadline of one SendMessages call
+_NAP_SECONDS: Final = 0.01  # shorter waits are not worth a timer
 _SLICE: Final = 100  # sessions handled in one go before others get their turn
 _RECHECKS: Final = 8  # at the same time, so that chat_service is not overrun when Redis is back
 
@@ -30,7 +31,7 @@ _log = get_logger()
 
 
 class Gateway:
-    """The sessions of this edge."""
+    """The sessions of this edge. When it goes away, clients leave spread over `drain_seconds`."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Gateway:
         presence: PresenceKeeper,
         limits: ConnectionLimits,
         heartbeat_seconds: float,
+        drain_seconds: float,
     ) -> None:
         self._rooms = rooms
         self._membership = membership
@@ -50,6 +52,7 @@ class Gateway:
         self._presence = presence
         self._limits = limits
         self._heartbeat_seconds = heartbeat_seconds
+        self._drain_seconds = drain_seconds
         self._flusher = Flusher()
         self._sessions: dict[Session, None] = {}
         self._by_user: dict[str, dict[Session, None]] = {}
@@ -124,17 +127,32 @@ class Gateway:
                     session.connection.ping_or_abort()
 
     async def drain(self) -> None:
-        """Finishes the messages in flight, then closes every connection with 1001 and ends its session."""
+        """Tells all clients to go, each at its time, finishes what they sent and closes with 1001."""
         self.draining = True
+        sessions = list(self._sessions)
+        for number, session in enumerate(sessions, start=1):
+            session.announce_drain(int(self._drain_seconds * 1000 * number / len(sessions)))
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for number, session in enumerate(sessions, start=1):
+            await self._empty_until(started + self._drain_seconds * number / len(sessions))
+            session.go_away()
         with contextlib.suppress(TimeoutError):  # chat_service may be gone before us
             async with asyncio.timeout(_SEND_DRAIN_SECONDS):
                 await self._sends.drain()
-        for number, session in enumerate(list(self._sessions), start=1):
+        for session in list(self._sessions):  # those whose messages got no answer, and who came meanwhile
             session.connection.close(CloseCode.GOING_AWAY)
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)
         await self._empty.wait()
         await self._presence.closed()
+
+    async def _empty_until(self, when: float) -> None:
+        """Returns when the last session is gone, or at `when` (seconds of the loop's clock)."""
+        if when - asyncio.get_running_loop().time() > _NAP_SECONDS:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(when):
+                    await self._empty.wait()
 
     def _add(self, session: Session) -> None:
         self._sessions[session] = None

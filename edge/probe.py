@@ -23,7 +23,7 @@ _log = get_logger()
 
 
 class Probe:
-    """Publishes to a channel of this edge alone, every `every_seconds`, on a connection of its own (`redis`)."""
+    """Publishes to a channel of this edge alone, every `every_seconds`; `redis` has a connection for it."""
 
     def __init__(self, subscriber: Subscriber, redis: Redis, *, every_seconds: float) -> None:
         self.channel: Final = b"edge:{%b}:probe" % new_object_id().encode()

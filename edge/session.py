@@ -111,6 +111,16 @@ class Session:
         if self._services.membership.leave(self.connection, event.chat_removed.chat_id):
             self.connection.send(encode(removed_frame(event)))
 
+    # What the edge calls.
+
+    def announce_drain(self, reconnect_after_ms: int) -> None:
+        """Tells the client that this edge goes away, and when to connect to another."""
+        self.connection.send(encode(frames.Drain(frames.DrainData(reconnect_after_ms=reconnect_after_ms))))
+
+    def go_away(self) -> None:
+        """Closes with 1001 once the messages in flight have their answers."""
+        self._actions.finish()
+
     async def recheck(self, chat_ids: list[str]) -> None:
         """Asks again where the user belongs, after events were missed, and leaves or joins accordingly.
 

@@ -26,6 +26,8 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """Larger messages of a client end its connection with 1009. A `resume` of 1,000 chats has 70 KiB."""
     edge_max_buffer_bytes: Annotated[int, Field(ge=64 * 1024)] = 1 << 20
     """How much may wait for one client that reads slowly, before it is disconnected with 4009."""
+    edge_drain_spread_seconds: PositiveSeconds = 5.0
+    """Over this time clients leave an edge that goes away; at most a fifth of `drain_seconds`."""
     edge_probe_seconds: PositiveSeconds = 2.0
     """How often the edge makes sure that its Redis subscription still carries something."""
     edge_resume_entries: PositiveInt = 2000

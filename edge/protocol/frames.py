@@ -191,6 +191,12 @@ class ResyncData(Data, frozen=True):
     chat_id: str
 
 
+class DrainData(Data, frozen=True):
+    """This edge goes away: connect to another after that time. Until then everything works as before."""
+
+    reconnect_after_ms: int
+
+
 class ServerFrame(msgspec.Struct, frozen=True, tag_field="event"):
     """A frame that answers nothing; its `event` is the tag of the class."""
 
@@ -271,6 +277,12 @@ class Resync(ServerFrame, frozen=True, tag="resync"):
     """There may be a gap."""
 
     data: ResyncData
+
+
+class Drain(ServerFrame, frozen=True, tag="drain"):
+    """This edge goes away."""
+
+    data: DrainData
 
 
 class Ack(msgspec.Struct, frozen=True, tag_field="event", tag="ack"):

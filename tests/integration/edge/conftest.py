@@ -161,6 +161,7 @@ async def running_edge(
             "edge_admin_port": 0,
             "edge_frames_per_second": 10_000,
             "edge_frames_burst": 10_000,
+            "edge_drain_spread_seconds": 0.2,
             **fields,
         }
     )
