@@ -12,9 +12,9 @@ _EXAMPLES: Final = 5
 
 def table(figures: Figures, recoveries: Sequence[Recovery]) -> str:
     """What happened: one line per fault, then the counts."""
-    lines = [f"{'fault':<44} {'lasted':>8} {'recovery':>9} {'caught':>7}"]
+    lines = [f"{'fault':<50} {'lasted':>8} {'recovery':>9} {'caught':>7}"]
     lines += [
-        f"#{each.number:<3} {each.text:<39} {each.lasted:>6.2f} s {each.took:>7.2f} s {each.caught:>7}"
+        f"#{each.number:<3} {each.text:<45} {each.lasted:>6.2f} s {each.took:>7.2f} s {each.caught:>7}"
         for each in recoveries
     ]
     counts = {

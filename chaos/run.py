@@ -92,7 +92,8 @@ class Stage:
                 group.create_task(asyncio.sleep(seconds))
             stop.set()
             self._tell(f"{self.journal.now:7.2f} s  all faults are over, waiting for rest")
-            await asyncio.wait(lives, timeout=_ANSWER_SECONDS)
+            _, busy = await asyncio.wait(lives, timeout=_ANSWER_SECONDS)
+            self._tell(f"{self.journal.now:7.2f} s  {len(lives) - len(busy)} of {len(lives)} scripts ended")
         finally:
             await _end(lives)
         return await self._judge()
