@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from edge import metrics
 from edge.connection import Connection
+from edge.identity import Identity, TokenVerifier
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
 from edge.protocol import commands, frames
@@ -14,16 +14,14 @@ from edge.protocol.events import joined_data
 from edge.protocol.frames import encode_ack, encode_error
 from edge.protocol.shapes import MESSAGE_TYPES, error_json
 from edge.replay import Progress, Replay
+from edge.revocations import Revocations
 from edge.sends import SendQueue
 from mesh.clock import to_rfc3339
-from mesh.errors import Internal, ParleyError, Unavailable
+from mesh.errors import Internal, ParleyError, PermissionDenied, Unavailable
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
-
-if TYPE_CHECKING:
-    from edge.session import Session
 
 _log = get_logger()
 
@@ -37,18 +35,26 @@ class SessionServices:
     membership: Membership
     replay: Replay
     presence: PresenceKeeper
-    heartbeat_ms: int
-    on_open: Callable[["Session"], None]
-    on_closed: Callable[["Session"], None]
+    verifier: TokenVerifier
+    revocations: Revocations
+    heartbeat_seconds: float
+    expiry_warning_seconds: float
+    token_leeway_seconds: float
 
 
 class Actions:
-    """Carries out what the client on `connection` asks for, and answers."""
+    """Carries out what the client on `connection` asks for, and answers.
 
-    __slots__ = ("_chats", "_connection", "_finishing", "_sends", "_services")
+    `on_refresh` is given the identity of a new token; it gives the milliseconds until that ends.
+    """
 
-    def __init__(self, connection: Connection, services: SessionServices) -> None:
+    __slots__ = ("_chats", "_connection", "_finishing", "_on_refresh", "_sends", "_services")
+
+    def __init__(
+        self, connection: Connection, services: SessionServices, on_refresh: Callable[[Identity], int]
+    ) -> None:
         self._connection = connection
+        self._on_refresh = on_refresh
         self._services = services
         self._chats = services.chats
         self._sends = 0  # messages without an answer so far
@@ -62,26 +68,31 @@ class Actions:
     async def run(self, request: commands.Request) -> None:
         """Carries out a command, and answers it."""
         try:
-            match request.command:
-                case commands.SendMessage() as command:
-                    self.send_message(request.id, command)
-                case commands.JoinChats() as command:
-                    await self._join_chats(request.id, command)
-                case commands.LeaveChats() as command:
-                    self._leave_chats(request.id, command)
-                case commands.Resume() as command:
-                    await self._resume(request.id, command)
-                case commands.SetTyping() as command:
-                    await self._set_typing(request.id, command)
-                case commands.MarkRead() as command:
-                    await self._mark_read(request.id, command.chat_id, command.message_id)
-                case commands.MarkChatRead() as command:
-                    await self._mark_read(request.id, command.chat_id, "")
+            await self._dispatch(request.id, request.command)
         except ParleyError as error:
             self.refuse(request.id, error)
         except Exception:  # noqa: BLE001 - a defect in one command must not end the session
             _log.exception("session.command_failed", connection_id=self._connection.id, command=request.event)
             self.refuse(request.id, Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect"))
+
+    async def _dispatch(self, frame_id: commands.FrameId, command: commands.Command) -> None:
+        match command:
+            case commands.SendMessage():
+                self.send_message(frame_id, command)
+            case commands.JoinChats():
+                await self._join_chats(frame_id, command)
+            case commands.LeaveChats():
+                self._leave_chats(frame_id, command)
+            case commands.Resume():
+                await self._resume(frame_id, command)
+            case commands.RefreshToken():
+                await self._refresh_token(frame_id, command)
+            case commands.SetTyping():
+                await self._set_typing(frame_id, command)
+            case commands.MarkRead():
+                await self._mark_read(frame_id, command.chat_id, command.message_id)
+            case commands.MarkChatRead():
+                await self._mark_read(frame_id, command.chat_id, "")
 
     def send_message(self, frame_id: commands.FrameId, command: commands.SendMessage) -> None:
         """Queues a message; its answer comes when its outcome is known."""
@@ -144,6 +155,15 @@ class Actions:
         chats = await self._services.replay.run(self._connection, cursors)
         self._answer(frame_id, _resumed(chats))
         self._services.replay.release(self._connection, chats)
+
+    async def _refresh_token(self, frame_id: commands.FrameId, command: commands.RefreshToken) -> None:
+        identity = await self._services.verifier.verify(command.token)
+        if identity.user_id != self._connection.user_id:
+            raise PermissionDenied(
+                ErrorReason.ERROR_REASON_PERMISSION_DENIED, "the token is another user's: connect with it"
+            )
+        await self._services.revocations.check(identity)
+        self._answer(frame_id, frames.ExpiryData(expires_in_ms=self._on_refresh(identity)))
 
     async def _set_typing(self, frame_id: commands.FrameId, command: commands.SetTyping) -> None:
         await self._chats.SetTyping(

@@ -8,18 +8,20 @@ from tornado.netutil import bind_sockets
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
+from edge.actions import SessionServices
 from edge.connection import ConnectionLimits
 from edge.deliveries import DeliveryReports
 from edge.fanout import Fanout, chat_channel
 from edge.gateway import Gateway
 from edge.handshake import HandshakeHandler
-from edge.identity import open_verifier
+from edge.identity import TokenVerifier, open_verifier
 from edge.identity.dev_tokens import DevTokens
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
 from edge.probe import Probe
 from edge.replay import Replay
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
+from edge.revocations import Revocations
 from edge.rooms import Rooms
 from edge.sends import SendQueue
 from edge.settings import EdgeSettings
@@ -29,6 +31,7 @@ from mesh.lifecycle import BindError, Lifecycle
 from mesh.readiness import Readiness
 from mesh.redis import open_redis
 from mesh.rpc.channel import open_channel
+from parley.chat.v1.chat_service_pb2 import Session
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.events.v1.user_event_pb2 import UserEvent
 
@@ -46,6 +49,9 @@ _IDEMPOTENT = tuple(
         "ListChats",
         "GetChat",
         "ListMessages",
+        "ListSessions",
+        "RevokeSessions",
+        "CheckRevocation",
         "CreateDirectChat",
     )
 )
@@ -70,10 +76,14 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     readiness.add("chat", channel.check)
     chats = ChatServiceStub(channel)
 
-    gateway = await _build_gateway(settings, life, readiness, chats)
+    revocations = Revocations(chats)
+    gateway = await _build_gateway(
+        settings, life, readiness, chats=chats, verifier=verifier, revocations=revocations
+    )
     deps = RestDeps(
         chat=chats,
         verifier=verifier,
+        revocations=revocations,
         readiness=readiness,
         origins=OriginPolicy.of(settings),
         max_body_bytes=settings.edge_max_body_bytes,
@@ -95,7 +105,13 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
 
 
 async def _build_gateway(
-    settings: EdgeSettings, life: Lifecycle, readiness: Readiness, chats: ChatServiceStub
+    settings: EdgeSettings,
+    life: Lifecycle,
+    readiness: Readiness,
+    *,
+    chats: ChatServiceStub,
+    verifier: TokenVerifier,
+    revocations: Revocations,
 ) -> Gateway:
     """Wires the parts of the fan-out, which know one another in a circle, and starts their tasks."""
 
@@ -108,6 +124,9 @@ async def _build_gateway(
 
     def on_user_event(event: UserEvent) -> None:
         gateway.on_user_event(event)
+
+    def on_revoked(session: Session) -> None:
+        gateway.on_revoked(session)
 
     subscriber = Subscriber(
         redis_connector(settings.redis_url.get_secret_value()),
@@ -125,21 +144,28 @@ async def _build_gateway(
     deliveries = DeliveryReports(chats)
     fanout = Fanout(rooms, deliveries, on_user_event=on_user_event, on_other=probe.on_message)
     sends = SendQueue(chats, lanes=settings.edge_send_lanes, limit=settings.edge_send_queue)
-    presence = PresenceKeeper(chats)
-    gateway = Gateway(
+    presence = PresenceKeeper(chats, on_revoked, renew_seconds=settings.edge_renew_seconds)
+    services = SessionServices(
         chats=chats,
-        rooms=rooms,
+        sends=sends,
         membership=Membership(rooms, subscriber, chats),
         replay=Replay(rooms, subscriber, chats, deliveries, most_entries=settings.edge_resume_entries),
-        sends=sends,
         presence=presence,
+        verifier=verifier,
+        revocations=revocations,
+        heartbeat_seconds=settings.edge_heartbeat_seconds,
+        expiry_warning_seconds=settings.edge_expiry_warning_seconds,
+        token_leeway_seconds=settings.jwt_leeway_seconds,
+    )
+    gateway = Gateway(
+        rooms=rooms,
+        services=services,
         limits=ConnectionLimits(
             max_message_bytes=settings.edge_max_frame_bytes,
             max_buffer_bytes=settings.edge_max_buffer_bytes,
             frames_per_second=settings.edge_frames_per_second,
             frames_burst=settings.edge_frames_burst,
         ),
-        heartbeat_seconds=settings.edge_heartbeat_seconds,
         # The drain of connections has half of the time: some must be left for sends to end and for goodbyes.
         drain_seconds=min(settings.edge_drain_spread_seconds, settings.drain_seconds / 5),
     )

@@ -8,18 +8,14 @@ from typing import Final
 from edge.actions import SessionServices
 from edge.connection import Connection, ConnectionLimits, Flusher
 from edge.identity import Identity
-from edge.membership import Membership
-from edge.presence_keeper import PresenceKeeper
 from edge.protocol.close_codes import CloseCode
-from edge.replay import Replay
 from edge.rooms import Rooms
-from edge.sends import SendQueue
 from edge.session import Session
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
-from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
+from parley.chat.v1 import chat_service_pb2 as pb
 from parley.events.v1.user_event_pb2 import UserEvent
 
 _SEND_DRAIN_SECONDS: Final = 5.0  # the deadline of one SendMessages call
@@ -36,22 +32,14 @@ class Gateway:
     def __init__(
         self,
         *,
-        chats: ChatServiceStub,
         rooms: Rooms,
-        membership: Membership,
-        replay: Replay,
-        sends: SendQueue,
-        presence: PresenceKeeper,
+        services: SessionServices,
         limits: ConnectionLimits,
-        heartbeat_seconds: float,
         drain_seconds: float,
     ) -> None:
         self._rooms = rooms
-        self._membership = membership
-        self._sends = sends
-        self._presence = presence
+        self._services = services
         self._limits = limits
-        self._heartbeat_seconds = heartbeat_seconds
         self._drain_seconds = drain_seconds
         self._flusher = Flusher()
         self._sessions: dict[Session, None] = {}
@@ -60,16 +48,6 @@ class Gateway:
         self._empty.set()
         self._gap = asyncio.Event()
         self.draining = False
-        self._services = SessionServices(
-            chats=chats,
-            sends=sends,
-            membership=membership,
-            replay=replay,
-            presence=presence,
-            heartbeat_ms=int(heartbeat_seconds * 1000),
-            on_open=self._add,
-            on_closed=self._remove,
-        )
 
     async def accept(self, peer: socket.socket, identity: Identity, early: bytes = b"") -> None:
         """Takes over a socket whose handshake is done; `early` are bytes that came right behind it.
@@ -77,7 +55,7 @@ class Gateway:
         Raises:
             OSError: the peer is gone.
         """
-        session = Session(identity, self._services)
+        session = Session(identity, self._services, on_open=self._add, on_closed=self._remove)
 
         def connection() -> Connection:
             return Connection(
@@ -100,6 +78,14 @@ class Gateway:
                 session.on_chat_added(event)
             elif kind == "chat_removed":
                 session.on_chat_removed(event)
+            elif kind == "sessions_revoked":
+                session.on_revoked(event)
+
+    def on_revoked(self, revoked: pb.Session) -> None:
+        """A session was found to be revoked when it was renewed."""
+        for session in tuple(self._by_user.get(revoked.user_id, ())):
+            if session.connection.id == revoked.connection_id:
+                session.end_revoked()
 
     def on_gap(self) -> None:
         """Events were missed, perhaps a removal: every session is checked against chat_service again."""
@@ -122,7 +108,7 @@ class Gateway:
             sessions = list(self._sessions)
             slices = [sessions[start : start + _SLICE] for start in range(0, len(sessions), _SLICE)] or [[]]
             for part in slices:
-                await asyncio.sleep(self._heartbeat_seconds / len(slices))
+                await asyncio.sleep(self._services.heartbeat_seconds / len(slices))
                 for session in part:
                     session.connection.ping_or_abort()
 
@@ -141,11 +127,11 @@ class Gateway:
             session.go_away()
         with contextlib.suppress(TimeoutError):  # chat_service may be gone before us
             async with asyncio.timeout(_SEND_DRAIN_SECONDS):
-                await self._sends.drain()
+                await self._services.sends.drain()
         for session in list(self._sessions):  # those whose messages got no answer, and who came meanwhile
             session.connection.close(CloseCode.GOING_AWAY)
         await self._empty.wait()
-        await self._presence.closed()
+        await self._services.presence.closed()
 
     async def _empty_until(self, when: float) -> None:
         """Returns when the last session is gone, or at `when` (seconds of the loop's clock)."""
@@ -166,7 +152,7 @@ class Gateway:
         sessions.pop(session, None)
         if not sessions:
             self._by_user.pop(user_id, None)
-            self._membership.stop_listening(user_id)
+            self._services.membership.stop_listening(user_id)
         if not self._sessions:
             self._empty.set()
 

@@ -1,8 +1,10 @@
 """Keeps chat_service's view of this edge's sessions true: renewed while they live, closed when they end."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
+from edge.identity import Identity
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.logs import get_logger
@@ -10,7 +12,6 @@ from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 
 _RENEW_BATCH: Final = 1000  # the limit of RenewSessions
-_RENEW_SECONDS: Final = 60.0  # an unrenewed session ends after 300 s
 _CLOSERS: Final = 8
 _CLOSE_ATTEMPTS: Final = 4
 
@@ -18,16 +19,27 @@ _log = get_logger()
 
 
 class PresenceKeeper:
-    """Owns the renewing and the closing of sessions; opening is the session's own first step."""
+    """Owns the renewing and the closing of sessions; opening is the session's own first step.
 
-    def __init__(self, chats: ChatServiceStub) -> None:
+    `on_revoked` is told of each session that turns out to be revoked.
+    """
+
+    def __init__(
+        self, chats: ChatServiceStub, on_revoked: Callable[[pb.Session], None], *, renew_seconds: float
+    ) -> None:
         self._chats = chats
+        self._renew_seconds = renew_seconds
+        self._on_revoked = on_revoked
         self._live: dict[str, pb.Session] = {}
         self._ended: asyncio.Queue[pb.Session] = asyncio.Queue()
 
-    def add(self, user_id: str, connection_id: str) -> None:
-        """A session is about to be opened."""
-        self._live[connection_id] = pb.Session(user_id=user_id, connection_id=connection_id)
+    def add(self, identity: Identity, connection_id: str) -> None:
+        """A session is about to be opened, or goes on with another token."""
+        self._live[connection_id] = pb.Session(
+            user_id=identity.user_id,
+            connection_id=connection_id,
+            token_issued_at_ms=identity.issued_at_ms,
+        )
 
     def end(self, connection_id: str) -> None:
         """A connection is gone: its session is closed soon, in the background."""
@@ -36,18 +48,23 @@ class PresenceKeeper:
             self._ended.put_nowait(session)
 
     async def renew(self) -> None:
-        """Renews every 60 seconds until cancelled."""
+        """Renews all sessions every `renew_seconds`, until cancelled."""
         while True:
-            await asyncio.sleep(_RENEW_SECONDS)
-            sessions = list(self._live.values())
-            for start in range(0, len(sessions), _RENEW_BATCH):
-                try:
-                    await self._chats.RenewSessions(
-                        pb.RenewSessionsRequest(sessions=sessions[start : start + _RENEW_BATCH])
-                    )
-                except ParleyError as error:
-                    # Four more renewals fit into the life of a session.
-                    _log.warning("sessions.renewal_failed", code=error.code)
+            await asyncio.sleep(self._renew_seconds)
+            await self._renew_all()
+
+    async def _renew_all(self) -> None:
+        sessions = list(self._live.values())
+        for start in range(0, len(sessions), _RENEW_BATCH):
+            request = pb.RenewSessionsRequest(sessions=sessions[start : start + _RENEW_BATCH])
+            try:
+                answer = await self._chats.RenewSessions(request)
+            except ParleyError as error:
+                # Four more renewals fit into the life of a session.
+                _log.warning("sessions.renewal_failed", code=error.code)
+                continue
+            for session in answer.revoked:
+                self._on_revoked(session)
 
     async def close(self) -> None:
         """Closes ended sessions until cancelled, a few at a time."""

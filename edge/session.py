@@ -12,13 +12,14 @@ from typing import Final
 from edge import metrics
 from edge.actions import Actions, SessionServices
 from edge.connection import Connection
+from edge.expiry import TokenExpiry
 from edge.identity import Identity
 from edge.protocol import commands, frames
 from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import chat_created_frame, head_data, removed_frame, resync_frame
 from edge.protocol.frames import encode
 from mesh.clock import now_ms
-from mesh.errors import ParleyError, ResourceExhausted
+from mesh.errors import ParleyError, ResourceExhausted, Unauthenticated
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
@@ -27,6 +28,7 @@ from parley.events.v1.user_event_pb2 import ChatRemoved, UserEvent
 _MAX_JOBS: Final = 64  # commands of one connection that may wait for their turn
 _CLOSE_FOR: Final = {
     ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS: CloseCode.TOO_MANY_CONNECTIONS,
+    ErrorReason.ERROR_REASON_SESSION_REVOKED: CloseCode.SESSION_REVOKED,
     ErrorReason.ERROR_REASON_INTERNAL: CloseCode.INTERNAL_ERROR,
 }
 
@@ -36,12 +38,21 @@ _Job = Callable[[], Awaitable[None]]
 
 
 class Session:
-    """The receiver of one connection."""
+    """The receiver of one connection. `on_open` and `on_closed` are told of its life."""
 
-    def __init__(self, identity: Identity, services: SessionServices) -> None:
-        self.identity: Final = identity
+    def __init__(
+        self,
+        identity: Identity,
+        services: SessionServices,
+        *,
+        on_open: Callable[["Session"], None],
+        on_closed: Callable[["Session"], None],
+    ) -> None:
+        self.identity = identity
         self.connection: Connection
         self._services = services
+        self._on_open = on_open
+        self._on_closed = on_closed
         self._chats = services.chats
         self._jobs: deque[_Job] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -49,14 +60,20 @@ class Session:
         # Jobs and rechecks both move the connection in and out of rooms, step by step: one at a time.
         self._turn = asyncio.Lock()
         self._actions: Actions
+        self._expiry = TokenExpiry(
+            warn_seconds=services.expiry_warning_seconds,
+            leeway_seconds=services.token_leeway_seconds,
+            on_warning=self._warn,
+            on_expired=lambda: self.connection.close(CloseCode.TOKEN_EXPIRED),
+        )
 
     # What the connection calls.
 
     def on_open(self, connection: Connection) -> None:
         """The handshake is done: open the session; commands that come meanwhile wait."""
         self.connection = connection
-        self._actions = Actions(connection, self._services)
-        self._services.on_open(self)
+        self._actions = Actions(connection, self._services, self._refresh)
+        self._on_open(self)
         self._enqueue(self._open)
 
     def on_text(self, text: str) -> None:
@@ -94,8 +111,9 @@ class Session:
 
     def on_closed(self) -> None:
         """The connection is gone. A call in flight ends first, so that the session is closed after it."""
+        self._expiry.cancel()
         self._services.membership.leave_all(self.connection)
-        self._services.on_closed(self)
+        self._on_closed(self)
         self._jobs.clear()
         if self._worker is None:
             self._services.presence.end(self.connection.id)
@@ -110,6 +128,20 @@ class Session:
         """The user is a member no more: ends delivery at once, and says so unless the room's event did."""
         if self._services.membership.leave(self.connection, event.chat_removed.chat_id):
             self.connection.send(encode(removed_frame(event)))
+
+    def on_revoked(self, event: UserEvent) -> None:
+        """Sessions of the user were revoked, perhaps this one: then it ends at once."""
+        revoked = event.sessions_revoked
+        if revoked.connection_id:
+            concerned = revoked.connection_id == self.connection.id
+        else:
+            concerned = self.identity.issued_at_ms < revoked.issued_before_ms
+        if concerned:
+            self.end_revoked()
+
+    def end_revoked(self) -> None:
+        """Ends it: it was revoked."""
+        self.connection.close(CloseCode.SESSION_REVOKED)
 
     # What the edge calls.
 
@@ -127,8 +159,13 @@ class Session:
         Raises:
             ParleyError: it could not be found out.
         """
-        async with self._turn:
-            await self._recheck(chat_ids)
+        try:
+            async with self._turn:
+                await self._recheck(chat_ids)
+        except Unauthenticated as error:
+            if error.reason != ErrorReason.ERROR_REASON_SESSION_REVOKED:
+                raise
+            self.end_revoked()
 
     async def _recheck(self, chat_ids: list[str]) -> None:
         opened = await self._chats.OpenSession(self._open_request())
@@ -170,14 +207,27 @@ class Session:
 
     def _open_request(self) -> pb.OpenSessionRequest:
         return pb.OpenSessionRequest(
-            user_id=self.identity.user_id, user_name=self.identity.name, connection_id=self.connection.id
+            user_id=self.identity.user_id,
+            user_name=self.identity.name,
+            connection_id=self.connection.id,
+            token_issued_at_ms=self.identity.issued_at_ms,
         )
+
+    def _warn(self, left_ms: int) -> None:
+        self.connection.send(encode(frames.TokenExpiring(frames.ExpiryData(expires_in_ms=left_ms))))
+
+    def _refresh(self, identity: Identity) -> int:
+        self.identity = identity
+        if self.connection.open:
+            self._services.presence.add(identity, self.connection.id)
+            self._expiry.watch(identity.expires_at)
+        return self._expiry.left_ms
 
     async def _open(self) -> None:
         services = self._services
         try:
             await services.membership.listen(self.connection)
-            services.presence.add(self.identity.user_id, self.connection.id)
+            services.presence.add(self.identity, self.connection.id)
             opened = await self._chats.OpenSession(self._open_request())
             joined = await services.membership.join(self.connection, opened.chat_ids)
         except ParleyError as error:
@@ -192,12 +242,14 @@ class Session:
         welcome = frames.WelcomeData(
             user_id=self.identity.user_id,
             connection_id=self.connection.id,
-            heartbeat_ms=services.heartbeat_ms,
+            heartbeat_ms=int(services.heartbeat_seconds * 1000),
             chats=[head_data(head) for head in joined.heads],
             truncated=opened.truncated,
         )
         self.connection.send(encode(frames.Welcome(welcome)))
         services.membership.release(self.connection, joined)
+        if self.connection.open:
+            self._expiry.watch(self.identity.expires_at)
 
     async def _join_added(self, event: UserEvent) -> None:
         chat_id = event.chat_added.chat.id

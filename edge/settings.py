@@ -28,6 +28,10 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """How much may wait for one client that reads slowly, before it is disconnected with 4009."""
     edge_drain_spread_seconds: PositiveSeconds = 5.0
     """Over this time clients leave an edge that goes away; at most a fifth of `drain_seconds`."""
+    edge_expiry_warning_seconds: PositiveSeconds = 60.0
+    """How long before its token ends a client is told to send a new one."""
+    edge_renew_seconds: Annotated[float, Field(gt=0, le=120)] = 60.0
+    """How often live sessions are renewed, and revoked ones found; without it one ends after 300 s."""
     edge_probe_seconds: PositiveSeconds = 2.0
     """How often the edge makes sure that its Redis subscription still carries something."""
     edge_resume_entries: PositiveInt = 2000

@@ -11,11 +11,13 @@ class Identity:
     ``user_id`` is the token's ``sub``, 1 to 128 characters; ``name`` is its ``name`` claim, at most 100
     characters, or empty. ``expires_at`` is its ``exp`` in Unix seconds: after that (plus the leeway that the
     verifier was set to) the proof is worth nothing, also on a connection that is already open.
+    ``issued_at_ms`` is its ``iat`` in Unix milliseconds, 0 when it has none.
     """
 
     user_id: str
     name: str
     expires_at: int
+    issued_at_ms: int = 0
 
 
 class TokenVerifier(Protocol):

@@ -104,7 +104,13 @@ def _identity(claims: dict[str, Any]) -> Identity:
         raise _invalid("the token's sub must have 1 to 128 characters and no control characters")
     # The name is decoration: one that cannot be shown does not lock its user out.
     shown = name[:_MAX_NAME_LENGTH] if isinstance(name, str) and is_clean(name) else ""
-    return Identity(user_id=subject, name=shown, expires_at=min(int(claims["exp"]), _LAST_SECOND))
+    return Identity(
+        user_id=subject,
+        name=shown,
+        expires_at=min(int(claims["exp"]), _LAST_SECOND),
+        # PyJWT has refused an `iat` that is no number or lies in the future.
+        issued_at_ms=max(0, int(float(claims.get("iat", 0)) * 1000)),
+    )
 
 
 def _explain(error: jwt.PyJWTError) -> str:

@@ -41,4 +41,6 @@ class CloseCode(IntEnum):
     FLOOD = 4008, Reconnect.LATER, "far too many frames"
     SLOW_CONSUMER = 4009, Reconnect.YES, "you read too slowly; resume by seq"
     TOO_MANY_CONNECTIONS = 4029, Reconnect.LATER, "this user has too many connections"
+    TOKEN_EXPIRED = 4401, Reconnect.NO, "the token has expired; come back with a new one"
     REFUSED = 4403, Reconnect.NO, "the session was refused"
+    SESSION_REVOKED = 4410, Reconnect.NO, "the session was revoked"

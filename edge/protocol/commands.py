@@ -82,6 +82,12 @@ class Resume(Command, frozen=True):
             raise ValueError("each chat may be there once")
 
 
+class RefreshToken(Command, frozen=True):
+    """Go on with this token in place of the one before; it must be the same user's."""
+
+    token: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class MarkChatRead(Command, frozen=True):
     """The whole chat is read."""
 
@@ -96,6 +102,7 @@ COMMANDS: Final[dict[str, type[Command]]] = {
     "mark-read": MarkRead,
     "mark-chat-read": MarkChatRead,
     "resume": Resume,
+    "refresh-token": RefreshToken,
 }
 
 

@@ -191,6 +191,12 @@ class ResyncData(Data, frozen=True):
     chat_id: str
 
 
+class ExpiryData(Data, frozen=True):
+    """The connection is closed after that time unless the token is refreshed."""
+
+    expires_in_ms: int
+
+
 class DrainData(Data, frozen=True):
     """This edge goes away: connect to another after that time. Until then everything works as before."""
 
@@ -277,6 +283,12 @@ class Resync(ServerFrame, frozen=True, tag="resync"):
     """There may be a gap."""
 
     data: ResyncData
+
+
+class TokenExpiring(ServerFrame, frozen=True, tag="token-expiring"):
+    """The token ends soon."""
+
+    data: ExpiryData
 
 
 class Drain(ServerFrame, frozen=True, tag="drain"):

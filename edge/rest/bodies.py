@@ -110,6 +110,18 @@ class MessagesAnswer(_Answer, frozen=True):
     has_more: bool
 
 
+class SessionJson(_Answer, frozen=True):
+    """A live connection; its `welcome` told it this id."""
+
+    connection_id: str
+
+
+class SessionsAnswer(_Answer, frozen=True):
+    """The user's live connections, on all edges."""
+
+    sessions: list[SessionJson]
+
+
 class DevTokenAnswer(_Answer, frozen=True):
     """A token for `Authorization: Bearer`."""
 

@@ -17,6 +17,7 @@ from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
 from edge.rest.errors import failure_of, too_large
 from edge.rest.metrics import HTTP_SECONDS
 from edge.rest.origins import OriginPolicy
+from edge.revocations import Revocations
 from mesh.errors import Internal, ParleyError, Unauthenticated
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
@@ -40,6 +41,7 @@ class RestDeps:
 
     chat: ChatServiceStub
     verifier: TokenVerifier
+    revocations: Revocations
     readiness: Readiness
     origins: OriginPolicy
     max_body_bytes: int
@@ -99,7 +101,9 @@ class RestHandler(RequestHandler):
             raise too_large(self.deps.max_body_bytes)
         if not self.public and self.request.method != "OPTIONS":
             token = extract_token(authorization=self.request.headers.get("Authorization"))
-            self._identity = await self.deps.verifier.verify(token)
+            identity = await self.deps.verifier.verify(token)
+            await self.deps.revocations.check(identity)
+            self._identity = identity
 
     def data_received(self, chunk: bytes) -> None:
         """Collects the body. What is over the limit is read and dropped, so that the refusal can be read."""

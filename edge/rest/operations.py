@@ -21,6 +21,7 @@ from edge.rest.bodies import (
     MembersAddedAnswer,
     MessagesAnswer,
     ReadyAnswer,
+    SessionsAnswer,
 )
 from edge.rest.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_SEQ
 
@@ -59,6 +60,9 @@ _USER: Final = Parameter(
     "The member, percent-encoded.",
     {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID_LENGTH},
     in_path=True,
+)
+_CONNECTION: Final = Parameter(
+    "connectionId", "The connection.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True
 )
 _LIMIT: Final = Parameter(
     "limit",
@@ -159,6 +163,31 @@ OPERATIONS: Final = (
         parameters=(_CHAT, _USER),
         answers={HTTPStatus.NO_CONTENT: None},
         errors=(*_ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
+    ),
+    Operation(
+        name="listSessions",
+        method="get",
+        path="/api/v1/sessions",
+        summary="The user's live connections, on all edges",
+        answers={HTTPStatus.OK: SessionsAnswer},
+        errors=_ALWAYS,
+    ),
+    Operation(
+        name="revokeSessions",
+        method="delete",
+        path="/api/v1/sessions",
+        summary="End all live connections, and refuse every token issued so far, the one used here included",
+        answers={HTTPStatus.NO_CONTENT: None},
+        errors=_ALWAYS,
+    ),
+    Operation(
+        name="revokeSession",
+        method="delete",
+        path="/api/v1/sessions/{connectionId}",
+        summary="End one live connection; its token stays good",
+        parameters=(_CONNECTION,),
+        answers={HTTPStatus.NO_CONTENT: None},
+        errors=(*_ALWAYS, HTTPStatus.BAD_REQUEST),
     ),
     Operation(
         name="createDevToken",

@@ -33,6 +33,17 @@ def chat_id(text: str) -> str:
     return text
 
 
+def connection_id(text: str) -> str:
+    """A connection's id from a path.
+
+    Raises:
+        InvalidArgument: not the form of an id.
+    """
+    if not is_object_id(text):
+        raise invalid("connectionId must be 24 lower-case hexadecimal digits")
+    return text
+
+
 def user_id(text: str) -> str:
     """A user's id from a path.
 

@@ -15,6 +15,7 @@ from edge.rest.handler import NotFoundHandler, RestDeps, RestHandler
 from edge.rest.health import HealthHandler, ReadyHandler
 from edge.rest.members import MemberHandler, MembersHandler, OwnMembershipHandler
 from edge.rest.messages import MessagesHandler
+from edge.rest.sessions import SessionHandler, SessionsHandler
 from mesh.logs import get_logger
 
 _log = get_logger()
@@ -28,6 +29,8 @@ PATHS: Final[dict[str, type[RestHandler]]] = {
     # Before the one with a userId: a user who is really called "me" is reached as "%6De".
     "/api/v1/chats/{chatId}/members/me": OwnMembershipHandler,
     "/api/v1/chats/{chatId}/members/{userId}": MemberHandler,
+    "/api/v1/sessions": SessionsHandler,
+    "/api/v1/sessions/{connectionId}": SessionHandler,
     "/api/v1/dev/token": DevTokenHandler,
     "/api/v1/openapi.json": DocumentHandler,
     "/healthz": HealthHandler,

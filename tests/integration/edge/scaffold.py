@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from edge.fanout import chat_channel, user_channel
 from mesh.clock import now_ms
-from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, to_item_error
+from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, Unauthenticated, to_item_error
 from mesh.ids import new_object_id
 from mesh.rpc.server import RpcServer
 from parley.chat.v1 import chat_service_pb2 as pb
@@ -27,7 +27,7 @@ from parley.chat.v1.chat_service_pb2_grpc import ChatServiceServicer, add_ChatSe
 from parley.common.v1 import chat_pb2, message_pb2
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.chat_event_pb2 import ChatEvent, Presence, Read, Typing
-from parley.events.v1.user_event_pb2 import ChatAdded, ChatRemoved, UserEvent
+from parley.events.v1.user_event_pb2 import ChatAdded, ChatRemoved, SessionsRevoked, UserEvent
 
 SECRET = "x" * 40
 
@@ -58,6 +58,9 @@ class ScaffoldChat(ChatServiceServicer):
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     entered: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     max_connections: int = 10
+    revoked_before_ms: dict[str, int] = field(default_factory=dict)
+    revoked_connections: set[str] = field(default_factory=set)
+    tokens: dict[str, int] = field(default_factory=dict)
     member_count: int | None = None
 
     async def publish(self, event: ChatEvent) -> None:
@@ -115,6 +118,21 @@ class ScaffoldChat(ChatServiceServicer):
         self.members[chat_id].discard(user_id)
         await self.tell(UserEvent(user_id=user_id, chat_removed=ChatRemoved(chat_id=chat_id, actor_id=actor)))
 
+    async def revoke(self, user_id: str, connection_id: str = "", *, silently: bool = False) -> None:
+        """Ends sessions, one or all; `silently`: no edge is told."""
+        if connection_id:
+            self.revoked_connections.add(connection_id)
+        else:
+            self.revoked_before_ms[user_id] = now_ms()
+        if not silently:
+            revoked = SessionsRevoked(
+                connection_id=connection_id, issued_before_ms=self.revoked_before_ms.get(user_id, 0)
+            )
+            await self.tell(UserEvent(user_id=user_id, sessions_revoked=revoked))
+
+    def _is_revoked(self, user_id: str, issued_at_ms: int) -> bool:
+        return issued_at_ms < self.revoked_before_ms.get(user_id, 0)
+
     async def tell(self, event: UserEvent) -> None:
         """Publishes what concerns one user."""
         event.occurred_at_ms = now_ms()
@@ -131,6 +149,9 @@ class ScaffoldChat(ChatServiceServicer):
 
     async def OpenSession(self, request: pb.OpenSessionRequest, context: Any) -> pb.OpenSessionResponse:
         await self._enter("OpenSession")
+        if self._is_revoked(request.user_id, request.token_issued_at_ms):
+            raise Unauthenticated(ErrorReason.ERROR_REASON_SESSION_REVOKED, "revoked")
+        self.tokens[request.connection_id] = request.token_issued_at_ms
         others = [user for user in self.sessions.values() if user == request.user_id]
         if len(others) >= self.max_connections and request.connection_id not in self.sessions:
             raise ResourceExhausted(ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS, "too many connections")
@@ -140,7 +161,32 @@ class ScaffoldChat(ChatServiceServicer):
 
     async def RenewSessions(self, request: pb.RenewSessionsRequest, context: Any) -> pb.RenewSessionsResponse:
         await self._enter("RenewSessions")
-        return pb.RenewSessionsResponse()
+        self.tokens |= {session.connection_id: session.token_issued_at_ms for session in request.sessions}
+        revoked = [
+            session
+            for session in request.sessions
+            if session.connection_id in self.revoked_connections
+            or self._is_revoked(session.user_id, session.token_issued_at_ms)
+        ]
+        return pb.RenewSessionsResponse(revoked=revoked)
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: Any) -> pb.ListSessionsResponse:
+        mine = [connection for connection, user in self.sessions.items() if user == request.user_id]
+        return pb.ListSessionsResponse(connection_ids=mine)
+
+    async def RevokeSessions(
+        self, request: pb.RevokeSessionsRequest, context: Any
+    ) -> pb.RevokeSessionsResponse:
+        await self.revoke(request.user_id, request.connection_id)
+        return pb.RevokeSessionsResponse()
+
+    async def CheckRevocation(
+        self, request: pb.CheckRevocationRequest, context: Any
+    ) -> pb.CheckRevocationResponse:
+        await self._enter("CheckRevocation")
+        return pb.CheckRevocationResponse(
+            revoked=self._is_revoked(request.user_id, request.token_issued_at_ms)
+        )
 
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Any) -> pb.CloseSessionResponse:
         await self._enter("CloseSession")

@@ -21,10 +21,11 @@ from edge.identity.dev_tokens import DevTokens
 from edge.identity.keys import FixedKey, Key
 from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
+from edge.revocations import Revocations
 from mesh.readiness import Readiness
 from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
-from parley.chat.v1 import chat_service_pb2_grpc
+from parley.chat.v1 import chat_service_pb2, chat_service_pb2_grpc
 from tests.integration.edge.rest.api import Api
 
 SECRET = "a secret of the tests, 32 bytes or more"
@@ -36,7 +37,7 @@ class ScriptedChat:
     """Answers each method with what ``answers`` holds for it, also an exception; keeps the requests."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {"CheckRevocation": chat_service_pb2.CheckRevocationResponse()}
         self.requests: list[Any] = []
 
     def __getattr__(self, method: str) -> Callable[[Any, Any], Any]:
@@ -44,7 +45,8 @@ class ScriptedChat:
             raise AttributeError(method)
 
         async def call(request: Any, _context: Any) -> Any:
-            self.requests.append(request)
+            if method != "CheckRevocation":  # it comes before every call
+                self.requests.append(request)
             answer = self.answers[method]
             if isinstance(answer, Exception):
                 raise answer
@@ -77,6 +79,7 @@ async def deps(chat: ScriptedChat) -> AsyncIterator[RestDeps]:
             yield RestDeps(
                 chat=chat_service_pb2_grpc.ChatServiceStub(channel),
                 verifier=JwtVerifier(FixedKey(Key(SECRET, ("HS256",))), TokenRules()),
+                revocations=Revocations(chat_service_pb2_grpc.ChatServiceStub(channel)),
                 readiness=readiness,
                 origins=OriginPolicy(frozenset({"https://app.example"})),
                 max_body_bytes=MAX_BODY,
