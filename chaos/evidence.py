@@ -88,7 +88,7 @@ class Evidence:
         """How many faults of that kind this target had."""
         return sum(record.fault == fault and record.target == target for record in self.of(FaultBegan))
 
-    @property
+    @cached_property
     def redis_was_lost(self) -> bool:
         """Whether Redis lost its data: what nobody acked may then be gone (docs/architecture.md)."""
         return self.faults("lose", "redis") > 0
