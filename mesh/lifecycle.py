@@ -178,7 +178,10 @@ async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, Non
         started = loop.time()
         try:
             await factory()
-        except Exception:  # noqa: BLE001 - the task's last boundary
+        except (Exception, asyncio.CancelledError):
+            if _is_cancelled():
+                raise
+            # Also when a library cancelled what the task waited for: that must not end it unnoticed.
             if loop.time() - started > _STABLE_SECONDS:
                 backoff.reset()
             delay = backoff.next_delay()
@@ -187,6 +190,12 @@ async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, Non
             await asyncio.sleep(delay)
         else:
             return
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled this task, and not only what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

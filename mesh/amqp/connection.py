@@ -8,7 +8,8 @@ when it ends.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -50,6 +51,25 @@ class Outgoing:
     exchange: str = ""
 
 
+@contextmanager
+def closing_is_an_error() -> Iterator[None]:
+    """Surrounds what waits for the broker.
+
+    A connection that closes cancels the answers it owes. Unnoticed, that would end whatever task waits for
+    one, silently and for good.
+
+    Raises:
+        ConnectionError: the connection closed.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ConnectionError("the connection closed while the broker owed an answer") from None
+
+
 class Session:
     """One life of the connection: its own channel for publishing, and a sign when it is over."""
 
@@ -71,14 +91,8 @@ class Session:
         if exchange is None:
             exchange = await self._channel.get_exchange(message.exchange, ensure=False)
             self._exchanges[message.exchange] = exchange
-        try:
+        with closing_is_an_error():
             await self._publish(exchange, message)
-        except asyncio.CancelledError:
-            # A connection that closes cancels the confirms it owes: that is a failure, not our cancellation.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise ConnectionError("the connection closed before the confirm") from None
 
     async def prove(self) -> None:
         """Returns once the broker has confirmed a message that goes nowhere.
@@ -207,7 +221,8 @@ class Broker:
     async def _run(self) -> None:
         while True:
             try:
-                await self._one_session()
+                with closing_is_an_error():
+                    await self._one_session()
             except Exception as error:  # noqa: BLE001 - the task's last boundary: the next session is tried
                 problem = _describe(error)
             else:

@@ -12,7 +12,7 @@ from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from mesh.amqp.connection import AMQP_ERRORS, Broker, Session
+from mesh.amqp.connection import AMQP_ERRORS, Broker, Session, closing_is_an_error
 from mesh.amqp.deliveries import Ack, Dead, Handler, Park, Retry, next_stop, to_delivery
 from mesh.amqp.handling import Settlement, handle, wait_for
 from mesh.backoff import Backoff
@@ -74,7 +74,8 @@ class Consumer:
                 if session is None:
                     return
                 try:
-                    await self._consume(session)
+                    with closing_is_an_error():
+                        await self._consume(session)
                     backoff.reset()
                 except AMQP_ERRORS as error:
                     _log.warning("amqp.consumer_interrupted", queue=self._options.queue, error=str(error))

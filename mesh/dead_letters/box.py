@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pydantic import SecretStr
 
-from mesh.amqp.connection import AMQP_ERRORS, Session
+from mesh.amqp.connection import AMQP_ERRORS, Session, closing_is_an_error
 from mesh.amqp.topology import dead_queue
 from mesh.dead_letters.letter import DeadLetter, letter_of
 from mesh.errors import unavailable
@@ -151,7 +151,8 @@ async def open_box(url: SecretStr) -> AsyncIterator[DeadLetterBox]:
         async with asyncio.timeout(_ANSWER_SECONDS):
             await connection.connect()
             session = Session(connection, await connection.channel(on_return_raises=True))
-        yield DeadLetterBox(connection, session)
+        with closing_is_an_error():
+            yield DeadLetterBox(connection, session)
     except AMQP_ERRORS as error:
         raise unavailable("rabbitmq", f"rabbitmq: {str(error) or type(error).__name__}") from error
     finally:
