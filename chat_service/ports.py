@@ -38,7 +38,7 @@ class Refusal(Enum):
 
     ROLE_UNKNOWN = auto()  # ask the store for the sender's role, remember it, try again
     NOT_A_MEMBER = auto()
-    HEAD_MISSING = auto()  # ask the store where the log ends, restore the head, try again
+    HEAD_MISSING = auto()  # lost, or older than it was: let the store begin a new life, restore, try again
     UNSURE = auto()  # ask the store whether it has the send: tell the log, or mark the message as new
     CONFLICT = auto()  # the clientMsgId stands for another message
     FAILED = auto()  # Redis answered with an error: whether the message was taken is not known
@@ -296,4 +296,4 @@ class Store(Protocol):
         """
 
     async def pointers(self, chat_id: str) -> list[MemberPointers]:
-        """The stored pointers of up to 100 members."""
+        """The stored pointers of up to 100 members; waits 1 s at most."""

@@ -28,6 +28,10 @@ IDEMPOTENT_CALLS: Final = tuple(
 """What gRPC may repeat: all of it, as the proto says of each call."""
 
 
+# Receipts are shown where they are at hand: nobody should wait long for a page of messages because of them.
+_COURTESY_SECONDS: Final = 1.0
+
+
 class PersistStore:
     """The ``Store`` port. The channel behind the stub brings deadlines, retries and typed errors."""
 
@@ -164,7 +168,9 @@ class PersistStore:
 
     async def pointers(self, chat_id: str) -> list[MemberPointers]:
         """As the port says."""
-        answer = await self._stub.ListPointers(pb.ListPointersRequest(chat_id=chat_id))
+        answer = await self._stub.ListPointers(
+            pb.ListPointersRequest(chat_id=chat_id), timeout=_COURTESY_SECONDS
+        )
         return [
             MemberPointers(
                 item.user_id,

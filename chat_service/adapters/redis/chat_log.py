@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from chat_service import wire
 from chat_service.adapters.redis import keys, replies, scripts
+from chat_service.adapters.redis.high_water import HighWater
 from chat_service.domain import rules
 from chat_service.domain.events import Change, Delivered, Read, Signal
 from chat_service.domain.model import (
@@ -51,13 +52,19 @@ class RedisChatLog:
     def __init__(self, redis: Redis, retention: Retention) -> None:
         self._redis = redis
         self._keep = retention
+        self._seen = HighWater()
 
     async def accept(self, messages: Sequence[NewMessage]) -> list[Taken | Refusal]:
         """As the port says."""
         entries = [wire.new_message_entry(message) for message in messages]
         calls = [self._accept_call(*pair) for pair in zip(messages, entries, strict=True)]
         answers = await scripts.run(self._redis, calls)
-        return [replies.taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
+        outcomes = [replies.taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
+        for outcome in outcomes:
+            if isinstance(outcome, Taken):
+                place = outcome.accepted.position
+                self._seen.note(outcome.accepted.chat_id, place.epoch, place.seq)
+        return outcomes
 
     def _accept_call(self, message: NewMessage, entry: bytes) -> scripts.Call:
         chat_id = message.chat_id
@@ -83,6 +90,7 @@ class RedisChatLog:
                 self._keep.recent_seconds,
                 self._keep.dedupe_seconds,
                 int(message.is_new),
+                *self._seen.of(chat_id),
             ),
         )
 
@@ -120,21 +128,19 @@ class RedisChatLog:
             member_count,
             self._keep.recent_entries,
             self._keep.recent_seconds,
+            *self._seen.of(chat_id),
             *(part for pair in roles.items() for part in pair),
         )
         if answer is None:
             return None
         position = Position(*map(int, answer))
+        self._seen.note(chat_id, position.epoch, position.seq)
         return LogEntry(chat_id, position.seq, wire.at_position(entry, position))
 
     async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
         """As the port says."""
-        await scripts.run_one(
-            self._redis,
-            scripts.BEGIN,
-            (keys.head(chat_id), keys.unsure(chat_id)),
-            *(FIRST_EPOCH, 0, 0, len(roles), 0),
-        )
+        first = StoredHead(FIRST_EPOCH, 0, 0, len(roles))
+        await scripts.run(self._redis, [self._begin_call(chat_id, first)])
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hset(
@@ -145,21 +151,23 @@ class RedisChatLog:
 
     async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
         """As the port says."""
-        calls = [
-            scripts.Call(
-                scripts.BEGIN,
-                (keys.head(chat_id), keys.unsure(chat_id)),
-                (head.epoch, head.seq, head.number, head.member_count, self._keep.dedupe_seconds),
-            )
-            for chat_id, head in lives.items()
-        ]
-        restored = await scripts.run(self._redis, calls)
+        restored = await scripts.run(self._redis, [self._begin_call(*life) for life in lives.items()])
         for (chat_id, head), answer in zip(lives.items(), restored, strict=True):
             if answer == 1:
                 _log.warning("chat.log_rebuilt", chat_id=chat_id, epoch=head.epoch)
 
+    def _begin_call(self, chat_id: str, life: StoredHead) -> scripts.Call:
+        # Nothing was sent before the first life, so nothing of it can come again.
+        unsure_seconds = 0 if life.epoch == FIRST_EPOCH else self._keep.dedupe_seconds
+        return scripts.Call(
+            scripts.BEGIN,
+            (keys.head(chat_id), keys.unsure(chat_id), keys.log(chat_id)),
+            (life.epoch, life.seq, life.number, life.member_count, unsure_seconds, *self._seen.of(chat_id)),
+        )
+
     async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
         """As the port says."""
+        seen = list(map(self._seen.of, chat_ids))
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chat_id in chat_ids:
@@ -170,10 +178,12 @@ class RedisChatLog:
         return [
             Known(
                 role=None if role is None else Role(role.decode()),
-                head=replies.head(head),
+                head=self._seen.check(chat_id, before, replies.head(head)),
                 read=None if read is None else replies.read_pointer(read),
             )
-            for role, head, read in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+            for chat_id, before, role, head, read in zip(
+                chat_ids, seen, answers[::3], answers[1::3], answers[2::3], strict=True
+            )
         ]
 
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:

@@ -28,9 +28,9 @@ def _load(*names: str) -> Script:
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-ACCEPT: Final = _load("_place", "accept")
-APPEND: Final = _load("_place", "append")
-BEGIN: Final = _load("begin")
+ACCEPT: Final = _load("_behind", "_place", "accept")
+APPEND: Final = _load("_behind", "_place", "append")
+BEGIN: Final = _load("_behind", "begin")
 REMEMBER_SEND: Final = _load("remember_send")
 REVOKE: Final = _load("revoke")
 ADVANCE_READ: Final = _load("advance_read")

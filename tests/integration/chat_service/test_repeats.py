@@ -132,3 +132,25 @@ async def test_a_copy_that_was_still_on_its_way_is_stored_once_and_leaves_no_hol
     await world.redis.flushall()
     settled = (await world.send(chat_id, "once", "hello")).accepted
     assert (settled.duplicate, settled.message_id, settled.seq) == (True, again.message_id, again.seq)
+
+
+async def test_a_redis_that_comes_back_older_gives_no_position_twice(world: World) -> None:
+    """As after a failover to a replica that lagged, or a file that lacks the last second."""
+    chat_id = await world.direct()
+    await world.fill(chat_id, 3)
+    old = {key: await world.redis.dump(key) for key in await world.redis.keys("chat:*")}
+    lost = [(await world.send(chat_id, f"lost-{number}", "hello")).accepted for number in range(3)]
+    await world.stored(chat_id, 6)
+    await world.redis.flushall()
+    for key, value in old.items():
+        await world.redis.restore(key, 0, value)
+
+    again = (await world.send(chat_id, "lost-1", "hello")).accepted
+    assert (again.duplicate, again.message_id) == (True, lost[1].message_id)
+    after = (await world.send(chat_id, "new", "hello")).accepted
+    assert (after.epoch, after.seq) == (2, 6 + 2**20 + 1)
+    await holds(lambda: world.persist.db.messages.count_documents({}) == 7)
+    (found,) = await world.read((chat_id, 1, 6))
+    assert (found.reset, [entry.seq for entry in found.entries]) == (True, [after.seq])
+    page = await world.chat.ListMessages(pb.ListMessagesRequest(user_id="bob", chat_id=chat_id, limit=5))
+    assert [message.client_msg_id for message in page.messages[1:]] == ["lost-0", "lost-1", "lost-2", "new"]

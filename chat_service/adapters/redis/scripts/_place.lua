@@ -1,9 +1,10 @@
 -- Shared by the scripts that add to the log of a chat; stands before each of them when it is loaded.
 -- The position is appended to the encoded ChatEvent as three fixed64 fields (13 epoch, 14 seq, 15 number), which
 -- protobuf allows in any order: so the bytes and the place are made in one step and encoded nowhere twice.
-local function place(head_key, log_key, outbox_key, channel, event, counts, log_length, log_seconds)
+-- A head below what the caller has seen is as good as none: this Redis came back older than it was.
+local function place(head_key, log_key, outbox_key, channel, event, counts, log_length, log_seconds, seen_epoch, seen_seq)
   local head = redis.call('HMGET', head_key, 'epoch', 'seq', 'number')
-  if not head[1] then return nil end
+  if not head[1] or is_behind(head[1], head[2], seen_epoch, seen_seq) then return nil end
   local seq = tonumber(head[2]) + 1
   local number = tonumber(head[3]) + counts
   local entry = event

@@ -1,10 +1,11 @@
 -- Takes a change of a chat into its log, and makes the roles that come with it true in the same step.
 -- KEYS head, members, log, outbox
--- ARGV event, channel, member count, log length, log seconds, then user and role in turn
--- Answers nil when the head is missing (nothing was done), else {epoch, seq, number}
-local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[2], ARGV[1], 0, ARGV[4], ARGV[5])
+-- ARGV event, channel, member count, log length, log seconds, epoch and seq that the caller has seen,
+--      then user and role in turn
+-- Answers nil when the head is lost (nothing was done), else {epoch, seq, number}
+local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[2], ARGV[1], 0, ARGV[4], ARGV[5], ARGV[6], ARGV[7])
 if not epoch then return nil end
 redis.call('HSET', KEYS[1], 'members', ARGV[3])
-for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[5])
 return {epoch, seq, number}
