@@ -8,9 +8,16 @@ from typing import Any, Final, Self
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pydantic import SecretStr
 from pymongo import IndexModel
-from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    PyMongoError,
+)
 
 from mesh.backoff import Backoff
+from mesh.breaker import Breaker
 from mesh.errors import unavailable
 from mesh.logs import get_logger
 
@@ -30,6 +37,8 @@ class Mongo:
 
     def __init__(self, database: AsyncIOMotorDatabase[Document]) -> None:
         self._database = database
+        # The driver waits for a server to be found, call by call; callers should not.
+        self._breaker = Breaker(DEPENDENCY, self._ping, is_silence=_is_silence, threshold=2)
         self._prepared = asyncio.Event()
 
     @classmethod
@@ -45,13 +54,15 @@ class Mongo:
             w="majority",
             journal=True,
             datetime_conversion="DATETIME_MS",
-            serverSelectionTimeoutMS=2_000,
-            connectTimeoutMS=2_000,
+            serverSelectionTimeoutMS=1_000,  # less than a caller's deadline, also when gRPC tries again
+            connectTimeoutMS=1_000,
             socketTimeoutMS=15_000,
             waitQueueTimeoutMS=5_000,
         )
         try:
-            yield cls(client[database])
+            mongo = cls(client[database])
+            async with mongo._breaker:
+                yield mongo
         finally:
             client.close()
 
@@ -64,16 +75,18 @@ class Mongo:
         """Turns what MongoDB or the way to it fails with inside the block into ``Unavailable``.
 
         That includes refusals such as a full disk or a lost permission: they end when an operator acts, and
-        until then no message may be given up for them. Duplicate keys and failed bulks pass through.
+        until then no message may be given up for them. Duplicate keys and failed bulks pass through. A server
+        that is known to be away is not waited for.
         """
         if not self._prepared.is_set():
             raise unavailable(DEPENDENCY, "the indexes of mongodb are not made yet")
-        try:
-            yield
-        except _OWN_FAULTS:
-            raise
-        except PyMongoError as error:
-            raise unavailable(DEPENDENCY, f"mongodb: {type(error).__name__}") from error
+        with self._breaker.guard():
+            try:
+                yield
+            except _OWN_FAULTS:
+                raise
+            except PyMongoError as error:
+                raise unavailable(DEPENDENCY, f"mongodb: {type(error).__name__}") from error
 
     async def prepare(self, indexes: Indexes) -> None:
         """Makes the indexes, trying again until all are there. Making an index again changes nothing."""
@@ -96,6 +109,13 @@ class Mongo:
 
     async def check(self) -> None:
         """A readiness check: the server answers and the indexes are made; raises if not."""
-        await self._database.command("ping")
+        await self._ping()
         if not self._prepared.is_set():
             raise unavailable(DEPENDENCY, "the indexes are not made yet")
+
+    async def _ping(self) -> None:
+        await self._database.command("ping")
+
+
+def _is_silence(error: BaseException) -> bool:
+    return isinstance(error.__cause__, ConnectionFailure)
