@@ -10,7 +10,8 @@ from chaos.records import Acked, Journal, Record, Sent
 
 def test_the_file_holds_what_memory_holds(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.jsonl") as journal:
-        who: dict[str, Any] = {"client": "alice.1", "user_id": "alice", "edge": "edge-a", "chat_id": "c", "key": "k"}
+        who: dict[str, Any] = {"client": "alice.1", "user_id": "alice", "edge": "edge-a"}
+        who |= {"chat_id": "c", "key": "k"}
         journal.write(Sent(at=journal.now, attempt=1, **who))
         position: dict[str, Any] = {"epoch": 1, "seq": 2, "number": 2}
         journal.write(Acked(at=journal.now, message_id="m", duplicate=False, **position, **who))
