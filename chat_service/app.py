@@ -7,6 +7,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from chat_service.adapters.broker import RabbitBroker
+from chat_service.adapters.redis.chat_locks import RedisChatLocks
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.outbox import RedisOutbox
 from chat_service.adapters.redis.presence import RedisPresence
@@ -17,6 +18,7 @@ from chat_service.adapters.redis.user_channels import RedisUserChannels
 from chat_service.adapters.store import IDEMPOTENT_CALLS, PersistStore
 from chat_service.ports import (
     Broker,
+    ChatLocks,
     ChatLog,
     Outbox,
     Presence,
@@ -36,7 +38,7 @@ from chat_service.use_cases.create_group import CreateGroup
 from chat_service.use_cases.list_messages import ListMessages
 from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
-from chat_service.use_cases.membership_log import MembershipLog
+from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.read_log import ReadLog
 from chat_service.use_cases.remove_member import RemoveMember
@@ -93,7 +95,8 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     announcer = Announcer(ports.log, ports.store)
 
     server = await life.enter(RpcServer("chat", settings.service_secret))
-    use_cases = _use_cases(settings, ports, announcer)
+    changes = MembershipChanges(ports.locks, ports.log, ports.outbox, ports.broker, ports.store)
+    use_cases = _use_cases(settings, ports, announcer, changes)
     server.add(add_ChatServiceServicer_to_server, ChatRpc(use_cases))
     port = await server.start(settings.bind_host, settings.chat_port, field="chat_port")
     admin = await life.enter(
@@ -106,6 +109,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     life.supervise("outbox sweeper", sweeper.run)
     departures = WatchDepartures(ports.presence, ports.store, announcer, interval_seconds=_DEPARTURES_SECONDS)
     life.supervise("departures", departures.run)
+    life.on_drain("membership changes", changes.drain)
     life.on_drain("grpc", partial(server.stop, _CALLS_IN_FLIGHT_SECONDS))
     life.on_drain("readiness", readiness.start_drain)
     return {"grpc": port, "admin": admin}
@@ -113,6 +117,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Ports:
+    locks: ChatLocks
     log: ChatLog
     recent: RecentLog
     outbox: Outbox
@@ -135,6 +140,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         create_direct_chat.RATE_ACTION: Bucket(settings.chat_create_rate, settings.chat_create_burst),
     }
     return _Ports(
+        locks=RedisChatLocks(redis),
         log=RedisChatLog(redis, retention),
         recent=RedisRecentLog(redis, seconds=retention.recent_seconds),
         outbox=RedisOutbox(redis),
@@ -151,13 +157,14 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
     )
 
 
-def _use_cases(settings: ChatSettings, ports: _Ports, announcer: Announcer) -> UseCases:
+def _use_cases(
+    settings: ChatSettings, ports: _Ports, announcer: Announcer, changes: MembershipChanges
+) -> UseCases:
     log, store, channels = ports.log, ports.store, ports.channels
     standings = Standings(log, store)
     views = ChatViews(standings, ports.presence, store)
     throttle = Throttle(ports.limiter)
     revoked = Revoked(ports.revocations, store)
-    changes = MembershipLog(log, ports.outbox, ports.broker, store)
     return UseCases(
         send_messages=SendMessages(
             log,

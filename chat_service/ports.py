@@ -5,6 +5,7 @@ Unless a method says otherwise: it awaits one network round trip however many it
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -136,6 +137,18 @@ class RecentLog(Protocol):
         """The entries that are kept of each window, in order."""
 
 
+class ChatLocks(Protocol):
+    """One holder per chat among all processes."""
+
+    def hold(self, chat_id: str) -> AbstractAsyncContextManager[None]:
+        """Holds the chat while entered, 30 s at most; entering waits 3 s at most.
+
+        Raises:
+            ResourceExhausted: OVERLOADED, others hold it.
+            Unavailable: Redis is down. Leaving may raise it too; the lock then ends by itself.
+        """
+
+
 class Outbox(Protocol):
     """What the log took and the broker has not confirmed."""
 
@@ -146,9 +159,11 @@ class Outbox(Protocol):
         """Removes what the broker confirmed."""
 
     async def waiting(self, older_than_ms: int, limit: int) -> Mapping[str, tuple[LogEntry, ...]]:
-        """Per chat that was marked at least ``older_than_ms`` ago: what waits, in order; perhaps nothing.
+        """Per chat: what has waited for at least ``older_than_ms``, in order; perhaps nothing.
 
-        A chat without waiting entries loses its mark, unless it was marked again meanwhile.
+        Looks at up to ``limit`` chats that were marked last so long ago, and at about as many of all others,
+        in turn: a chat that never rests is looked at too. One of the former without waiting entries loses its
+        mark, unless it was marked again meanwhile.
         """
 
 

@@ -233,6 +233,7 @@ def change_entry(chat_id: str, value: Change, at_ms: int) -> bytes:
     else:
         event.member_removed.actor_id = value.actor_id
         event.member_removed.user_id = value.user_id
+        event.member_removed.promoted_id = value.promoted_id
     return event.SerializeToString()
 
 

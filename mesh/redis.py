@@ -9,7 +9,14 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    BusyLoadingError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -26,6 +33,8 @@ _OUTAGES = (
     ReadOnlyError,
     OSError,
 )
+# Answers without a class of their own, by the word that they begin with.
+_REFUSALS = ("NOREPLICAS", "MISCONF", "OOM")
 
 
 @asynccontextmanager
@@ -98,13 +107,22 @@ def _is_outage(error: BaseException) -> bool:
     return isinstance(error, _OUTAGES)
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether Redis answered that it takes nothing now: it is full, cannot save, or lacks its replicas."""
+    return isinstance(error, OutOfMemoryError) or (
+        isinstance(error, ResponseError) and str(error).startswith(_REFUSALS)
+    )
+
+
 @contextmanager
 def redis_errors() -> Iterator[None]:
     """Turns an outage of Redis inside the block into ``Unavailable`` naming ``redis``; other errors pass."""
     try:
         yield
-    except _OUTAGES as error:
-        raise unavailable(DEPENDENCY) from error
+    except (*_OUTAGES, ResponseError) as error:
+        if _is_outage(error) or is_refusal(error):
+            raise unavailable(DEPENDENCY) from error
+        raise
 
 
 async def ping(client: Redis) -> None:

@@ -15,10 +15,11 @@ class MembersAdded:
 
 @dataclass(frozen=True, slots=True)
 class MemberRemoved:
-    """A user is a member no more."""
+    """A user is a member no more; ``promoted_id`` became admin for it, empty when nobody."""
 
     actor_id: str
     user_id: str
+    promoted_id: str = ""
 
 
 Change = MembersAdded | MemberRemoved

@@ -1,21 +1,27 @@
 """Adding members to a group."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from chat_service.domain import rules
 from chat_service.domain.events import ChatAdded, MembersAdded
-from chat_service.domain.model import Chat, Role
+from chat_service.domain.model import Chat, Member, Role
 from chat_service.ports import ChatLog, Store, UserChannels
-from chat_service.use_cases.membership_log import MembershipLog
+from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.views import ChatViews
+from mesh.clock import now_ms
 
 
 class AddMembers:
     """Those who are members already are left as they are."""
 
     def __init__(
-        self, views: ChatViews, log: ChatLog, store: Store, changes: MembershipLog, channels: UserChannels
+        self,
+        views: ChatViews,
+        log: ChatLog,
+        store: Store,
+        changes: MembershipChanges,
+        channels: UserChannels,
     ) -> None:
         self._views = views
         self._log = log
@@ -30,23 +36,33 @@ class AddMembers:
             InvalidArgument: nobody is named, too many are, or one is no user id.
             PermissionDenied: NOT_A_MEMBER, NOT_AN_ADMIN.
             FailedPrecondition: WRONG_CHAT_TYPE, CHAT_FULL.
-            Unavailable: Redis, RabbitMQ or the store is down; a repeat completes what was begun.
+            ResourceExhausted: OVERLOADED, others keep changing the group.
+            Unavailable: Redis or the store is down; whether it happened is not known.
         """
         wanted = rules.check_member_ids(member_ids)
         if not wanted:
             raise rules.invalid("memberIds names nobody")
+        return await self._changes.run(chat_id, lambda: self._add(user_id, chat_id, wanted))
+
+    async def _add(self, user_id: str, chat_id: str, wanted: Sequence[str]) -> tuple[Chat, list[str]]:
         before = await self._views.get(user_id, chat_id)
         rules.check_is_group(before.kind)
         invites = before.settings is not None and before.settings.allow_invites
         rules.check_may_change_members(before.role, invites=invites)
-        chat, added = await self._store.add_members(chat_id, wanted)
-        # A repeat after an outage finds everyone added, and perhaps an old answer about them in Redis.
-        await self._log.forget_roles(chat_id, wanted)
-        if added:
-            roles = {member.user_id: member.role for member in added}
-            await self._changes.record(chat_id, MembersAdded(user_id, added), roles, chat.member_count)
+        # Asked first: the answer to a repeated call would not tell who is new.
+        pairs = [(chat_id, member_id) for member_id in wanted]
+        standing = await self._store.memberships(pairs)
+        new = [user for user, item in zip(wanted, standing, strict=True) if item.role is Role.NONE]
+        try:
+            chat, _ = await self._changes.store(lambda: self._store.add_members(chat_id, wanted))
+        finally:
+            # Whatever came of it, an old "no member" in Redis is worth nothing now.
+            await self._log.forget_roles(chat_id, wanted)
+        if new:
+            joined = tuple(Member(user, Role.MEMBER, now_ms()) for user in new)
+            roles = dict.fromkeys(new, Role.MEMBER)
+            await self._changes.record(chat_id, MembersAdded(user_id, joined), roles, chat.member_count)
         view = await self._views.one(user_id, chat)
         news = ChatAdded(replace(view, role=Role.MEMBER, unread=0), user_id)
-        # Edges ignore it for those who are in the room already.
-        await self._channels.tell(dict.fromkeys(wanted, news))
-        return view, [member.user_id for member in added]
+        await self._channels.tell(dict.fromkeys(new, news))
+        return view, new

@@ -4,16 +4,21 @@ from chat_service.domain import rules
 from chat_service.domain.events import ChatRemoved, MemberRemoved
 from chat_service.domain.model import Role
 from chat_service.ports import ChatLog, Store, UserChannels
-from chat_service.use_cases.membership_log import MembershipLog
+from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.views import ChatViews
-from mesh.errors import ParleyError
+from mesh.errors import ParleyError, PermissionDenied
 
 
 class RemoveMember:
-    """Rights end at once, before the store hears of it; the log tells it after."""
+    """Rights and live delivery end at once; the log tells the others."""
 
     def __init__(
-        self, views: ChatViews, log: ChatLog, store: Store, changes: MembershipLog, channels: UserChannels
+        self,
+        views: ChatViews,
+        log: ChatLog,
+        store: Store,
+        changes: MembershipChanges,
+        channels: UserChannels,
     ) -> None:
         self._views = views
         self._log = log
@@ -30,29 +35,42 @@ class RemoveMember:
             InvalidArgument: ``member_id`` is no user id.
             PermissionDenied: NOT_A_MEMBER (the actor), NOT_AN_ADMIN.
             FailedPrecondition: WRONG_CHAT_TYPE, LAST_ADMIN.
-            Unavailable: Redis or the store is down; a repeat completes what was begun.
+            ResourceExhausted: OVERLOADED, others keep changing the group.
+            Unavailable: Redis or the store is down; whether it happened is not known.
         """
         rules.check_user_id(member_id, "userId")
-        chat = await self._views.get(actor_id, chat_id)
-        rules.check_is_group(chat.kind)
+        await self._changes.run(chat_id, lambda: self._remove(actor_id, chat_id, member_id))
+
+    async def _remove(self, actor_id: str, chat_id: str, member_id: str) -> None:
         leaves = member_id == actor_id
+        try:
+            chat = await self._views.get(actor_id, chat_id)
+        except PermissionDenied:
+            if leaves:
+                # Left before, perhaps by a call whose answer was lost: end what may still be delivered.
+                await self._end_delivery(actor_id, chat_id, member_id)
+            raise
+        rules.check_is_group(chat.kind)
         if not leaves:
             rules.check_may_change_members(chat.role)
+        # Asked first: the answer to a repeated call would not tell whether there was anyone to remove.
+        (before,) = await self._store.memberships([(chat_id, member_id)])
         await self._log.deny(chat_id, member_id)
         try:
-            removed, promoted_id = await self._store.remove_member(
-                chat_id, member_id, promote_successor=leaves
+            _, promoted_id = await self._changes.store(
+                lambda: self._store.remove_member(chat_id, member_id, promote_successor=leaves)
             )
         except ParleyError:
             # It did not happen, or nobody knows: the store decides when the member is asked about next.
             await self._log.forget_roles(chat_id, [member_id])
             raise
-        if removed:
+        await self._end_delivery(actor_id, chat_id, member_id)
+        if before.role is not Role.NONE:
             roles = {member_id: Role.NONE}
             if promoted_id:
                 roles[promoted_id] = Role.ADMIN
-            await self._changes.record(
-                chat_id, MemberRemoved(actor_id, member_id), roles, max(0, chat.member_count - 1)
-            )
-        # Also when there was nothing to remove: a repeat after an outage must still end the live delivery.
+            change = MemberRemoved(actor_id, member_id, promoted_id)
+            await self._changes.record(chat_id, change, roles, max(0, chat.member_count - 1))
+
+    async def _end_delivery(self, actor_id: str, chat_id: str, member_id: str) -> None:
         await self._channels.tell({member_id: ChatRemoved(chat_id, actor_id)})

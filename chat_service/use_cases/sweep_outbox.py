@@ -29,7 +29,7 @@ class SweepOutbox:
                 await asyncio.sleep(self._interval_seconds)
 
     async def sweep(self) -> int:
-        """One round; how many chats were looked at."""
+        """One round; how many chats had something, or were marked and rest."""
         waiting = await self._outbox.waiting(self._age_ms, _CHATS_PER_ROUND)
         entries = [entry for chat_entries in waiting.values() for entry in chat_entries]
         if entries:

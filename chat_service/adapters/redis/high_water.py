@@ -12,7 +12,7 @@ class HighWater:
     """The highest position seen lately, of the chats used last.
 
     A Redis that was restored from a late file, or a replica that took over before it had everything, would
-    give positions a second time. A log that stands below what this process has seen is taken for lost instead.
+    give positions a second time. A log that stands below what this process has seen is taken for lost.
     """
 
     def __init__(self) -> None:

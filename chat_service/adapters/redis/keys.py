@@ -19,6 +19,11 @@ def members(chat_id: str) -> str:
     return f"chat:{{{chat_id}}}:members"
 
 
+def membership_lock(chat_id: str) -> str:
+    """String: held while the members are being changed."""
+    return f"chat:{{{chat_id}}}:members:lock"
+
+
 def log(chat_id: str) -> str:
     """Stream: the recent log."""
     return f"chat:{{{chat_id}}}:messages"

@@ -5,6 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from chat_service import wire
 from chat_service.adapters.redis import keys, scripts
 from chat_service.ports import LogEntry
 from mesh.clock import now_ms
@@ -16,6 +17,7 @@ class RedisOutbox:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._cursor = 0  # of the walk through all marks
 
     async def mark(self, chat_ids: Sequence[str]) -> None:
         """As the port says."""
@@ -33,30 +35,39 @@ class RedisOutbox:
 
     async def waiting(self, older_than_ms: int, limit: int) -> Mapping[str, tuple[LogEntry, ...]]:
         """As the port says."""
+        latest_ms = now_ms() - older_than_ms
         with redis_errors():
             marked: Any = await self._redis.zrange(
-                keys.OUTBOX_INDEX,
-                "-inf",
-                now_ms() - older_than_ms,
-                byscore=True,
-                offset=0,
-                num=limit,
-                withscores=True,
+                keys.OUTBOX_INDEX, "-inf", latest_ms, byscore=True, offset=0, num=limit, withscores=True
             )
-            chats = [(chat_id.decode(), int(score)) for chat_id, score in marked]
+            self._cursor, page = await self._redis.zscan(keys.OUTBOX_INDEX, self._cursor, count=limit)
+            resting = {chat_id: int(score) for chat_id, score in marked}
+            chats = list(dict.fromkeys((*resting, *(chat_id for chat_id, _ in page))))
             async with self._redis.pipeline(transaction=False) as pipe:
-                for chat_id, _ in chats:
-                    pipe.hgetall(keys.outbox(chat_id))
+                for chat_id in chats:
+                    pipe.hgetall(keys.outbox(chat_id.decode()))
                 outboxes: list[dict[bytes, bytes]] = await pipe.execute()
         found: dict[str, tuple[LogEntry, ...]] = {}
-        settled: list[scripts.Call] = []
-        for (chat_id, score), entries in zip(chats, outboxes, strict=True):
-            if not entries:
-                settled.append(
-                    scripts.Call(scripts.REMOVE_UNLESS_TOUCHED, (keys.OUTBOX_INDEX,), (chat_id, score))
-                )
-            in_order = sorted((int(seq), encoded) for seq, encoded in entries.items())
-            found[chat_id] = tuple(LogEntry(chat_id, seq, encoded) for seq, encoded in in_order)
-        if settled:
-            await scripts.run(self._redis, settled)
+        for chat_id, entries in zip(chats, outboxes, strict=True):
+            # Younger ones belong to sends that are under way.
+            waiting = {
+                int(seq): encoded
+                for seq, encoded in entries.items()
+                if wire.entry(encoded).occurred_at_ms <= latest_ms
+            }
+            if waiting or chat_id in resting:
+                in_order = (LogEntry(chat_id.decode(), seq, waiting[seq]) for seq in sorted(waiting))
+                found[chat_id.decode()] = tuple(in_order)
+        await self._unmark(
+            [
+                (chat_id, resting[chat_id])
+                for chat_id, entries in zip(chats, outboxes, strict=True)
+                if chat_id in resting and not entries
+            ]
+        )
         return found
+
+    async def _unmark(self, settled: Sequence[tuple[bytes, int]]) -> None:
+        calls = [scripts.Call(scripts.REMOVE_UNLESS_TOUCHED, (keys.OUTBOX_INDEX,), pair) for pair in settled]
+        if calls:
+            await scripts.run(self._redis, calls)

@@ -58,7 +58,7 @@ async def run(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     A Redis that was restarted does not know the scripts: those calls did nothing, and are run again.
 
     Raises:
-        Unavailable: Redis cannot be reached; any of the calls may have run.
+        Unavailable: Redis cannot be reached or takes nothing now; any of the calls may have run.
     """
     answers = await _pipeline(redis, calls)
     missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -91,4 +91,16 @@ async def _pipeline(redis: Redis, calls: Sequence[Call]) -> list[Any]:
             for call in calls:
                 pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
             answers: list[Any] = await pipe.execute(raise_on_error=False)
+        for answer in answers:
+            # Full, read-only or without its replicas: that is an outage, and not the fault of one call.
+            if isinstance(answer, RedisError) and not isinstance(answer, NoScriptError):
+                _raise_outage(answer)
     return answers
+
+
+def _raise_outage(answer: RedisError) -> None:
+    try:
+        with redis_errors():
+            raise answer
+    except RedisError:
+        return  # a defect; it stands in its place

@@ -26,6 +26,8 @@ from chat_service.domain.model import (
     StoredHead,
 )
 from chat_service.ports import Refusal, Taken
+from mesh.clock import now_ms
+from mesh.errors import Unavailable
 from mesh.ids import new_object_id
 from parley.events.v1.chat_event_pb2 import ChatEvent
 
@@ -211,7 +213,8 @@ async def test_the_outbox_holds_what_is_not_confirmed_in_order(
 ) -> None:
     await begin(log)
     await outbox.mark([CHAT])
-    outcomes = await log.accept([message(str(number)) for number in range(12)])
+    young = [replace(message(str(number)), created_at_ms=now_ms()) for number in range(12)]
+    outcomes = await log.accept(young)
     entries = [entry for item in outcomes if (entry := taken(item).entry)]
     assert await outbox.waiting(60_000, 10) == {}
     waiting = await outbox.waiting(0, 10)
@@ -265,3 +268,35 @@ async def test_typing_is_news_once_and_again_after_a_while(redis: Redis, log: Re
     assert 2_000 < await redis.pttl(keys.typing(CHAT, "bob")) <= 3_000
     assert await log.mark_typing(CHAT, "bob", is_typing=False)
     assert not await log.mark_typing(CHAT, "bob", is_typing=False)
+
+
+async def test_a_chat_that_never_rests_is_swept_too(log: RedisChatLog, outbox: RedisOutbox) -> None:
+    await begin(log)
+    await outbox.mark([CHAT])
+    await log.accept([message("left behind")])
+    young = replace(message("under way"), created_at_ms=now_ms())
+    await log.accept([young])
+    for _ in range(3):
+        await outbox.mark([CHAT])
+        (entry,) = (await outbox.waiting(10_000, 10))[CHAT]
+        assert entry.seq == 1
+    await outbox.clear([entry])
+    # Nothing old is left, and the mark stays: the chat was used a moment ago.
+    assert await outbox.waiting(10_000, 10) == {}
+    assert [entry.seq for entry in (await outbox.waiting(0, 10))[CHAT]] == [2]
+
+
+@pytest.mark.parametrize(("option", "value"), [("maxmemory", "1mb"), ("min-replicas-to-write", "1")])
+async def test_a_redis_that_takes_nothing_now_is_an_outage(
+    redis: Redis, log: RedisChatLog, outbox: RedisOutbox, option: str, value: str
+) -> None:
+    await begin(log)
+    await redis.config_set(option, value)
+    try:
+        with pytest.raises(Unavailable):
+            await log.accept([message("a")])
+        with pytest.raises(Unavailable):
+            await outbox.mark([CHAT])
+    finally:
+        await redis.config_set(option, "0")
+    assert isinstance((await log.accept([message("a")]))[0], Taken)

@@ -143,7 +143,7 @@ async def test_a_redis_that_comes_back_older_gives_no_position_twice(world: Worl
     await world.stored(chat_id, 6)
     await world.redis.flushall()
     for key, value in old.items():
-        await world.redis.restore(key, 0, value)
+        await world.redis.restore(key, 0, value or b"")
 
     again = (await world.send(chat_id, "lost-1", "hello")).accepted
     assert (again.duplicate, again.message_id) == (True, lost[1].message_id)

@@ -1,0 +1,113 @@
+"""Members who come and go at once: the store, the roles in Redis and the log stay of one mind."""
+
+import asyncio
+import contextlib
+import random
+
+import pytest
+
+from chat_service.adapters.redis import keys
+from mesh.errors import ParleyError, PermissionDenied, Unavailable
+from parley.chat.v1 import chat_service_pb2 as pb
+from parley.common.v1.chat_pb2 import ROLE_ADMIN, ROLE_NONE
+from parley.events.v1.chat_event_pb2 import ChatEvent
+from parley.persist.v1.persist_service_pb2 import GetMembershipsRequest, MembershipQuery
+from tests.integration.chat_service.scaffold import World
+
+
+async def add(world: World, chat_id: str, *user_ids: str) -> list[str]:
+    request = pb.AddMembersRequest(user_id="alice", chat_id=chat_id, member_ids=user_ids)
+    return list((await world.chat.AddMembers(request)).added_ids)
+
+
+async def remove(world: World, chat_id: str, user_id: str, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    request = pb.RemoveMemberRequest(user_id="alice", chat_id=chat_id, member_id=user_id)
+    await world.chat.RemoveMember(request, timeout=timeout)
+
+
+async def is_stored(world: World, chat_id: str, user_id: str) -> bool:
+    query = GetMembershipsRequest(queries=[MembershipQuery(chat_id=chat_id, user_id=user_id)])
+    (found,) = (await world.persist.stub.GetMemberships(query)).memberships
+    return found.role != ROLE_NONE
+
+
+async def may_send(world: World, chat_id: str, user_id: str) -> bool:
+    return (await world.send(chat_id, user_id=user_id)).HasField("accepted")
+
+
+async def logged(world: World, chat_id: str) -> list[ChatEvent]:
+    (piece,) = await world.read((chat_id, 1, 0), limit=500, user_id="alice")
+    return list(piece.entries)
+
+
+def members_by_log(events: list[ChatEvent], *first: str) -> set[str]:
+    members = set(first)
+    for event in events:
+        members |= {member.user_id for member in event.members_added.members}
+        members -= {event.member_removed.user_id}
+    return members
+
+
+async def test_adding_and_removing_one_user_at_once_ends_in_one_truth(world: World) -> None:
+    chat_id = await world.group("alice", "bob")
+    for _ in range(25):
+        await asyncio.gather(add(world, chat_id, "eve"), remove(world, chat_id, "eve"))
+        stored = await is_stored(world, chat_id, "eve")
+        assert await may_send(world, chat_id, "eve") is stored
+        assert ("eve" in members_by_log(await logged(world, chat_id), "alice", "bob")) is stored
+
+
+async def test_removals_at_once_leave_a_true_count(world: World) -> None:
+    chat_id = await world.group("alice", "bob", "carol", "dave", "eve")
+    await asyncio.gather(*(remove(world, chat_id, user) for user in ("bob", "carol", "dave")))
+    shown = (await world.chat.GetChat(pb.GetChatRequest(user_id="alice", chat_id=chat_id))).chat
+    assert shown.member_count == 2
+    assert sorted(shown.users) == ["alice", "eve"]
+
+
+async def test_a_caller_that_gives_up_leaves_no_change_half_done(world: World) -> None:
+    people = [f"user-{number}" for number in range(30)]
+    chat_id = await world.group("alice", *people)
+    for user in people:
+        assert await may_send(world, chat_id, user)  # so that Redis knows the role
+    for user in people:
+        with contextlib.suppress(ParleyError):
+            await remove(world, chat_id, user, timeout=random.uniform(0.001, 0.02))
+    await add(world, chat_id, "last")  # waits its turn behind what still runs
+
+    by_log = members_by_log(await logged(world, chat_id), "alice", *people)
+    for user in people:
+        stored = await is_stored(world, chat_id, user)
+        assert await may_send(world, chat_id, user) is stored, user
+        assert (user in by_log) is stored, user
+    assert len(by_log) < len(people), "no removal got through: the test shows nothing"
+
+
+async def test_a_repeat_finds_nothing_to_do_and_logs_nothing(world: World) -> None:
+    chat_id = await world.group("alice", "bob")
+    assert await add(world, chat_id, "eve", "bob") == ["eve"]
+    assert await add(world, chat_id, "eve") == []
+    await remove(world, chat_id, "eve")
+    await remove(world, chat_id, "eve")
+    kinds = [event.WhichOneof("body") for event in await logged(world, chat_id)]
+    assert kinds == ["members_added", "member_removed"]
+
+
+async def test_the_successor_of_a_last_admin_is_told_in_the_log(world: World) -> None:
+    chat_id = await world.group("alice", "bob", "carol")
+    await world.chat.LeaveChat(pb.LeaveChatRequest(user_id="alice", chat_id=chat_id))
+    (piece,) = await world.read((chat_id, 1, 0), user_id="bob")
+    assert piece.entries[-1].member_removed.promoted_id == "bob"
+    shown = (await world.chat.GetChat(pb.GetChatRequest(user_id="bob", chat_id=chat_id))).chat
+    assert shown.role == ROLE_ADMIN
+    with pytest.raises(PermissionDenied):
+        await world.chat.LeaveChat(pb.LeaveChatRequest(user_id="alice", chat_id=chat_id))
+
+
+async def test_a_chat_whose_members_are_being_changed_elsewhere_says_so(world: World) -> None:
+    chat_id = await world.group("alice", "bob")
+    await world.redis.set(keys.membership_lock(chat_id), "another process", px=60_000)
+    with pytest.raises(ParleyError) as refused:
+        await add(world, chat_id, "eve")
+    assert (refused.value.code, refused.value.retryable) == ("OVERLOADED", True)
+    assert not isinstance(refused.value, Unavailable)
