@@ -277,12 +277,12 @@ def signal_event(chat_id: str, value: Signal, at_ms: int) -> bytes:
 def entry(encoded: bytes) -> Entry:
     """A log entry with what is needed to judge it."""
     event = chat_event_pb2.ChatEvent.FromString(encoded)
-    return Entry(event.seq, event.occurred_at_ms, encoded)
+    return Entry(event.seq, event.occurred_at_ms, encoded, event.HasField("message"))
 
 
 def stored_entry(event: chat_event_pb2.ChatEvent) -> Entry:
     """The same of an entry that the store answered."""
-    return Entry(event.seq, event.occurred_at_ms, event.SerializeToString())
+    return Entry(event.seq, event.occurred_at_ms, event.SerializeToString(), event.HasField("message"))
 
 
 def messages_of_entries(entries: Iterable[bytes]) -> list[Message]:

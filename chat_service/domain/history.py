@@ -1,9 +1,10 @@
 """What a message looks like when it is shown later."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from chat_service.domain.model import MemberPointers, Message, MessageStatus, ReadReceipt
+from chat_service.domain.resume import Window
 
 READERS_SHOWN = 50
 
@@ -30,3 +31,20 @@ def derive(message: Message, pointers: Iterable[MemberPointers]) -> Message:
         status = MessageStatus.SENT
     receipts = tuple(ReadReceipt(item.user_id, item.read.at_ms) for item in readers[:READERS_SHOWN])
     return replace(message, status=status, read_by=receipts)
+
+
+def doubtful(
+    chat_id: str, page: Sequence[Message], upper: tuple[int, int], base: int, *, ends: bool
+) -> Iterator[Window]:
+    """The stretches of a page, the newest first, in which messages may lack: their numbers do not follow on.
+
+    ``upper`` is the position and the number right above the page, ``base`` where this life of the log begins:
+    of earlier lives nothing is said, for their numbers may overlap. ``ends``: nothing older was found.
+    """
+    upper_seq, upper_number = upper
+    places = [(message.seq, message.number) for message in page]
+    for seq, number in (*places, (base, 0)) if ends else places:
+        lower_seq = max(seq, base)
+        if lower_seq < upper_seq - 1 and number != upper_number - 1:
+            yield Window(chat_id, lower_seq, upper_seq - 1)
+        upper_seq, upper_number = seq, number

@@ -26,6 +26,7 @@ class Entry:
     seq: int
     occurred_at_ms: int
     encoded: bytes
+    is_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,6 @@ def dense(window: Window, *sources: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(run)
 
 
-def is_lost(window: Window, known: Iterable[Entry], now_ms: int) -> bool:
-    """Whether the first position of the window, which is not among ``known``, will never be."""
-    return any(entry.occurred_at_ms < now_ms - GIVE_UP_MS for entry in known if entry.seq > window.after_seq)
+def is_lost(after_seq: int, stored: Iterable[Entry], now_ms: int) -> bool:
+    """Whether the position after ``after_seq``, which is not stored, never will be: old later ones are."""
+    return any(entry.occurred_at_ms < now_ms - GIVE_UP_MS for entry in stored if entry.seq > after_seq)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat_service.domain import rules
-from chat_service.domain.history import Page, derive
-from chat_service.domain.model import MemberPointers, Message, Standing
+from chat_service.domain.history import Page, derive, doubtful
+from chat_service.domain.model import Head, MemberPointers, Message, Standing
 from chat_service.ports import ChatLog, Store
 from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.wholeness import Wholeness
 from mesh.errors import Unavailable
 
 DEFAULT_LIMIT = 50
@@ -24,6 +25,7 @@ class ListMessages:
         self._standings = standings
         self._log = log
         self._store = store
+        self._wholeness = Wholeness(store)
 
     async def __call__(self, user_id: str, chat_id: str, limit: int, before_seq: int, page: int) -> Page:
         """The oldest first. ``limit`` 0 stands for 50; ``page`` counts from 1, 0 when ``before_seq`` is used.
@@ -33,7 +35,7 @@ class ListMessages:
         Raises:
             InvalidArgument: a number is out of its range, or both ways to page are used.
             PermissionDenied: NOT_A_MEMBER.
-            Unavailable: Redis is down; the store is, and the page goes beyond the recent log.
+            Unavailable: Redis is down; the store is down or behind, and the page goes beyond the recent log.
         """
         limit = limit or DEFAULT_LIMIT
         if limit > MAX_LIMIT:
@@ -70,12 +72,18 @@ class ListMessages:
             return fitting[:count]
         if not recent and standing.head.number == 0:
             return ()
-        if fitting:
-            before_seq, before_number = fitting[-1].seq, 0
         older = await self._store.list_messages(
-            chat_id, count - len(fitting), before_seq=before_seq, before_number=before_number
+            chat_id,
+            count - len(fitting),
+            before_seq=fitting[-1].seq if fitting else before_seq,
+            before_number=0 if fitting else before_number,
         )
-        return [*fitting, *older]
+        page = [*fitting, *older]
+        upper = _upper(standing.head, page, before_seq, before_number)
+        await self._wholeness.check(
+            doubtful(chat_id, page, upper, standing.head.base, ends=len(page) < count)
+        )
+        return page
 
     async def _pointers(self, standing: Standing) -> Sequence[MemberPointers]:
         if standing.head.member_count > RECEIPTS_MEMBER_LIMIT:
@@ -87,6 +95,15 @@ class ListMessages:
             # Receipts may then be behind; the messages are worth more than that.
             return list(live.values())
         return [_further(item, live.get(item.user_id)) for item in stored]
+
+
+def _upper(head: Head, page: Sequence[Message], before_seq: int, before_number: int) -> tuple[int, int]:
+    """Position and number right above the page; a number of 0 follows on nothing."""
+    if before_number:
+        return (page[0].seq + 1 if page else 0), 0
+    if 0 < before_seq <= head.seq:
+        return before_seq, 0
+    return head.seq + 1, head.number + 1
 
 
 def _further(stored: MemberPointers, live: MemberPointers | None) -> MemberPointers:

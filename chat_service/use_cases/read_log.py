@@ -8,6 +8,7 @@ from chat_service.domain.resume import Cursor, Entry, Slice, Window
 from chat_service.metrics import RESUMES
 from chat_service.ports import RecentLog, Store
 from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.wholeness import RETRY_AFTER_MS
 from mesh.clock import now_ms
 from mesh.errors import ParleyError, Unavailable, unavailable
 
@@ -17,7 +18,6 @@ MAX_LIMIT = 500
 ENTRIES_PER_CALL = 2_000
 BYTES_PER_CALL = 2 * 1024 * 1024
 STORE_CHATS_PER_CALL = 64
-_RETRY_AFTER_MS = 1_000
 
 
 class ReadLog:
@@ -89,7 +89,7 @@ class ReadLog:
                 continue
             run = resume.dense(window, older, recent[index])
             if not run and index in stored:
-                answers[index] = _missing(opened, window, [*older, *recent[index]])
+                answers[index] = _missing(opened, window, older)
                 continue
             fitting = _cut(run, bytes_left, at_least=bytes_left == BYTES_PER_CALL)
             bytes_left -= sum(len(entry.encoded) for entry in fitting)
@@ -107,12 +107,12 @@ class ReadLog:
             return error
 
 
-def _missing(opened: Slice, window: Window, known: Sequence[Entry]) -> Slice | ParleyError:
+def _missing(opened: Slice, window: Window, stored: Sequence[Entry]) -> Slice | ParleyError:
     """What to say when nobody has the very next entry."""
-    if opened.reset or resume.is_lost(window, known, now_ms()):
+    if opened.reset or resume.is_lost(window.after_seq, stored, now_ms()):
         # Its history is loaded again anyway, and goes on from the head.
         return Slice(opened.standing, complete=True, reset=True)
-    return unavailable("persist", "the store is behind", retry_after_ms=_RETRY_AFTER_MS)
+    return unavailable("persist", "the store is behind", retry_after_ms=RETRY_AFTER_MS)
 
 
 def _cut(run: Sequence[Entry], bytes_left: int, *, at_least: bool) -> tuple[Entry, ...]:

@@ -39,11 +39,11 @@ def test_a_run_is_dense_within_its_window_and_as_long_as_can_be(
 
 
 def test_a_hole_is_for_good_when_what_stands_beyond_it_is_old() -> None:
-    window, now = Window(CHAT, 5, 20), 10 * GIVE_UP_MS
-    assert not resume.is_lost(window, [], now)
-    assert not resume.is_lost(window, entries(7, at_ms=now - GIVE_UP_MS), now)
-    assert resume.is_lost(window, entries(7, at_ms=now - GIVE_UP_MS - 1), now)
-    assert not resume.is_lost(window, entries(5, at_ms=0), now)
+    now = 10 * GIVE_UP_MS
+    assert not resume.is_lost(5, [], now)
+    assert not resume.is_lost(5, entries(7, at_ms=now - GIVE_UP_MS), now)
+    assert resume.is_lost(5, entries(7, at_ms=now - GIVE_UP_MS - 1), now)
+    assert not resume.is_lost(5, entries(5, at_ms=0), now)
 
 
 def test_a_revocation_hits_older_tokens_tokens_without_a_time_and_named_connections() -> None:
