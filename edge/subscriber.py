@@ -7,6 +7,7 @@ unnoticed. Here one connection is opened, read and replaced in plain sight.
 import asyncio
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,8 +24,6 @@ _COMMAND_CHANNELS: Final = 500  # channels named by one SUBSCRIBE, so that no co
 _CONFIRM_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3.0  # a server that hangs accepts connections and says nothing
 _RECONNECT_SECONDS: Final = 1.0  # while Redis is down nobody waits longer than this for its return
-_LINGER_SECONDS: Final = 20.0  # an unwanted channel stays this long: people come back
-
 _log = get_logger()
 
 
@@ -40,7 +39,8 @@ class Subscriber:
 
     `on_message(channel, payload)` is called for each message, in the order of Redis; it must neither wait nor
     raise. `on_gap()` is called when a lost connection is back and all channels are subscribed again: what was
-    published in between is missing.
+    published in between is missing. A channel that nobody wants any more stays for `linger_seconds`: people come
+    back.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class Subscriber:
         *,
         on_message: Callable[[bytes, bytes], None],
         on_gap: Callable[[], None],
+        linger_seconds: float = 20.0,
     ) -> None:
         self._connect = connect
+        self._linger = linger_seconds
         self._on_message = on_message
         self._on_gap = on_gap
         self._channels: dict[bytes, _Channel] = {}
@@ -151,19 +153,23 @@ class Subscriber:
         raise RedisConnectionError("the subscription is silent")
 
     async def _write(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + self._linger / 4
         while True:
-            try:
-                async with asyncio.timeout(_LINGER_SECONDS / 4):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(look_at):
                     await self._changed.wait()
-            except TimeoutError:
-                await self._unsubscribe_idle(connection)
             self._changed.clear()
             while self._pending:
                 batch = [self._pending.pop() for _ in range(min(_COMMAND_CHANNELS, len(self._pending)))]
                 await connection.send_command("SUBSCRIBE", *batch)
+            # By the clock, not when nothing is new: on a busy edge something is always new.
+            if loop.time() >= look_at:
+                await self._unsubscribe_idle(connection)
+                look_at = loop.time() + self._linger / 4
 
     async def _unsubscribe_idle(self, connection: Connection) -> None:
-        before = asyncio.get_running_loop().time() - _LINGER_SECONDS
+        before = asyncio.get_running_loop().time() - self._linger
         idle = [
             name
             for name, channel in self._channels.items()
