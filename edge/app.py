@@ -9,6 +9,8 @@ from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
 from edge.actions import SessionServices
+from edge.addresses import TrustedProxies, parse_networks
+from edge.admission import Admission, AdmissionLimits
 from edge.connection import ConnectionLimits
 from edge.deliveries import DeliveryReports
 from edge.fanout import Fanout, chat_channel
@@ -89,9 +91,24 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
         max_body_bytes=settings.edge_max_body_bytes,
         dev_tokens=DevTokens.allowed_by(settings),
     )
-    websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, {"deps": deps, "gateway": gateway})
+    admission = Admission(
+        AdmissionLimits(
+            at_once=settings.edge_handshakes_at_once,
+            per_second=settings.edge_handshakes_per_second,
+            connections_per_address=settings.edge_connections_per_address,
+            per_second_per_address=settings.edge_handshakes_per_address,
+        )
+    )
+    proxies = TrustedProxies(parse_networks(settings.edge_trusted_proxies))
+    parts = {"deps": deps, "gateway": gateway, "admission": admission, "proxies": proxies}
+    websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, parts)
     application = Application([websocket, *routes(deps)], None, None, **application_settings(deps))
-    server = HTTPServer(application, max_header_size=_MAX_HEADER_BYTES)
+    server = HTTPServer(
+        application,
+        max_header_size=_MAX_HEADER_BYTES,
+        idle_connection_timeout=settings.edge_request_seconds,
+        body_timeout=settings.edge_request_seconds,
+    )
     port = _listen(server, settings)
     admin = await life.enter(
         open_admin(settings.bind_host, settings.edge_admin_port, readiness, field="edge_admin_port")

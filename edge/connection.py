@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from edge import metrics
+from edge.backlog import Backlog
+from edge.flusher import Flusher
 from edge.protocol.close_codes import CloseCode
 from edge.protocol.wire import (
     FrameReader,
@@ -55,27 +57,6 @@ class Receiver(Protocol):
         """Called once, last: the connection is gone."""
 
 
-class Flusher:
-    """Writes what the connections of this process gathered, once per turn of the event loop."""
-
-    def __init__(self) -> None:
-        self._dirty: list[Connection] = []
-
-    def add(self, connection: "Connection") -> None:
-        """Has `connection` flushed at the end of this turn."""
-        if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._dirty.append(connection)
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        sent = 0
-        for connection in dirty:
-            sent += connection.flush()
-        metrics.FLUSHES.inc(len(dirty))
-        metrics.SENT_BYTES.inc(sent)
-
-
 class Connection(asyncio.Protocol):
     """One client's socket after the handshake.
 
@@ -86,7 +67,6 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_add_dirty",
         "_backlog",
-        "_backlog_bytes",
         "_broken",
         "_budget",
         "_drained",
@@ -129,8 +109,7 @@ class Connection(asyncio.Protocol):
         self._reader = FrameReader(limits.max_message_bytes)
         self._budget = FrameBudget(limits.frames_per_second, limits.frames_burst)
         self._outbox: list[bytes] = []
-        self._backlog: list[bytes] = []
-        self._backlog_bytes = 0
+        self._backlog: Backlog | None = None
         self._heard = True
         self._broken = False
         self._linger: asyncio.TimerHandle | None = None
@@ -148,6 +127,13 @@ class Connection(asyncio.Protocol):
             if not outbox:
                 self._add_dirty(self)
             outbox.append(data)
+
+    def send_latest(self, key: str, data: bytes) -> None:
+        """Sends what only the latest of counts: for a slow peer the next of this `key` replaces it."""
+        if not self.congested:
+            self.send(data)
+        elif self.open:
+            self._held.hold_latest(key, data)
 
     async def drained(self) -> None:
         """Returns once the kernel has taken all that was sent, or the connection closes. For one task."""
@@ -203,10 +189,14 @@ class Connection(asyncio.Protocol):
             self._transport.write(data[sent:])
         return len(data)
 
+    @property
+    def _held(self) -> Backlog:
+        self._backlog = self._backlog or Backlog()
+        return self._backlog
+
     def _hold_back(self, data: bytes) -> None:
-        self._backlog.append(data)
-        self._backlog_bytes += len(data)
-        waiting = self._backlog_bytes + self._transport.get_write_buffer_size()
+        self._held.hold(data)
+        waiting = self._held.size + self._transport.get_write_buffer_size()
         if waiting > self._limits.max_buffer_bytes:
             metrics.SLOW_CONSUMERS.inc()
             _log.info("connection.slow_consumer", connection_id=self.id, user_id=self.user_id, bytes=waiting)
@@ -227,7 +217,6 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
-        self._heard = True
         if self._broken:
             # Read on and throw away: closing a socket with unread bytes resets it, and the peer would lose
             # the close frame that tells it what was wrong.
@@ -250,10 +239,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """There is room again."""
         self.congested = False
-        if self._backlog:
-            self._outbox[:0] = self._backlog
-            self._backlog.clear()
-            self._backlog_bytes = 0
+        if self._backlog is not None:
+            self._outbox[:0] = self._backlog.take()
+            self._backlog = None
             metrics.SENT_BYTES.inc(self.flush())
         self._wake()
 
@@ -268,7 +256,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         self.open = False
         self._outbox.clear()
-        self._backlog.clear()
+        self._backlog = None
         self._wake()
 
     def _wake(self) -> None:
@@ -276,6 +264,8 @@ class Connection(asyncio.Protocol):
             self._drained.set_result(None)
 
     def _on_message(self, message: Message) -> None:
+        # A whole message, not a byte now and then: who drips one never answers a ping.
+        self._heard = True
         opcode, payload = message
         if opcode is Opcode.CLOSE:
             self._on_close(payload)

@@ -116,8 +116,8 @@ class Fanout:
             self._send_to_others(room, frame, user_id)
 
     @staticmethod
-    def _send_to_others(room: Room, frame: ServerFrame, user_id: str) -> None:
-        room.broadcast_to(Broadcast(encode(frame)), lambda connection: connection.user_id != user_id)
+    def _send_to_others(room: Room, frame: ServerFrame, user_id: str, key: str = "") -> None:
+        room.broadcast_to(Broadcast(encode(frame), key=key), lambda connection: connection.user_id != user_id)
 
     def _message(self, room: Room, event: ChatEvent) -> None:
         self._to_all(room, event)
@@ -131,12 +131,16 @@ class Fanout:
         typing = event.typing
         changed = self._typing.started if typing.is_typing else self._typing.stopped
         if changed(room.chat_id, typing.user_id):
-            self._to_others(room, event, typing.user_id)
+            self._tell_typing(room, typing.user_id, is_typing=typing.is_typing)
 
     def _typing_ran_out(self, chat_id: str, user_id: str) -> None:
         room = self._rooms.get(chat_id)
         if room is not None:
-            self._send_to_others(room, typing_frame(chat_id, user_id, is_typing=False), user_id)
+            self._tell_typing(room, user_id, is_typing=False)
+
+    def _tell_typing(self, room: Room, user_id: str, *, is_typing: bool) -> None:
+        frame = typing_frame(room.chat_id, user_id, is_typing=is_typing)
+        self._send_to_others(room, frame, user_id, key=f"typing {room.chat_id} {user_id}")
 
     def _presence(self, room: Room, event: ChatEvent) -> None:
         # The event comes through every chat it lists. A connection takes it from the first of them that it is
@@ -156,7 +160,7 @@ class Fanout:
         def accepts(connection: Connection) -> bool:
             return connection.user_id != user_id and not any(connection in other for other in earlier)
 
-        room.broadcast_to(Broadcast(encode(frame)), accepts)
+        room.broadcast_to(Broadcast(encode(frame), key=f"presence {user_id}"), accepts)
 
     def _member_removed(self, room: Room, event: ChatEvent) -> None:
         room.member_count = max(0, room.member_count - 1)

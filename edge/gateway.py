@@ -6,7 +6,9 @@ import socket
 from typing import Final
 
 from edge.actions import SessionServices
-from edge.connection import Connection, ConnectionLimits, Flusher
+from edge.admission import Ticket
+from edge.connection import Connection, ConnectionLimits
+from edge.flusher import Flusher
 from edge.identity import Identity
 from edge.protocol.close_codes import CloseCode
 from edge.rooms import Rooms
@@ -49,13 +51,17 @@ class Gateway:
         self._gap = asyncio.Event()
         self.draining = False
 
-    async def accept(self, peer: socket.socket, identity: Identity, early: bytes = b"") -> None:
+    async def accept(
+        self, peer: socket.socket, identity: Identity, ticket: Ticket, early: bytes = b""
+    ) -> None:
         """Takes over a socket whose handshake is done; `early` are bytes that came right behind it.
+
+        The session settles the ticket once it is open, and leaves with its end.
 
         Raises:
             OSError: the peer is gone.
         """
-        session = Session(identity, self._services, on_open=self._add, on_closed=self._remove)
+        session = Session(identity, self._services, ticket, on_open=self._add, on_closed=self._remove)
 
         def connection() -> Connection:
             return Connection(

@@ -14,6 +14,8 @@ from typing import Final
 from tornado.iostream import IOStream, StreamClosedError
 
 from edge import metrics
+from edge.addresses import TrustedProxies
+from edge.admission import Admission, Ticket
 from edge.gateway import Gateway
 from edge.identity import extract_token
 from edge.rest.errors import invalid
@@ -34,13 +36,33 @@ class HandshakeHandler(RestHandler):
 
     public = True  # the token may stand in places that only a WebSocket request has
 
-    def initialize(self, deps: RestDeps, gateway: Gateway) -> None:  # type: ignore[override]
+    def initialize(  # type: ignore[override]
+        self, deps: RestDeps, gateway: Gateway, admission: Admission, proxies: TrustedProxies
+    ) -> None:
         """Receives what the route was registered with."""
         super().initialize(deps)
         self._gateway = gateway
+        self._admission = admission
+        self._proxies = proxies
 
     async def get(self) -> None:
         """Checks the request, answers 101, and leaves HTTP."""
+        try:
+            ticket = self._admit()
+        except ParleyError:
+            metrics.HANDSHAKES.labels("turned away").inc()
+            raise
+        try:
+            await self._upgrade(ticket)
+        except BaseException:
+            ticket.leave()
+            raise
+
+    def _admit(self) -> Ticket:
+        forwarded = self.request.headers.get_list("X-Forwarded-For")
+        return self._admission.enter(self._proxies.client_of(self.request.remote_ip or "", forwarded))
+
+    async def _upgrade(self, ticket: Ticket) -> None:
         try:
             if self._gateway.draining:
                 raise Unavailable(
@@ -66,11 +88,12 @@ class HandshakeHandler(RestHandler):
             early = _received_already(stream)
             peer = stream.socket.dup()
         except (StreamClosedError, OSError):
+            ticket.leave()
             return
         finally:
             stream.close()
         metrics.HANDSHAKES.labels("accepted").inc()
-        await self._gateway.accept(peer, identity, early)
+        await self._gateway.accept(peer, identity, ticket, early)
 
     def _header(self, name: str) -> str:
         return str(self.request.headers.get(name, ""))

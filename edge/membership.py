@@ -1,16 +1,20 @@
 """How connections get into rooms: subscribe, ask chat_service, and only then let the held frames go."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from edge.connection import Connection
 from edge.fanout import chat_channel, user_channel
 from edge.rooms import Rooms
 from edge.subscriber import Subscriber
 from mesh.errors import ParleyError, from_item_error
-from parley.chat.v1.chat_service_pb2 import JoinChatsRequest
+from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.chat_pb2 import ChatHead
+
+
+_CHATS_PER_CALL: Final = 1_000  # the limit of JoinChats; one connection may be in more
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,13 @@ class Membership:
         new = [chat_id for chat_id in wanted if self._rooms.hold(connection, chat_id)]
         try:
             await self._subscriber.confirmed(map(chat_channel, wanted))
-            response = await self._chats.JoinChats(
-                JoinChatsRequest(user_id=connection.user_id, chat_ids=wanted)
-            )
+            results = [result async for result in self._ask(connection.user_id, wanted)]
         except ParleyError:
             for chat_id in new:
                 self._rooms.leave(connection, chat_id)
             raise
         joined = Joined([], [])
-        for chat_id, result in zip(wanted, response.results, strict=True):
+        for chat_id, result in zip(wanted, results, strict=True):
             if result.WhichOneof("outcome") == "head":
                 joined.heads.append(result.head)
                 continue
@@ -73,6 +75,13 @@ class Membership:
             if chat_id in new or not error.retryable:
                 self._rooms.leave(connection, chat_id)
         return joined
+
+    async def _ask(self, user_id: str, chat_ids: list[str]) -> AsyncIterator[JoinResult]:
+        for start in range(0, len(chat_ids), _CHATS_PER_CALL):
+            some = chat_ids[start : start + _CHATS_PER_CALL]
+            response = await self._chats.JoinChats(JoinChatsRequest(user_id=user_id, chat_ids=some))
+            for result in response.results:
+                yield result
 
     def release(self, connection: Connection, joined: Joined) -> None:
         """Lets the held frames go, those that are newer than the heads."""

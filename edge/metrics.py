@@ -7,7 +7,9 @@ from prometheus_client import Counter, Gauge, Histogram
 CONNECTIONS: Final = Gauge("parley_edge_connections", "Open WebSocket connections.")
 ROOMS: Final = Gauge("parley_edge_rooms", "Chats with a connection on this edge.")
 HANDSHAKES: Final = Counter(
-    "parley_edge_handshakes_total", "WebSocket handshakes by result (accepted, refused).", ("result",)
+    "parley_edge_handshakes_total",
+    "WebSocket handshakes by result.",
+    ("result",),
 )
 CLOSES: Final = Counter("parley_edge_closes_total", "Connections that this edge closed, by code.", ("code",))
 SLOW_CONSUMERS: Final = Counter(
@@ -17,6 +19,9 @@ COMMANDS: Final = Counter("parley_edge_commands_total", "Client frames by event.
 ERRORS: Final = Counter("parley_edge_errors_total", "Error frames by code.", ("code",))
 EVENTS: Final = Counter("parley_edge_events_total", "Events from Redis by kind.", ("kind",))
 DELIVERIES: Final = Counter("parley_edge_deliveries_total", "Frames queued for a connection by a broadcast.")
+THINNED: Final = Counter(
+    "parley_edge_thinned_total", "Typing and presence that a slow client did not get, or a later one instead."
+)
 REPLAYED: Final = Counter("parley_edge_replayed_total", "Entries sent to clients that resumed.")
 FLUSHES: Final = Counter("parley_edge_flushes_total", "Writes to sockets; each may carry several frames.")
 SENT_BYTES: Final = Counter("parley_edge_sent_bytes_total", "Bytes written to sockets.")

@@ -1,4 +1,4 @@
-"""How many frames one connection may send."""
+"""How often something may happen: frames of one connection, handshakes."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -40,3 +40,28 @@ class FrameBudget:
     def retry_after_ms(self) -> int:
         """Milliseconds from the last `take` until a frame is allowed again."""
         return max(0, int((1 - self._tokens) / self.per_second * 1000) + 1)
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """Holds what a second gives, at least one. What is refused costs nothing."""
+
+    per_second: float
+    _tokens: float = field(init=False)
+    _at: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._tokens = self._most
+
+    def take(self, now: float) -> bool:
+        """Whether it may happen now (seconds of any monotonic clock)."""
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self.per_second)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    @property
+    def _most(self) -> float:
+        return max(1.0, self.per_second)

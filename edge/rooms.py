@@ -20,11 +20,15 @@ _MAX_HELD_BYTES: Final = 256 * 1024
 
 
 class Broadcast(NamedTuple):
-    """One event, encoded once for all. `seq` is 0 for what has no place in the log."""
+    """One event, encoded once for all. `seq` is 0 for what has no place in the log.
+
+    With a `key`, only the latest of that key counts.
+    """
 
     frame: bytes
     epoch: int = 0
     seq: int = 0
+    key: str = ""
 
     def is_after(self, head: ChatHead) -> bool:
         """Whether one who knows the log up to `head` still needs this."""
@@ -111,7 +115,10 @@ class Room:
         """Sends to those that `accepts`."""
         chosen = [connection for connection in self.connections if accepts(connection)]
         for connection in chosen:
-            connection.send(broadcast.frame)
+            if broadcast.key:
+                connection.send_latest(broadcast.key, broadcast.frame)
+            else:
+                connection.send(broadcast.frame)
         metrics.DELIVERIES.inc(len(chosen))
         self._broadcast_to_joining(broadcast, filter(accepts, self._joining))
 

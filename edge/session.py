@@ -11,6 +11,7 @@ from typing import Final
 
 from edge import metrics
 from edge.actions import Actions, SessionServices
+from edge.admission import Ticket
 from edge.connection import Connection
 from edge.expiry import TokenExpiry
 from edge.identity import Identity
@@ -44,6 +45,7 @@ class Session:
         self,
         identity: Identity,
         services: SessionServices,
+        ticket: Ticket,
         *,
         on_open: Callable[["Session"], None],
         on_closed: Callable[["Session"], None],
@@ -51,6 +53,7 @@ class Session:
         self.identity = identity
         self.connection: Connection
         self._services = services
+        self._ticket = ticket
         self._on_open = on_open
         self._on_closed = on_closed
         self._chats = services.chats
@@ -111,6 +114,7 @@ class Session:
 
     def on_closed(self) -> None:
         """The connection is gone. A call in flight ends first, so that the session is closed after it."""
+        self._ticket.leave()
         self._expiry.cancel()
         self._services.membership.leave_all(self.connection)
         self._on_closed(self)
@@ -239,6 +243,7 @@ class Session:
             self.connection.close(_CLOSE_FOR.get(error.reason, retry))
             return
         self._opened = True
+        self._ticket.settle()
         welcome = frames.WelcomeData(
             user_id=self.identity.user_id,
             connection_id=self.connection.id,

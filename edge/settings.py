@@ -2,11 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from edge.addresses import parse_networks
 from edge.identity import IdentitySettings
 from edge.rest import RestSettings
-from mesh.settings import GrpcTarget, Port, PositiveInt, PositiveSeconds, RedisUrl
+from mesh.settings import CommaSeparated, GrpcTarget, Port, PositiveInt, PositiveSeconds, RedisUrl
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    parse_networks(texts)
+    return texts
 
 
 class EdgeSettings(IdentitySettings, RestSettings):
@@ -28,6 +34,18 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """How much may wait for one client that reads slowly, before it is disconnected with 4009."""
     edge_drain_spread_seconds: PositiveSeconds = 5.0
     """Over this time clients leave an edge that goes away; at most a fifth of `drain_seconds`."""
+    edge_handshakes_at_once: PositiveInt = 1000
+    """Handshakes under way, up to the welcome; more are turned away with 503 and Retry-After."""
+    edge_handshakes_per_second: PositiveSeconds = 1000.0
+    """New connections per second in the long run; more are turned away in the same way."""
+    edge_connections_per_address: Annotated[int, Field(ge=0)] = 0
+    """Connections from one address (IPv6: one /64); more get 429. 0: any number, for many may share one."""
+    edge_handshakes_per_address: Annotated[float, Field(ge=0)] = 0
+    """Handshakes per second from one address; more get 429. 0: any number."""
+    edge_trusted_proxies: Annotated[CommaSeparated, AfterValidator(_networks)] = ()
+    """Networks (CIDR) of proxies whose X-Forwarded-For is believed; behind others all clients are one."""
+    edge_request_seconds: PositiveSeconds = 20.0
+    """How long a request, or the next on the same connection, may take to arrive; then it is cut off."""
     edge_expiry_warning_seconds: PositiveSeconds = 60.0
     """How long before its token ends a client is told to send a new one."""
     edge_renew_seconds: Annotated[float, Field(gt=0, le=120)] = 60.0

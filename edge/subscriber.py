@@ -39,8 +39,8 @@ class Subscriber:
 
     `on_message(channel, payload)` is called for each message, in the order of Redis; it must neither wait nor
     raise. `on_gap()` is called when a lost connection is back and all channels are subscribed again: what was
-    published in between is missing. A channel that nobody wants any more stays for `linger_seconds`: people come
-    back.
+    published in between is missing. A channel that nobody wants any more stays for `linger_seconds`: people
+    come back.
     """
 
     def __init__(
