@@ -95,11 +95,13 @@ class Session:
             await self._publish(exchange, message)
 
     async def prove(self) -> None:
-        """Returns once the broker has confirmed a message that goes nowhere.
+        """Returns once the broker has confirmed two messages that go nowhere.
 
-        A broker whose alarm blocks publishers (memory, disk) opens connections and confirms nothing.
+        One whose alarm blocks publishers (memory, disk) opens connections, confirms the first, and then reads
+        no more.
         """
-        await self._channel.default_exchange.publish(aio_pika.Message(b""), _NOWHERE, mandatory=False)
+        for _ in range(2):
+            await self._channel.default_exchange.publish(aio_pika.Message(b""), _NOWHERE, mandatory=False)
 
     @staticmethod
     async def _publish(exchange: AbstractExchange, message: Outgoing) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -234,3 +235,36 @@ async def test_errors_that_a_service_answers_open_nothing(tmp_path: Path) -> Non
                 await stub.echo("slow outage", timeout=5)
             assert told.value.dependency == "mongodb"
         assert await stub.echo("hello") == "hello"
+
+
+def _set_memory_limit(server: RabbitMQServer, *limit: str) -> None:
+    node = server.processes[-1]
+    ctl = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "set_vm_memory_high_watermark", *limit]
+    subprocess.run(ctl, env=node._env, check=True, capture_output=True)
+
+
+@pytest.mark.timeout(120)
+async def test_a_broker_whose_alarm_blocks_publishers_is_down_until_the_alarm_is_over() -> None:
+    """Such a broker accepts connections and even the first message, so that only publishing tells."""
+    topology = Topology((f"work-{uuid4().hex[:8]}",), ())
+    with RabbitMQServer() as server:
+        async with Broker(
+            SecretStr(server.url), name="test", topology=topology, publish_timeout_seconds=LIMIT
+        ) as broker:
+            await broker.session()
+
+            async def call() -> None:
+                await broker.publish(topology.queues[0], b"a message")
+
+            await call()
+            with capture_logs() as logs:
+                await asyncio.to_thread(_set_memory_limit, server, "absolute", "1000000")
+                with pytest.raises(Unavailable):  # the alarm reaches the connection in a moment
+                    while True:
+                        await call()
+                await _opens(call, "rabbitmq")
+                await _hangs_on(logs)
+                await _opens(call, "rabbitmq")  # no call waited for a connection that did not help
+                await asyncio.to_thread(_set_memory_limit, server, "0.6")
+                await _comes_back(call, "rabbitmq after its alarm")
+            assert _told(logs) == ["breaker.opened", "breaker.closed"]
