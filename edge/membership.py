@@ -13,7 +13,6 @@ from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.chat_pb2 import ChatHead
 
-
 _CHATS_PER_CALL: Final = 1_000  # the limit of JoinChats; one connection may be in more
 
 
