@@ -44,7 +44,7 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
     ("packages", "homes"),
     [
         (("motor", "pymongo", "bson"), ("persist_service/adapters/mongo/", "notify_service/adapters/mongo/")),
-        (("aio_pika", "aiormq"), ("mesh/amqp/",)),
+        (("aio_pika", "aiormq"), ("mesh/amqp/", "mesh/dead_letters/")),
         (
             ("redis",),
             (
