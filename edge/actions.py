@@ -45,10 +45,11 @@ class SessionServices:
 class Actions:
     """Carries out what the client on `connection` asks for, and answers.
 
-    `on_refresh` is given the identity of a new token; it gives the milliseconds until that ends.
+    `on_refresh` is given the identity of a new token; it gives the milliseconds until that ends. `left` holds
+    the chats that the client wants nothing of on this connection, though the user is a member.
     """
 
-    __slots__ = ("_chats", "_connection", "_finishing", "_on_refresh", "_sends", "_services")
+    __slots__ = ("_chats", "_connection", "_finishing", "_on_refresh", "_sends", "_services", "left")
 
     def __init__(
         self, connection: Connection, services: SessionServices, on_refresh: Callable[[Identity], int]
@@ -59,6 +60,7 @@ class Actions:
         self._chats = services.chats
         self._sends = 0  # messages without an answer so far
         self._finishing = False
+        self.left: set[str] = set()
 
     def finish(self) -> None:
         """Takes no more messages, and closes with 1001 once those in flight have their answers."""
@@ -140,12 +142,14 @@ class Actions:
 
     async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
         joined = await self._services.membership.join(self._connection, command.chat_ids)
+        self.left.difference_update(command.chat_ids)
         self._answer(frame_id, joined_data(joined.heads, joined.refused))
         self._services.membership.release(self._connection, joined)
 
     def _leave_chats(self, frame_id: commands.FrameId, command: commands.LeaveChats) -> None:
         for chat_id in command.chat_ids:
-            self._services.membership.leave(self._connection, chat_id)
+            if self._services.membership.leave(self._connection, chat_id):
+                self.left.add(chat_id)
         self._answer(frame_id, frames.LeftData(chat_ids=command.chat_ids))
 
     async def _resume(self, frame_id: commands.FrameId, command: commands.Resume) -> None:
@@ -153,6 +157,7 @@ class Actions:
             pb.Cursor(chat_id=cursor.chat_id, seq=cursor.seq, epoch=cursor.epoch) for cursor in command.chats
         ]
         chats = await self._services.replay.run(self._connection, cursors)
+        self.left.difference_update(cursor.chat_id for cursor in command.chats)
         self._answer(frame_id, _resumed(chats))
         self._services.replay.release(self._connection, chats)
 

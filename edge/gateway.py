@@ -171,6 +171,10 @@ class Gateway:
                     await session.recheck(self._rooms.chats_of(session.connection))
                 except ParleyError as error:
                     _log.warning("gateway.recheck_failed", code=error.code)
+                    if not error.retryable:
+                        # What it may see is not known and will not be: a fresh connection finds out.
+                        session.connection.close(CloseCode.TRY_AGAIN_LATER)
+                        break
                     await asyncio.sleep(backoff.next_delay())
                 else:
                     backoff.reset()

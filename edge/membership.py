@@ -8,10 +8,11 @@ from edge.connection import Connection
 from edge.fanout import chat_channel, user_channel
 from edge.rooms import Rooms
 from edge.subscriber import Subscriber
-from mesh.errors import ParleyError, from_item_error
+from mesh.errors import ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.chat_pb2 import ChatHead
+from parley.common.v1.error_pb2 import ErrorReason
 
 _CHATS_PER_CALL: Final = 1_000  # the limit of JoinChats; one connection may be in more
 
@@ -67,7 +68,10 @@ class Membership:
         joined = Joined([], [])
         for chat_id, result in zip(wanted, results, strict=True):
             if result.WhichOneof("outcome") == "head":
-                joined.heads.append(result.head)
+                if self._rooms.is_in(connection, chat_id):
+                    joined.heads.append(result.head)
+                else:  # removed since chat_service answered
+                    joined.refused.append((chat_id, _not_a_member()))
                 continue
             error = from_item_error(result.error)
             joined.refused.append((chat_id, error))
@@ -94,3 +98,7 @@ class Membership:
     def leave_all(self, connection: Connection) -> None:
         """For a connection that is gone."""
         self._rooms.leave_all(connection)
+
+
+def _not_a_member() -> ParleyError:
+    return PermissionDenied(ErrorReason.ERROR_REASON_NOT_A_MEMBER, "no such chat, or you are not a member")

@@ -58,6 +58,7 @@ class Session:
         self._on_closed = on_closed
         self._chats = services.chats
         self._jobs: deque[_Job] = deque()
+        self._queued_sends = 0
         self._worker: asyncio.Task[None] | None = None
         self._opened = False
         # Jobs and rechecks both move the connection in and out of rooms, step by step: one at a time.
@@ -87,8 +88,11 @@ class Session:
             self._actions.refuse(error.id, error.error)
             return
         metrics.COMMANDS.labels(request.event).inc()
-        if self._opened and isinstance(request.command, commands.SendMessage):
-            self._actions.send_message(request.id, request.command)
+        command = request.command
+        is_send = isinstance(command, commands.SendMessage)
+        # A message overtakes slower commands, but no earlier message.
+        if isinstance(command, commands.SendMessage) and self._opened and not self._queued_sends:
+            self._actions.send_message(request.id, command)
         elif len(self._jobs) >= _MAX_JOBS:
             self._actions.refuse(
                 request.id,
@@ -97,7 +101,8 @@ class Session:
                 ),
             )
         else:
-            self._enqueue(lambda: self._actions.run(request))
+            self._queued_sends += is_send
+            self._enqueue(lambda: self._run(request))
 
     def on_limited(self, text: str, retry_after_ms: int) -> None:
         """A frame beyond the budget of the connection."""
@@ -174,7 +179,8 @@ class Session:
     async def _recheck(self, chat_ids: list[str]) -> None:
         opened = await self._chats.OpenSession(self._open_request())
         known = set(chat_ids)
-        joined = await self._services.membership.join(self.connection, [*chat_ids, *opened.chat_ids])
+        wanted = [chat_id for chat_id in opened.chat_ids if chat_id not in self._actions.left]
+        joined = await self._services.membership.join(self.connection, [*chat_ids, *wanted])
         for head in joined.heads:
             if head.chat_id not in known:
                 self.connection.send(encode(resync_frame(head.chat_id)))
@@ -186,6 +192,10 @@ class Session:
                 self.connection.send(encode(removed_frame(self._removal_from(chat_id))))
 
     # Jobs.
+
+    async def _run(self, request: commands.Request) -> None:
+        self._queued_sends -= isinstance(request.command, commands.SendMessage)
+        await self._actions.run(request)
 
     def _enqueue(self, job: _Job) -> None:
         self._jobs.append(job)
@@ -265,6 +275,7 @@ class Session:
             _log.warning("session.join_failed", connection_id=self.connection.id, code=error.code)
             self.connection.close(CloseCode.TRY_AGAIN_LATER)
             return
+        self._actions.left.discard(chat_id)
         for head in joined.heads:
             self.connection.send(encode(chat_created_frame(event)))
             if head.seq > event.chat_added.chat.seq:

@@ -118,6 +118,11 @@ class ScaffoldChat(ChatServiceServicer):
         self.members[chat_id].discard(user_id)
         await self.tell(UserEvent(user_id=user_id, chat_removed=ChatRemoved(chat_id=chat_id, actor_id=actor)))
 
+    async def tell_removed(self, chat_id: str, user_id: str) -> None:
+        """Tells a user of a removal that this service's answers do not know of yet."""
+        removed = ChatRemoved(chat_id=chat_id, actor_id="somebody")
+        await self.tell(UserEvent(user_id=user_id, chat_removed=removed))
+
     async def revoke(self, user_id: str, connection_id: str = "", *, silently: bool = False) -> None:
         """Ends sessions, one or all; `silently`: no edge is told."""
         if connection_id:
