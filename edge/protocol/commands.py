@@ -11,9 +11,12 @@ from edge.protocol.shapes import MessageTypeName
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
 
-ChatId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{24}\Z")]
+_OBJECT_ID: Final = r"^[0-9a-f]{24}\Z"
+_KEY: Final = r"^[A-Za-z0-9._:-]{1,64}\Z"
+
+ChatId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_OBJECT_ID)]
 MessageId: TypeAlias = ChatId
-ClientMsgId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
+ClientMsgId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_KEY)]
 # Chat ids of one join; the limit of JoinChats.
 ChatIds: TypeAlias = Annotated[list[ChatId], msgspec.Meta(min_length=1, max_length=1000)]
 Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -126,6 +129,12 @@ class FrameError(Exception):
         self.id = frame_id
 
 
+class _Addressed(msgspec.Struct, frozen=True):
+    """As much of a bad frame as it takes to answer it."""
+
+    id: FrameId = None
+
+
 class _Envelope(msgspec.Struct, frozen=True):
     event: str
     id: FrameId = None
@@ -133,6 +142,12 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+_ADDRESSED: Final = msgspec.json.Decoder(_Addressed)
+# What a client's developer should read instead of a regular expression.
+_IN_WORDS: Final = {
+    f"matching regex {_OBJECT_ID!r}": "of 24 lower-case hexadecimal digits",
+    f"matching regex {_KEY!r}": "of 1 to 64 characters of A-Z a-z 0-9 . _ : -",
+}
 _DECODERS: Final = {event: msgspec.json.Decoder(command) for event, command in COMMANDS.items()}
 
 
@@ -145,11 +160,9 @@ def parse(text: str) -> Request:
     try:
         envelope = _ENVELOPE.decode(text)
     except msgspec.ValidationError as error:
-        raise FrameError(_invalid(error, "$")) from error
+        raise _misshapen(text, error) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise FrameError(
-            InvalidArgument(ErrorReason.ERROR_REASON_MALFORMED_FRAME, "the frame is not a JSON object")
-        ) from error
+        raise FrameError(_no_object()) from error
     decoder = _DECODERS.get(envelope.event)
     if decoder is None:
         # The event is not repeated: it is the client's text, of any length.
@@ -169,8 +182,24 @@ def parse(text: str) -> Request:
         raise FrameError(malformed, envelope.id) from error
 
 
+def _misshapen(text: str, error: msgspec.ValidationError) -> FrameError:
+    if text.lstrip()[:1] != "{":
+        return FrameError(_no_object())
+    try:
+        frame_id = _ADDRESSED.decode(text).id
+    except (msgspec.DecodeError, RecursionError):
+        frame_id = None
+    return FrameError(_invalid(error, "$"), frame_id)
+
+
+def _no_object() -> InvalidArgument:
+    return InvalidArgument(ErrorReason.ERROR_REASON_MALFORMED_FRAME, "the frame is not a JSON object")
+
+
 def _invalid(error: msgspec.ValidationError, root: str) -> InvalidArgument:
     # msgspec ends its message with " - at `$.chatId`"; the client should see the path in its own frame.
     problem, _, path = str(error).partition(" - at `")
+    for expression, words in _IN_WORDS.items():
+        problem = problem.replace(expression, words)
     where = (root + path.rstrip("`").removeprefix("$")).removeprefix("$.").removeprefix("$") or "frame"
     return InvalidArgument(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, f"{where}: {problem}")

@@ -96,6 +96,7 @@ def _member_removed(event: ChatEvent) -> ServerFrame:
             actor_id=event.member_removed.actor_id,
             occurred_at=to_rfc3339(event.occurred_at_ms),
             user_id=event.member_removed.user_id,
+            promoted_id=event.member_removed.promoted_id or None,
         )
     )
 

@@ -180,9 +180,13 @@ class MembersAddedData(_LoggedData, frozen=True):
 
 
 class MemberRemovedData(_LoggedData, frozen=True):
-    """A user is a member no more. `seq` is 0 in the frame that tells the removed user alone."""
+    """A user is a member no more. `seq` is 0 in the frame that tells the removed user alone.
+
+    `promotedId` is who became admin because the last one left, null when nobody.
+    """
 
     user_id: str
+    promoted_id: str | None = None
 
 
 class ResyncData(Data, frozen=True):

@@ -31,15 +31,15 @@ async def _still_works(client: Client) -> None:
     [
         ("", "MALFORMED_FRAME", None, ""),
         ("{", "MALFORMED_FRAME", None, ""),
-        ("[1]", "INVALID_ARGUMENT", None, "frame"),
-        ('{"id":"a"}', "INVALID_ARGUMENT", None, "event"),
+        ("[1]", "MALFORMED_FRAME", None, ""),
+        ('{"id":"a"}', "INVALID_ARGUMENT", "a", "event"),
         ('{"event":"fly","id":"a"}', "UNKNOWN_EVENT", "a", ""),
         ('{"event":"typing","id":7}', "INVALID_ARGUMENT", 7, "chatId"),
         (
             '{"event":"typing","id":7,"data":{"chatId":"x","isTyping":true}}',
             "INVALID_ARGUMENT",
             7,
-            "data.chatId",
+            "data.chatId: Expected `str` of 24 lower-case hexadecimal digits",
         ),
         ('{"event":"join-chats","id":"a","data":{"chatIds":[]}}', "INVALID_ARGUMENT", "a", "data.chatIds"),
         (
