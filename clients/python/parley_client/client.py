@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
@@ -10,18 +11,28 @@ from typing import Any, Final, Self
 from parley_client.backoff import Backoff
 from parley_client.connection import Connection
 from parley_client.errors import ParleyError, SessionEndedError, TokenError, UnreachableError, error_from
-from parley_client.events import Disconnected, Event, Heads, Incoming
+from parley_client.events import (
+    Disconnected,
+    Event,
+    FromServer,
+    Incoming,
+    TokenExpiring,
+    heads_from,
+)
 from parley_client.inbox import Inbox
-from parley_client.models import Chat, Page, Sent, head_from, sent_from
+from parley_client.models import Chat, Page, Sent, sent_from
 from parley_client.order import Order
 from parley_client.rest import RestClient
+from parley_client.resumer import Resumer
 
 TokenSource = Callable[[], Awaitable[str]]
-"""Gives a fresh token; asked before each connection, so that a session outlives its tokens."""
+"""Gives a fresh token; asked before each connection, and when a token ends while one stands."""
 
 _SEND_SECONDS: Final = 30.0
 _STABLE_SECONDS: Final = 10.0
 _SESSION_REFUSED: Final = 4403
+
+_log = logging.getLogger(__name__)
 
 
 class ParleyClient:
@@ -41,7 +52,8 @@ class ParleyClient:
         self._rest = RestClient(url)
         self._backoff = backoff or Backoff()
         self._inbox = Inbox()
-        self._order = Order(self._page)
+        self._resumer = Resumer(self._live, self._inbox)
+        self._order = Order(self._page, self._resumer.ask)
         self._arranging: AsyncIterator[Event] | None = None
         self._incoming: Incoming
         self._joined: set[str] = set()
@@ -49,6 +61,7 @@ class ParleyClient:
         self._failure: ParleyError | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def events(self) -> AsyncIterator[Event]:
         """What happens, for ever. One reader at a time.
@@ -148,6 +161,9 @@ class ParleyClient:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await self._resumer.close()
         await self._rest.__aexit__(kind, error, trace)
 
     async def _next_event(self) -> Event:
@@ -175,7 +191,7 @@ class ParleyClient:
                 self._inbox.put(Disconnected(ended.message))
                 if not self._may_return(ended):
                     raise ended
-                connection = await self._reconnect(connection.reconnect_after_seconds)
+                connection = await self._reconnect(connection.reconnect_at)
         except ParleyError as failure:
             self._set(None, failure)
             self._inbox.fail(failure)
@@ -185,7 +201,7 @@ class ParleyClient:
         self._set(connection, None)
         rejoin = asyncio.create_task(self._rejoin(connection))
         try:
-            return await connection.run(self._inbox.put)
+            return await connection.run(self._on_incoming)
         finally:
             rejoin.cancel()
             self._set(None, None)
@@ -193,8 +209,10 @@ class ParleyClient:
             if asyncio.get_running_loop().time() - since > _STABLE_SECONDS:
                 self._backoff.reset()
 
-    async def _reconnect(self, first_wait: float) -> Connection:
-        delay = first_wait or self._backoff.next_delay()
+    async def _reconnect(self, asked_at: float | None) -> Connection:
+        # Who was told to leave comes when told to: then the server has spread the clients over time already.
+        now = asyncio.get_running_loop().time()
+        delay = self._backoff.next_delay() if asked_at is None else max(0.0, asked_at - now)
         while True:
             await asyncio.sleep(delay)
             try:
@@ -218,6 +236,20 @@ class ParleyClient:
         stale = isinstance(ended, TokenError) or refused
         return ended.retryable or (stale and not isinstance(self._token, str))
 
+    def _on_incoming(self, incoming: FromServer) -> None:
+        if not isinstance(incoming, TokenExpiring):
+            self._inbox.put(incoming)
+        elif not isinstance(self._token, str):
+            self._refreshing = asyncio.create_task(self._refresh_token(self._token))
+
+    async def _refresh_token(self, source: TokenSource) -> None:
+        try:
+            self._rest.token = await source()
+            await self._request("refresh-token", {"token": self._rest.token})
+        except ParleyError as error:
+            # The connection ends with its token, and the next one asks for a token again.
+            _log.warning("the token could not be refreshed: %s", error)
+
     async def _rejoin(self, connection: Connection) -> None:
         missing = self._joined - {head.chat_id for head in connection.welcome.chats}
         if missing:
@@ -226,8 +258,7 @@ class ParleyClient:
                 await self._join(connection, missing)
 
     async def _join(self, connection: Connection, chat_ids: set[str]) -> dict[str, ParleyError]:
-        data = await connection.request("join-chats", {"chatIds": sorted(chat_ids)})
-        self._inbox.put(Heads(tuple(head_from(head) for head in data["chats"])))
+        data = await connection.request("join-chats", {"chatIds": sorted(chat_ids)}, heads_from)
         return {refused["chatId"]: error_from(refused["error"]) for refused in data["errors"]}
 
     async def _insist(self, event: str, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,14 +5,16 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
-from parley_client.errors import ParleyError, SessionEndedError, UnreachableError, error_from
-from parley_client.events import Connected, Incoming, event_from
+from parley_client.errors import ParleyError, SessionEndedError, TokenError, UnreachableError, error_from
+from parley_client.events import Connected, FromServer, Incoming, event_from
+from parley_client.models import Json
 from parley_client.rest import describe, refusal
 
 _SUBPROTOCOL: Final = Subprotocol("parley.v1.json")
@@ -21,9 +23,16 @@ _CLOSE_SECONDS: Final = 2.0
 _MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 
 # What docs/websocket-protocol.md says not to come back after, unless something is changed.
-_FINAL_CLOSE_CODES: Final = frozenset({1000, 1002, 1003, 1007, 1009, 4403})
+_FINAL_CLOSE_CODES: Final = frozenset({1000, 1002, 1003, 1007, 1009, 4403, 4410})
+_TOKEN_EXPIRED: Final = 4401
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    answer: asyncio.Future[Json]
+    parse: Callable[[Json], Incoming] | None
 
 
 class Connection:
@@ -31,11 +40,11 @@ class Connection:
 
     def __init__(self, socket: ClientConnection, welcome: Connected) -> None:
         self.welcome: Final = welcome
-        self.reconnect_after_seconds = 0.0
-        """How long the server asked to stay away, when it said that it would go."""
+        self.reconnect_at: float | None = None
+        """When the server asked to connect to another, if it said that it goes away (the loop's clock)."""
         self._socket = socket
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._waiting: dict[int, _Request] = {}
         self._complaint: ParleyError | None = None
 
     @classmethod
@@ -67,7 +76,7 @@ class Connection:
             await socket.close()
             raise UnreachableError(f"{url} did not welcome us within {_ANSWER_SECONDS:g} s") from None
 
-    async def run(self, on_event: Callable[[Incoming], None]) -> ParleyError:
+    async def run(self, on_event: Callable[[FromServer], None]) -> ParleyError:
         """Takes what the server sends until the connection ends; gives the reason.
 
         `UnreachableError` and other retryable ones mean: come back; everything else is final.
@@ -79,14 +88,18 @@ class Connection:
         except ConnectionClosed:
             ended = _ending(self._socket)
         finally:
-            for future in self._waiting.values():
-                future.cancel()
+            for waiting in self._waiting.values():
+                waiting.answer.cancel()
         # A complaint about no frame in particular, just before the end, says more than the close code.
         final = isinstance(ended, SessionEndedError)
         return self._complaint if final and self._complaint is not None else ended
 
-    async def request(self, event: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def request(
+        self, event: str, data: Mapping[str, Any], parse: Callable[[Json], Incoming] | None = None
+    ) -> Json:
         """Sends a frame and returns the data of its ack.
+
+        What `parse` makes of them is an event too, in its order among those before and after the ack.
 
         Raises:
             UnreachableError: the connection ended first, or there was no answer for 10 s; the frame may have
@@ -94,8 +107,8 @@ class Connection:
             ParleyError: the server refused it.
         """
         number = next(self._ids)
-        future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = _Request(future, parse)
         try:
             await self._socket.send(json.dumps({"event": event, "id": number, "data": data}))
             await asyncio.wait((future,), timeout=_ANSWER_SECONDS)
@@ -114,27 +127,30 @@ class Connection:
         """Says goodbye and ends the connection."""
         await self._socket.close()
 
-    def _take(self, text: str | bytes, on_event: Callable[[Incoming], None]) -> None:
+    def _take(self, text: str | bytes, on_event: Callable[[FromServer], None]) -> None:
         try:
             frame = json.loads(text)
             name, frame_id, data = frame["event"], frame.get("id"), frame["data"]
             if name in {"ack", "error"}:
-                self._answer(name, frame_id, data)
+                self._answer(name, frame_id, data, on_event)
             elif name == "drain":
-                self.reconnect_after_seconds = data["reconnectAfterMs"] / 1000
+                after = data["reconnectAfterMs"] / 1000
+                self.reconnect_at = asyncio.get_running_loop().time() + after
             elif (event := event_from(name, data)) is not None:
                 on_event(event)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # A frame that breaks the protocol is skipped: a gap that it leaves is found by the next one.
             _log.warning("skipped a frame that this client cannot read: %r", error)
 
-    def _answer(self, name: str, frame_id: Any, data: Mapping[str, Any]) -> None:
-        future = self._waiting.get(frame_id)
-        if future is not None and not future.done():
+    def _answer(self, name: str, frame_id: Any, data: Json, on_event: Callable[[FromServer], None]) -> None:
+        request = self._waiting.get(frame_id)
+        if request is not None and not request.answer.done():
             if name == "ack":
-                future.set_result(data)
+                if request.parse is not None:
+                    on_event(request.parse(data))
+                request.answer.set_result(data)
             else:
-                future.set_exception(error_from(data))
+                request.answer.set_exception(error_from(data))
         elif name == "error" and frame_id is None:
             self._complaint = error_from(data)
 
@@ -158,6 +174,8 @@ async def _welcome(socket: ClientConnection) -> Connected:
 def _ending(socket: ClientConnection) -> ParleyError:
     # 1006 stands for a connection that broke without a close frame (RFC 6455 section 7.1.5).
     code, reason = socket.close_code or 1006, socket.close_reason or ""
+    if code == _TOKEN_EXPIRED:
+        return TokenError("TOKEN_EXPIRED", reason or "the token has expired")
     if code in _FINAL_CLOSE_CODES:
         return SessionEndedError(code, reason)
     return UnreachableError(f"the connection ended: {reason or 'without a reason'} [{code}]")

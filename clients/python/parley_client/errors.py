@@ -24,7 +24,7 @@ class InputError(ParleyError):
 
 
 class TokenError(ParleyError):
-    """The token is missing, expired or not accepted."""
+    """The token is missing, expired, revoked or not accepted."""
 
 
 class PermissionDeniedError(ParleyError):
@@ -66,7 +66,7 @@ class SessionEndedError(ParleyError):
 
 _CLASSES: Final[Mapping[type[ParleyError], tuple[str, ...]]] = {
     InputError: ("INVALID_ARGUMENT", "MALFORMED_FRAME", "UNKNOWN_EVENT", "INVALID_CONTENT", "TOO_LARGE"),
-    TokenError: ("INVALID_TOKEN", "TOKEN_EXPIRED"),
+    TokenError: ("INVALID_TOKEN", "TOKEN_EXPIRED", "SESSION_REVOKED"),
     PermissionDeniedError: ("PERMISSION_DENIED", "NOT_A_MEMBER", "NOT_AN_ADMIN"),
     NotFoundError: ("MESSAGE_NOT_FOUND", "CHAT_NOT_FOUND", "NOT_FOUND", "DEVICE_NOT_FOUND"),
     ConflictError: ("WRONG_CHAT_TYPE", "DUPLICATE_CONFLICT", "LAST_ADMIN", "CHAT_FULL"),

@@ -4,7 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from parley_client.models import Chat, Head, Json, Message, chat_from, head_from, message_from
+from parley_client.errors import ParleyError, error_from
+from parley_client.models import (
+    Chat,
+    Head,
+    Json,
+    Message,
+    Told,
+    chat_from,
+    head_from,
+    message_from,
+    told_from,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +95,8 @@ class ChatCreated:
 class ChatChanged:
     """A group was changed; `what` is the frame's event: `chat-updated`, `member-added`, `member-removed`.
 
-    `seq` is 0 where the user was removed and may not know more. Those missed while disconnected are not told:
-    after `Connected`, `chats` shows what is true.
+    `seq` is 0 where the user was removed and may not know more. After a `Gap` some may be missing: `chats`
+    shows what is true.
     """
 
     chat_id: str
@@ -108,6 +119,19 @@ class Heads:
     chats: tuple[Head, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The server has told what was missed of some chats, or why it cannot."""
+
+    chats: tuple[Told, ...]
+    errors: tuple[tuple[str, ParleyError], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExpiring:
+    """The connection ends soon unless it gets a new token."""
+
+
 Event = (
     Connected
     | Disconnected
@@ -121,8 +145,10 @@ Event = (
     | ChatChanged
 )
 """What `ParleyClient.events` gives."""
-Incoming = Event | Resync | Heads
+Incoming = Event | Resync | Heads | Resumed
 """What reaches the client itself."""
+FromServer = Incoming | TokenExpiring
+"""What a connection tells."""
 
 
 def _changed(what: str) -> Callable[[Json], Incoming]:
@@ -133,7 +159,7 @@ def _read(data: Json) -> Incoming:
     return Read(data["chatId"], data["readBy"], data["seq"])
 
 
-_PARSERS: Final[Mapping[str, Callable[[Json], Incoming]]] = {
+_PARSERS: Final[Mapping[str, Callable[[Json], FromServer]]] = {
     "welcome": lambda data: Connected(
         data["userId"], data["connectionId"], tuple(head_from(head) for head in data["chats"])
     ),
@@ -149,10 +175,24 @@ _PARSERS: Final[Mapping[str, Callable[[Json], Incoming]]] = {
     "member-added": _changed("member-added"),
     "member-removed": _changed("member-removed"),
     "resync": lambda data: Resync(data["chatId"]),
+    "token-expiring": lambda _data: TokenExpiring(),
 }
 
 
-def event_from(name: str, data: Json) -> Incoming | None:
+def heads_from(data: Json) -> Heads:
+    """The ack of a `join-chats`."""
+    return Heads(tuple(head_from(head) for head in data["chats"]))
+
+
+def resumed_from(data: Json) -> Resumed:
+    """The ack of a `resume`."""
+    return Resumed(
+        tuple(told_from(told) for told in data["chats"]),
+        tuple((refused["chatId"], error_from(refused["error"])) for refused in data["errors"]),
+    )
+
+
+def event_from(name: str, data: Json) -> FromServer | None:
     """The event of a frame; None for a kind that this version does not know.
 
     Raises:

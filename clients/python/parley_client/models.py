@@ -10,7 +10,10 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message. `seq` is its position among all changes of the chat, `number` among its messages."""
+    """A message. `seq` is its position among all changes of the chat, `number` among its messages.
+
+    `epoch` counts the lives of the log; 0 in a page of history.
+    """
 
     id: str
     chat_id: str
@@ -22,6 +25,7 @@ class Message:
     client_msg_id: str
     status: str
     created_at: datetime
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Chat:
     name: str
     unread: int
     seq: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,31 @@ class Head:
 
     chat_id: str
     seq: int
+    epoch: int
     unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far somebody has seen a chat."""
+
+    chat_id: str
+    seq: int
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How far the server told of one chat when it was asked to resume; not `complete`: there is more.
+
+    `reset`: it told nothing, because the log was made anew; the history has what is left.
+    """
+
+    chat_id: str
+    seq: int
+    epoch: int
+    complete: bool
+    reset: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +107,7 @@ def message_from(data: Json) -> Message:
         client_msg_id=data["clientMsgId"],
         status=data.get("status", "sent"),
         created_at=datetime.fromisoformat(data["createdAt"]),
+        epoch=data.get("epoch", 0),
     )
 
 
@@ -102,12 +132,24 @@ def chat_from(data: Json) -> Chat:
         name=data.get("name", ""),
         unread=data["unread"],
         seq=data["seq"],
+        epoch=data["epoch"],
     )
 
 
 def head_from(data: Json) -> Head:
     """A chat in a `welcome` or in the ack of a `join-chats`."""
-    return Head(chat_id=data["chatId"], seq=data["seq"], unread=data["unread"])
+    return Head(chat_id=data["chatId"], seq=data["seq"], epoch=data["epoch"], unread=data["unread"])
+
+
+def told_from(data: Json) -> Told:
+    """A chat in the ack of a `resume`."""
+    return Told(
+        chat_id=data["chatId"],
+        seq=data["seq"],
+        epoch=data["epoch"],
+        complete=data["complete"],
+        reset=data["reset"],
+    )
 
 
 def page_from(data: Json) -> Page:

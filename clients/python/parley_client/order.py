@@ -1,8 +1,8 @@
-"""Each message once and in order: repeats are dropped, and what is missing is fetched."""
+"""Each message once and in order: repeats are dropped, and what is missing is asked for."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from parley_client.backoff import Backoff
@@ -16,86 +16,130 @@ from parley_client.events import (
     Heads,
     Incoming,
     NewMessage,
+    Resumed,
     Resync,
 )
-from parley_client.models import Message, Page
+from parley_client.models import Cursor, Head, Message, Page, Told
 
 PAGE: Final = 100
 MAX_RECOVERED: Final = 1000
 
 History = Callable[[str, int, int | None], Awaitable[Page]]
 """(chat id, limit, before) -> a page."""
+Resume = Callable[[Sequence[Cursor], float], None]
+"""Asks the server for what came after some cursors, in so many seconds; `Resumed` tells the end of it."""
+
+_RETRY_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
 
 class Order:
-    """Knows the last `seq` of each chat that the program was given.
+    """Knows how far the program was given each chat.
 
-    A chat begins where the server says that it stands when it is first seen; from then on a `seq` higher
-    than the next one, a head beyond it, or a `resync` means that something was missed.
+    A chat begins where the server says that it stands when it is first seen. From then on a `seq` that is not
+    the next one, a head elsewhere, or a `resync` means that something was missed: the server is asked to
+    resume, and until the next one has come what is behind it is dropped, for it will come again.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, resume: Resume) -> None:
         self._history = history
-        self._last: dict[str, int] = {}
+        self._resume = resume
+        self._at: dict[str, Cursor] = {}
+        self._missing: dict[str, int] = {}  # chats that are being resumed -> messages that came of it
 
     def arrange(self, incoming: Incoming) -> AsyncIterator[Event]:
-        """What the program is given for one event: nothing, the event, or what was missed and the event."""
+        """What the program is given for something that came: nothing, an event, or several."""
+        return self._on_resumed(incoming) if isinstance(incoming, Resumed) else _these(self._take(incoming))
+
+    def _take(self, incoming: Event | Resync | Heads) -> Event | None:
+        event: Event | None = None
         match incoming:
-            case Connected() | Heads():
-                return self._catch_up(incoming)
+            case Connected():
+                self._missing.clear()  # what was asked for on the connection before does not come any more
+                self._compare(incoming.chats)
+                event = incoming
+            case Heads():
+                self._compare(incoming.chats)
             case Resync(chat_id):
-                return self._recover(chat_id, before=None)
+                self._ask([chat_id])
             case NewMessage(message):
-                return self._in_turn(message.chat_id, message.seq, incoming)
+                event = self._in_turn(Cursor(message.chat_id, message.seq, message.epoch), incoming)
             case ChatChanged(chat_id, seq) if seq > 0:
-                return self._in_turn(chat_id, seq, incoming)
-            case ChatCreated():
-                return self._begin(incoming)
+                event = self._in_turn(Cursor(chat_id, seq, incoming.data["epoch"]), incoming)
+            case ChatCreated(chat):
+                self._at.setdefault(chat.id, Cursor(chat.id, chat.seq, chat.epoch))
+                event = incoming
             case _:
-                return _just(incoming)
+                event = incoming
+        return event
 
-    async def _catch_up(self, incoming: Connected | Heads) -> AsyncIterator[Event]:
-        if isinstance(incoming, Connected):
-            yield incoming
-        for head in incoming.chats:
-            if head.seq > self._last.setdefault(head.chat_id, head.seq):
-                async for event in self._recover(head.chat_id, before=None):
+    def _compare(self, heads: Iterable[Head]) -> None:
+        cursors = [Cursor(head.chat_id, head.seq, head.epoch) for head in heads]
+        self._ask(
+            [cursor.chat_id for cursor in cursors if self._at.setdefault(cursor.chat_id, cursor) != cursor]
+        )
+
+    def _ask(self, chat_ids: Iterable[str], delay: float = 0.0) -> None:
+        wanted = [chat_id for chat_id in chat_ids if chat_id in self._at and chat_id not in self._missing]
+        self._missing |= dict.fromkeys(wanted, 0)
+        if wanted:
+            self._resume([self._at[chat_id] for chat_id in wanted], delay)
+
+    def _in_turn(self, cursor: Cursor, event: Event) -> Event | None:
+        at = self._at.get(cursor.chat_id)
+        if at is not None and cursor.seq <= at.seq:
+            return None
+        if at is not None and cursor.seq > at.seq + 1:
+            self._ask([cursor.chat_id])
+            return None
+        self._at[cursor.chat_id] = cursor
+        if isinstance(event, NewMessage) and cursor.chat_id in self._missing:
+            self._missing[cursor.chat_id] += 1
+            return NewMessage(event.message, recovered=True)
+        return event
+
+    async def _on_resumed(self, resumed: Resumed) -> AsyncIterator[Event]:
+        for told in resumed.chats:
+            came = self._missing.pop(told.chat_id, 0)
+            if told.reset or (not told.complete and came >= MAX_RECOVERED):
+                came = 0
+                async for event in self._reload(told):
                     yield event
-                # The head may be a change that is no message, which the history does not show.
-                self._last[head.chat_id] = max(head.seq, self._last[head.chat_id])
+            else:
+                self._advance(told)
+            if not (told.complete or told.reset):
+                self._ask([told.chat_id])
+                self._missing[told.chat_id] = came
+        for chat_id, error in resumed.errors:
+            self._missing.pop(chat_id, None)
+            if error.retryable:
+                self._ask([chat_id], max(_RETRY_SECONDS, error.retry_after_ms / 1000))
+            else:
+                _log.warning("chat %s cannot be resumed: %s", chat_id, error)
 
-    async def _begin(self, created: ChatCreated) -> AsyncIterator[Event]:
-        self._last.setdefault(created.chat.id, created.chat.seq)
-        yield created
-        # Live frames begin when the server has joined us, which is a moment after the chat was made.
-        async for event in self._recover(created.chat.id, before=None):
-            yield event
+    def _advance(self, told: Told) -> None:
+        # Further than what was seen, if the last entries are of a kind that this version does not know.
+        at = self._at.get(told.chat_id)
+        if at is None or told.seq >= at.seq:
+            self._at[told.chat_id] = Cursor(told.chat_id, told.seq, told.epoch)
 
-    async def _in_turn(self, chat_id: str, seq: int, event: Event) -> AsyncIterator[Event]:
-        last = self._last.setdefault(chat_id, seq - 1)
-        if seq <= last:
-            return
-        if seq > last + 1:
-            async for missed in self._recover(chat_id, before=seq):
-                yield missed
-        self._last[chat_id] = seq
-        yield event
-
-    async def _recover(self, chat_id: str, before: int | None) -> AsyncIterator[Event]:
-        after = self._last.get(chat_id)
-        if after is None:
-            return
-        messages, complete = await self._missed(chat_id, after, before)
-        if not complete:
-            yield Gap(chat_id)
+    async def _reload(self, told: Told) -> AsyncIterator[Event]:
+        """The newest messages of the history, where the log cannot tell what was missed or it is too much."""
+        at = self._at.get(told.chat_id, Cursor(told.chat_id, 0))
+        messages, complete = await self._missed(told.chat_id, at.seq)
+        if told.reset or not complete:
+            yield Gap(told.chat_id)
+        last = told.seq if told.reset else at.seq
         for message in messages:
-            self._last[chat_id] = message.seq
+            last = max(last, message.seq)
+            self._at[told.chat_id] = Cursor(told.chat_id, message.seq, told.epoch)
             yield NewMessage(message, recovered=True)
+        self._at[told.chat_id] = Cursor(told.chat_id, last, told.epoch)
 
-    async def _missed(self, chat_id: str, after: int, before: int | None) -> tuple[list[Message], bool]:
+    async def _missed(self, chat_id: str, after: int) -> tuple[list[Message], bool]:
         found: list[Message] = []
+        before: int | None = None
         while len(found) < MAX_RECOVERED:
             try:
                 page = await self._page(chat_id, before)
@@ -120,5 +164,6 @@ class Order:
                 await asyncio.sleep(max(backoff.next_delay(), error.retry_after_ms / 1000))
 
 
-async def _just(event: Event) -> AsyncIterator[Event]:
-    yield event
+async def _these(event: Event | None) -> AsyncIterator[Event]:
+    if event is not None:
+        yield event

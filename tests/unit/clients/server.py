@@ -28,7 +28,8 @@ LOST_ACK = "lost ack"
 class SmallServer:
     """One chat between alice, who connects, and bob.
 
-    `answers` are used up by sends; when there is none, a send is acked.
+    `answers` are used up by sends; when there is none, a send is acked. `refuse_resume` is used up by
+    resumes, which bring at most `window` entries; `reset`: the log cannot tell.
     """
 
     url: str = ""
@@ -39,6 +40,11 @@ class SmallServer:
     tokens: list[str] = field(default_factory=list)
     answers: list[str | dict[str, Any]] = field(default_factory=list)
     refuse: Callable[[str], dict[str, Any] | None] = lambda _token: None
+    resumes: list[list[dict[str, Any]]] = field(default_factory=list)
+    refuse_resume: list[dict[str, Any]] = field(default_factory=list)
+    window: int = 200
+    reset: bool = False
+    epoch: int = 1
     refuse_history: list[dict[str, Any]] = field(default_factory=list)
     sockets: set[ServerConnection] = field(default_factory=set)
     connected: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,6 +81,7 @@ class SmallServer:
             "chatId": CHAT,
             "seq": seq,
             "number": seq,
+            "epoch": self.epoch,
             "senderId": sender,
             "type": "text",
             "content": content,
@@ -101,7 +108,7 @@ class SmallServer:
 
     async def serve_socket(self, socket: ServerConnection) -> None:
         """One connection."""
-        head = {"chatId": CHAT, "seq": len(self.log), "number": 0, "epoch": 1, "unread": 0}
+        head = {"chatId": CHAT, "seq": len(self.log), "number": 0, "epoch": self.epoch, "unread": 0}
         welcome = {"userId": "alice", "connectionId": "1", "heartbeatMs": 25000, "chats": [head]}
         await socket.send(json.dumps({"event": "welcome", "data": welcome}))
         self.sockets.add(socket)
@@ -121,11 +128,42 @@ class SmallServer:
                 await self._on_send(socket, frame["id"], data)
             case "join-chats":
                 self.joins.append(data["chatIds"])
-                heads = [{"chatId": chat, "seq": 0, "unread": 0} for chat in data["chatIds"]]
+                heads = [{"chatId": chat, "seq": 0, "epoch": 1, "unread": 0} for chat in data["chatIds"]]
                 await _reply(socket, "ack", frame["id"], {"chats": heads, "errors": []})
+            case "resume":
+                await self._on_resume(socket, frame["id"], data["chats"])
+            case "refresh-token":
+                self.tokens.append(data["token"])
+                await _reply(socket, "ack", frame["id"], {"expiresInMs": 600_000})
             case "mark-read":
                 self.reads.append(data["messageId"])
                 await _reply(socket, "ack", frame["id"], {"chatId": CHAT, "seq": 0, "unread": 0})
+
+    async def _on_resume(self, socket: ServerConnection, frame_id: int, chats: list[dict[str, Any]]) -> None:
+        self.resumes.append(chats)
+        if self.refuse_resume:
+            await _reply(socket, "error", frame_id, self.refuse_resume.pop(0))
+            return
+        told = []
+        for cursor in chats:
+            log = self.log if cursor["chatId"] == CHAT and not self.reset else []
+            newer = [message for message in log if message["seq"] > cursor["seq"]]
+            for message in newer[: self.window]:
+                await socket.send(json.dumps({"event": "new-message", "data": message}))
+            last = newer[: self.window][-1]["seq"] if newer else cursor["seq"]
+            if self.reset:
+                last = len(self.log)
+            complete = len(newer) <= self.window and not self.reset
+            told.append(
+                {
+                    "chatId": cursor["chatId"],
+                    "seq": last,
+                    "epoch": self.epoch,
+                    "complete": complete,
+                    "reset": self.reset,
+                }
+            )
+        await _reply(socket, "ack", frame_id, {"chats": told, "errors": []})
 
     async def _on_send(self, socket: ServerConnection, frame_id: int, data: dict[str, Any]) -> None:
         self.sends.append(data)

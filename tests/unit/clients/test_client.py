@@ -117,14 +117,17 @@ async def test_a_refusal_has_the_type_of_its_code(
     assert error.value.code == code
 
 
-async def test_a_jump_of_seq_is_filled_from_the_history(server: SmallServer, client: ParleyClient) -> None:
+async def test_a_jump_of_seq_is_filled_from_the_log(server: SmallServer, client: ParleyClient) -> None:
     await server.say("one")
     await server.say("two", live=False)
     await server.say("three", live=False)
     await server.say("four")
     messages = await received(client, 4)
     assert contents(messages) == ["one", "two", "three", "four"]
-    assert [event.recovered for event in messages] == [False, True, True, False]
+    assert [event.recovered for event in messages] == [False, True, True, True]
+    await server.say("five")
+    assert not (await received(client, 1))[0].recovered
+    assert server.resumes == [[{"chatId": CHAT, "seq": 1, "epoch": 1}]]
 
 
 async def test_what_was_said_while_away_comes_once_and_in_order(
@@ -154,43 +157,141 @@ async def test_resync_fetches_what_no_frame_told(server: SmallServer, client: Pa
     assert contents(await received(client, 1)) == ["silent"]
 
 
-async def test_a_new_chat_begins_with_its_first_message(server: SmallServer, client: ParleyClient) -> None:
-    await server.say("said before the server had joined us", live=False)
-    chat = {"id": "d" * 24, "type": "direct", "users": ["alice", "bob"], "unread": 0, "seq": 0}
-    await server.tell("chat-created", {"chat": chat, "actorId": "bob"})
-    assert contents(await received(client, 1)) == ["said before the server had joined us"]
-
-
-async def test_a_history_that_fails_for_a_moment_is_asked_again(
+async def test_a_new_chat_begins_where_the_server_joined_us(
     server: SmallServer, client: ParleyClient
 ) -> None:
-    server.refuse_history = [refusal("UNAVAILABLE", retryable=True)]
+    chat = {"id": "d" * 24, "type": "direct", "users": ["alice", "bob"], "unread": 0, "seq": 0, "epoch": 1}
+    await server.tell("chat-created", {"chat": chat, "actorId": "bob"})
+    first = server.store("bob", "first", "x") | {"chatId": "d" * 24}
+    await server.tell("new-message", first)
+    assert contents(await received(client, 1)) == ["first"]
+    assert server.resumes == []
+
+
+async def test_a_resume_that_fails_for_a_moment_is_asked_again(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    server.refuse_resume = [refusal("UNAVAILABLE", retryable=True)]
     await server.say("silent", live=False)
     await server.say("live")
     assert contents(await received(client, 2)) == ["silent", "live"]
+    assert len(server.resumes) == 2
+
+
+async def test_a_refused_resume_ends_nothing(server: SmallServer, client: ParleyClient) -> None:
+    server.refuse_resume = [refusal("NOT_A_MEMBER")]
+    await server.tell("resync", {"chatId": CHAT})
+    await server.say("live")
+    assert contents(await received(client, 1)) == ["live"]
+
+
+async def test_what_comes_in_windows_is_asked_for_to_the_end(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    server.window = 30
+    said = [server.store("bob", str(number), str(number))["content"] for number in range(100)]
+    await server.tell("resync", {"chatId": CHAT})
+    assert contents(await received(client, 100)) == said
+    await server.say("live")
+    assert contents(await received(client, 1)) == ["live"]
+    assert [chats[0]["seq"] for chats in server.resumes] == [0, 30, 60, 90]
+
+
+async def test_a_log_that_was_made_anew_is_read_from_the_history(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    await server.say("one")
+    assert contents(await received(client, 1)) == ["one"]
+    await server.drop()
+    server.reset, server.epoch = True, 2
+    for content in ("two", "three"):
+        await server.say(content, live=False)
+    server.refuse_history = [refusal("UNAVAILABLE", retryable=True)]
+    assert (await until(client, Gap))[-1] == Gap(CHAT)
+    assert contents(await received(client, 2)) == ["two", "three"]
+    await server.say("four")
+    assert contents(await received(client, 1)) == ["four"]
     assert server.refuse_history == []
+    assert server.resumes == [[{"chatId": CHAT, "seq": 1, "epoch": 1}]]
 
 
 async def test_who_stops_listening_in_the_middle_of_it_goes_on_there(
     server: SmallServer, client: ParleyClient
 ) -> None:
     await server.say("one", live=False)
+    server.reset = True
     server.refuse_history = [refusal("UNAVAILABLE", retryable=True, retry_after_ms=60_000)]
-    await server.say("two")
+    await server.tell("resync", {"chatId": CHAT})
     await until(client, Connected)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(received(client, 1), 0.2)
     assert contents(await received(client, 1)) == ["one"]
+    await server.say("two")
     assert contents(await received(client, 1)) == ["two"]
 
 
-async def test_a_gap_too_large_to_fetch_is_told(server: SmallServer, client: ParleyClient) -> None:
-    for number in range(MAX_RECOVERED + 50):
+async def test_too_much_to_replay_is_told_and_the_newest_come(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    for number in range(MAX_RECOVERED * 3):
         server.store("bob", str(number), str(number))
+    server.window = MAX_RECOVERED
+    await server.tell("resync", {"chatId": CHAT})
+    assert contents(await received(client, MAX_RECOVERED)) == [str(number) for number in range(MAX_RECOVERED)]
+    assert (await until(client, Gap))[-1] == Gap(CHAT)
+    newest = contents(await received(client, MAX_RECOVERED))
+    assert newest == [str(number) for number in range(MAX_RECOVERED * 2, MAX_RECOVERED * 3)]
     await server.say("live")
-    events = await until(client, Gap)
-    assert events[-1] == Gap(CHAT)
-    assert contents(await received(client, MAX_RECOVERED + 1))[-1] == "live"
+    assert contents(await received(client, 1)) == ["live"]
+
+
+async def test_a_token_that_ends_is_replaced_on_the_connection(server: SmallServer) -> None:
+    fresh = iter(["first", "second", "third"])
+
+    async def source() -> str:
+        return next(fresh)
+
+    async with ParleyClient(server.url, source, backoff=Backoff(base=0.01)) as client:
+        await server.tell("token-expiring", {"expiresInMs": 60_000})
+        async with asyncio.timeout(10):
+            while server.tokens != ["first", "second"]:
+                await asyncio.sleep(0.01)
+        await server.drop(4401, "the token has expired")
+        await server.connected.wait()
+        await client.send_message(CHAT, "hello")
+    assert server.tokens == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize(("code", "kind"), [(4401, TokenError), (4410, SessionEndedError)])
+async def test_without_a_source_the_end_of_a_token_is_the_end(
+    server: SmallServer, client: ParleyClient, code: int, kind: type[ParleyError]
+) -> None:
+    await server.tell("token-expiring", {"expiresInMs": 60_000})
+    await server.drop(code, "over")
+    with pytest.raises(kind):
+        await received(client, 1)
+    assert len(server.tokens) == 1
+
+
+async def test_a_revoked_session_is_not_come_back_to(server: SmallServer) -> None:
+    async def source() -> str:
+        return "token"
+
+    async with ParleyClient(server.url, source) as client:
+        await server.drop(4410, "the session was revoked")
+        with pytest.raises(SessionEndedError, match="revoked"):
+            await received(client, 1)
+    assert server.tokens == ["token"]
+
+
+@pytest.mark.usefixtures("client")
+async def test_who_is_told_to_leave_comes_back_at_the_time_told(server: SmallServer) -> None:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await server.tell("drain", {"reconnectAfterMs": 300})
+    await server.drop(1001, "going away")
+    await asyncio.wait_for(server.connected.wait(), 10)
+    assert 0.29 < loop.time() - started < 1
 
 
 async def test_frames_that_cannot_be_read_are_skipped(server: SmallServer, client: ParleyClient) -> None:
