@@ -1,21 +1,8 @@
-"""The one place where the service's values become protobuf and come back. Pure."""
+"""The service's values as protobuf, and back; what happens is in ``event_wire``. Pure."""
 
-from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from chat_service.domain.events import (
-    Change,
-    ChatAdded,
-    ChatRemoved,
-    Delivered,
-    MembersAdded,
-    Presence,
-    Read,
-    Signal,
-    Typing,
-    UserNews,
-)
 from chat_service.domain.model import (
     Chat,
     ChatKind,
@@ -25,18 +12,11 @@ from chat_service.domain.model import (
     Member,
     Message,
     MessageStatus,
-    NewMessage,
-    PointerMove,
-    Position,
     Role,
 )
-from chat_service.domain.resume import Entry
 from parley.common.v1 import chat_pb2, message_pb2
-from parley.events.v1 import chat_event_pb2, jobs_pb2, user_event_pb2
 
 LATEST_TEXT_LIMIT: Final = 200  # characters, as LatestMessage.text documents
-
-_MORE: Final = 0x80  # the bit that says that a varint goes on
 
 _TYPE_TO_PB: Final = MappingProxyType(
     {
@@ -64,6 +44,11 @@ _STATUS_TO_PB: Final = MappingProxyType(
 def content_type(pb: message_pb2.MessageType.ValueType) -> ContentType | None:
     """None for a type that this version does not know."""
     return _TYPE_FROM_PB.get(pb)
+
+
+def type_pb(value: ContentType) -> message_pb2.MessageType.ValueType:
+    """What the content stands for."""
+    return _TYPE_TO_PB[value]
 
 
 def role(pb: chat_pb2.Role.ValueType) -> Role:
@@ -116,18 +101,6 @@ def latest(pb: chat_pb2.LatestMessage) -> LatestMessage:
         timestamp_ms=pb.timestamp_ms,
         seq=pb.seq,
         type=_TYPE_FROM_PB.get(pb.type, ContentType.TEXT),
-    )
-
-
-def latest_of_entry(encoded: bytes) -> LatestMessage:
-    """The last message as the head of the log has it."""
-    event = chat_event_pb2.ChatEvent.FromString(encoded)
-    return LatestMessage(
-        text=event.message.content[:LATEST_TEXT_LIMIT],
-        sender_id=event.message.sender_id,
-        timestamp_ms=event.message.created_at_ms,
-        seq=event.seq,
-        type=_TYPE_FROM_PB.get(event.message.type, ContentType.TEXT),
     )
 
 
@@ -205,140 +178,3 @@ def chat_pb(value: Chat) -> chat_pb2.Chat:
         role=_ROLE_TO_PB[value.role],
         online_user_ids=value.online_user_ids,
     )
-
-
-def new_message_entry(value: NewMessage) -> bytes:
-    """A message as an entry without a position; the log's script appends it."""
-    return chat_event_pb2.ChatEvent(
-        chat_id=value.chat_id,
-        occurred_at_ms=value.created_at_ms,
-        message=message_pb2.Message(
-            id=value.id,
-            chat_id=value.chat_id,
-            sender_id=value.sender_id,
-            type=_TYPE_TO_PB[value.type],
-            content=value.content,
-            client_msg_id=value.client_msg_id,
-            created_at_ms=value.created_at_ms,
-        ),
-    ).SerializeToString()
-
-
-def change_entry(chat_id: str, value: Change, at_ms: int) -> bytes:
-    """A change as an entry without a position."""
-    event = chat_event_pb2.ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms)
-    if isinstance(value, MembersAdded):
-        event.members_added.actor_id = value.actor_id
-        event.members_added.members.extend(map(member_pb, value.members))
-    else:
-        event.member_removed.actor_id = value.actor_id
-        event.member_removed.user_id = value.user_id
-        event.member_removed.promoted_id = value.promoted_id
-    return event.SerializeToString()
-
-
-def at_position(entry: bytes, position: Position) -> bytes:
-    """The bytes that the log's script made of ``entry``; see scripts/_place.lua."""
-    return b"".join(
-        (
-            entry,
-            b"\x69" + position.epoch.to_bytes(8, "little"),
-            b"\x71" + position.seq.to_bytes(8, "little"),
-            b"\x79" + position.number.to_bytes(8, "little"),
-        )
-    )
-
-
-def signal_event(chat_id: str, value: Signal, at_ms: int) -> bytes:
-    """A signal: an event that has no position."""
-    event = chat_event_pb2.ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms)
-    match value:
-        case Typing():
-            event.typing.user_id = value.user_id
-            event.typing.is_typing = value.is_typing
-        case Read():
-            event.read.user_id = value.user_id
-            event.read.message_id = value.message_id
-            event.read.seq = value.seq
-            event.read.number = value.number
-            event.read.whole_chat = not value.message_id
-        case Delivered():
-            event.delivered.user_id = value.user_id
-            event.delivered.message_id = value.message_id
-            event.delivered.seq = value.seq
-        case Presence():
-            event.presence.user_id = value.user_id
-            event.presence.online = value.online
-            event.presence.last_seen_ms = value.last_seen_ms
-            event.presence.chat_ids.extend(value.chat_ids)
-    return event.SerializeToString()
-
-
-def entry(encoded: bytes) -> Entry:
-    """A log entry with what is needed to judge it."""
-    event = chat_event_pb2.ChatEvent.FromString(encoded)
-    return Entry(event.seq, event.occurred_at_ms, encoded, event.HasField("message"))
-
-
-def stored_entry(event: chat_event_pb2.ChatEvent) -> Entry:
-    """The same of an entry that the store answered."""
-    return Entry(event.seq, event.occurred_at_ms, event.SerializeToString(), event.HasField("message"))
-
-
-def messages_of_entries(entries: Iterable[bytes]) -> list[Message]:
-    """The messages among log entries, in order."""
-    events = map(chat_event_pb2.ChatEvent.FromString, entries)
-    return [
-        message(event.message, seq=event.seq, number=event.number)
-        for event in events
-        if event.WhichOneof("body") == "message"
-    ]
-
-
-def user_event(user_id: str, news: UserNews, at_ms: int) -> bytes:
-    """What a user's channel carries."""
-    event = user_event_pb2.UserEvent(user_id=user_id, occurred_at_ms=at_ms)
-    if isinstance(news, ChatAdded):
-        event.chat_added.chat.CopyFrom(chat_pb(news.chat))
-        event.chat_added.actor_id = news.actor_id
-    elif isinstance(news, ChatRemoved):
-        event.chat_removed.chat_id = news.chat_id
-        event.chat_removed.actor_id = news.actor_id
-    else:
-        event.sessions_revoked.connection_id = news.connection_id
-        event.sessions_revoked.issued_before_ms = news.issued_before_ms
-    return event.SerializeToString()
-
-
-def persist_batch(entries: Sequence[bytes]) -> bytes:
-    """A ``PersistBatch`` of entries that are encoded already: field 1, length-delimited, once per entry."""
-    parts: list[bytes] = []
-    for entry in entries:
-        parts.extend((b"\x0a", _varint(len(entry)), entry))
-    return b"".join(parts)
-
-
-def pointer_batch(moves: Iterable[PointerMove]) -> bytes:
-    """A ``PointerBatch``."""
-    return jobs_pb2.PointerBatch(
-        pointers=[
-            jobs_pb2.Pointer(
-                chat_id=move.chat_id,
-                user_id=move.user_id,
-                read_seq=move.read.seq,
-                read_number=move.read.number,
-                delivered_seq=move.delivered_seq,
-                at_ms=move.at_ms,
-            )
-            for move in moves
-        ]
-    ).SerializeToString()
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= _MORE:
-        out.append(value % _MORE | _MORE)
-        value //= _MORE
-    out.append(value)
-    return bytes(out)

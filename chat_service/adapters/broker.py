@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from chat_service import wire
+from chat_service import event_wire
 from chat_service.domain.model import PointerMove
 from chat_service.ports import LogEntry
 from mesh.amqp.connection import Broker as Amqp
@@ -32,7 +32,7 @@ class RabbitBroker:
         encoded = iter([entry.encoded for entry in entries])
         bodies: list[Outgoing] = []
         while batch := list(islice(encoded, _ENTRIES_PER_MESSAGE)):
-            bodies.append(Outgoing(MESSAGE_PERSIST, wire.persist_batch(batch)))
+            bodies.append(Outgoing(MESSAGE_PERSIST, event_wire.persist_batch(batch)))
         await self._amqp.publish_many(bodies)
 
     async def move_pointers(self, moves: Sequence[PointerMove]) -> None:
@@ -40,5 +40,5 @@ class RabbitBroker:
         rest = iter(moves)
         bodies: list[Outgoing] = []
         while batch := list(islice(rest, _POINTERS_PER_MESSAGE)):
-            bodies.append(Outgoing(MESSAGE_READ, wire.pointer_batch(batch)))
+            bodies.append(Outgoing(MESSAGE_READ, event_wire.pointer_batch(batch)))
         await self._amqp.publish_many(bodies)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from chat_service import wire
+from chat_service import event_wire, wire
 from chat_service.domain.model import (
     Chat,
     FoundSend,
@@ -140,7 +140,7 @@ class PersistStore:
         answer = await self._stub.ListEntries(
             pb.ListEntriesRequest(chat_id=window.chat_id, after_seq=window.after_seq, limit=window.size)
         )
-        return list(map(wire.stored_entry, answer.entries))
+        return list(map(event_wire.stored_entry, answer.entries))
 
     async def find_sends(self, messages: Sequence[NewMessage]) -> list[FoundSend | None]:
         """As the port says."""

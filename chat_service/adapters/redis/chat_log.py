@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from chat_service import wire
+from chat_service import event_wire
 from chat_service.adapters.redis import keys, replies, scripts
 from chat_service.adapters.redis.high_water import HighWater
 from chat_service.domain import rules
@@ -56,7 +56,7 @@ class RedisChatLog:
 
     async def accept(self, messages: Sequence[NewMessage]) -> list[Taken | Refusal]:
         """As the port says."""
-        entries = [wire.new_message_entry(message) for message in messages]
+        entries = [event_wire.new_message_entry(message) for message in messages]
         calls = [self._accept_call(*pair) for pair in zip(messages, entries, strict=True)]
         answers = await scripts.run(self._redis, calls)
         outcomes = [replies.taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
@@ -118,7 +118,7 @@ class RedisChatLog:
         self, chat_id: str, change: Change, roles: Mapping[str, Role], member_count: int
     ) -> LogEntry | None:
         """As the port says."""
-        entry = wire.change_entry(chat_id, change, now_ms())
+        entry = event_wire.change_entry(chat_id, change, now_ms())
         answer = await scripts.run_one(
             self._redis,
             scripts.APPEND,
@@ -135,7 +135,7 @@ class RedisChatLog:
             return None
         position = Position(*map(int, answer))
         self._seen.note(chat_id, position.epoch, position.seq)
-        return LogEntry(chat_id, position.seq, wire.at_position(entry, position))
+        return LogEntry(chat_id, position.seq, event_wire.at_position(entry, position))
 
     async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
         """As the port says."""
@@ -214,7 +214,7 @@ class RedisChatLog:
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chat_id in chat_ids:
-                    pipe.publish(keys.channel(chat_id), wire.signal_event(chat_id, signal, at_ms))
+                    pipe.publish(keys.channel(chat_id), event_wire.signal_event(chat_id, signal, at_ms))
                 await pipe.execute()
 
     async def recent(self, chat_id: str) -> list[Message]:
@@ -224,7 +224,7 @@ class RedisChatLog:
                 pipe.xrange(keys.log(chat_id))
                 pipe.expire(keys.log(chat_id), self._keep.recent_seconds)
                 rows, _ = await pipe.execute()
-        return wire.messages_of_entries(fields[b"e"] for _, fields in rows)
+        return event_wire.messages_of_entries(fields[b"e"] for _, fields in rows)
 
     async def mark_typing(self, chat_id: str, user_id: str, *, is_typing: bool) -> bool:
         """As the port says."""
@@ -241,7 +241,7 @@ class RedisChatLog:
         self, chat_id: str, user_id: str, pointer: ReadPointer, message_id: str
     ) -> ReadPointer:
         """As the port says."""
-        event = wire.signal_event(
+        event = event_wire.signal_event(
             chat_id, Read(user_id, message_id, pointer.seq, pointer.number), pointer.at_ms
         )
         answer = await scripts.run_one(
@@ -269,7 +269,7 @@ class RedisChatLog:
                     delivery.user_id,
                     delivery.seq,
                     keys.channel(delivery.chat_id),
-                    wire.signal_event(
+                    event_wire.signal_event(
                         delivery.chat_id,
                         Delivered(delivery.user_id, delivery.message_id, delivery.seq),
                         at_ms,

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from chat_service import wire
+from chat_service import event_wire
 from chat_service.adapters.redis import keys, scripts
 from chat_service.ports import LogEntry
 from mesh.clock import now_ms
@@ -53,7 +53,7 @@ class RedisOutbox:
             waiting = {
                 int(seq): encoded
                 for seq, encoded in entries.items()
-                if wire.entry(encoded).occurred_at_ms <= latest_ms
+                if event_wire.entry(encoded).occurred_at_ms <= latest_ms
             }
             if waiting or chat_id in resting:
                 in_order = (LogEntry(chat_id.decode(), seq, waiting[seq]) for seq in sorted(waiting))

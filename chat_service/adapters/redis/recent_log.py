@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from chat_service import wire
+from chat_service import event_wire
 from chat_service.adapters.redis import keys
 from chat_service.domain.resume import Entry, Window
 from mesh.redis import redis_errors
@@ -27,4 +27,4 @@ class RedisRecentLog:
                     pipe.xrange(key, f"{window.after_seq + 1}-0", f"{window.upto_seq}-0")
                     pipe.expire(key, self._seconds)
                 answers: list[Any] = await pipe.execute()
-        return [[wire.entry(fields[b"e"]) for _, fields in rows] for rows in answers[::2]]
+        return [[event_wire.entry(fields[b"e"]) for _, fields in rows] for rows in answers[::2]]

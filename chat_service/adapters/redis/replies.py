@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from chat_service import wire
+from chat_service import event_wire
 from chat_service.domain.model import Accepted, Head, NewMessage, Position, ReadPointer
 from chat_service.ports import LogEntry, Refusal, Taken
 from mesh.logs import get_logger
@@ -33,7 +33,9 @@ def taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
     if code == _TAKEN:
         position = Position(*map(int, answer[1:4]))
         accepted = Accepted(message.id, message.chat_id, position, message.created_at_ms, duplicate=False)
-        return Taken(accepted, LogEntry(message.chat_id, position.seq, wire.at_position(entry, position)))
+        return Taken(
+            accepted, LogEntry(message.chat_id, position.seq, event_wire.at_position(entry, position))
+        )
     if code == _REPEAT:
         message_id, epoch, seq, number, at_ms, waiting = answer[1:]
         position = Position(int(epoch), int(seq), int(number))
@@ -52,7 +54,7 @@ def head(fields: Sequence[bytes | None]) -> Head | None:
         int(seq),
         int(number),
         int(members or 0),
-        None if latest is None else wire.latest_of_entry(latest),
+        None if latest is None else event_wire.latest_of_entry(latest),
         int(base or 0),
     )
 

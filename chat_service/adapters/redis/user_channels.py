@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from chat_service import wire
+from chat_service import event_wire
 from chat_service.adapters.redis import keys
 from chat_service.domain.events import UserNews
 from mesh.clock import now_ms
@@ -23,5 +23,5 @@ class RedisUserChannels:
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id, item in news.items():
-                    pipe.publish(keys.user_channel(user_id), wire.user_event(user_id, item, at_ms))
+                    pipe.publish(keys.user_channel(user_id), event_wire.user_event(user_id, item, at_ms))
                 await pipe.execute()

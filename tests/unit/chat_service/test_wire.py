@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_service import wire
+from chat_service import event_wire, wire
 from chat_service.domain.model import (
     Chat,
     ChatKind,
@@ -27,10 +27,12 @@ def test_an_entry_with_an_appended_position_is_a_chat_event(
     content: str, epoch: int, seq: int, number: int
 ) -> None:
     new = NewMessage("m" * 24, "c" * 24, "alice", ContentType.IMAGE, content, "key", 1_700_000_000_000)
-    event = ChatEvent.FromString(wire.at_position(wire.new_message_entry(new), Position(epoch, seq, number)))
+    event = ChatEvent.FromString(
+        event_wire.at_position(event_wire.new_message_entry(new), Position(epoch, seq, number))
+    )
     assert (event.epoch, event.seq, event.number) == (epoch, seq, number)
     assert event.message.content == content
-    (message,) = wire.messages_of_entries([event.SerializeToString()])
+    (message,) = event_wire.messages_of_entries([event.SerializeToString()])
     assert (message.seq, message.number, message.content, message.type) == (
         seq,
         number,
@@ -43,7 +45,7 @@ def test_an_entry_with_an_appended_position_is_a_chat_event(
     st.lists(st.builds(lambda text: ChatEvent(chat_id=text).SerializeToString(), st.text("ab", max_size=300)))
 )
 def test_a_batch_of_encoded_entries_is_a_persist_batch(entries: list[bytes]) -> None:
-    batch = PersistBatch.FromString(wire.persist_batch(entries))
+    batch = PersistBatch.FromString(event_wire.persist_batch(entries))
     assert [event.SerializeToString() for event in batch.events] == entries
 
 
