@@ -202,7 +202,7 @@ def _resumed(chats: list[Progress]) -> frames.ResumedData:
                 reset=chat.reset,
             )
             for chat in chats
-            if chat.error is None and chat.head is not None
+            if chat.error is None
         ],
         errors=[
             frames.RefusedChatData(chat_id=chat.cursor.chat_id, error=error_json(chat.error))

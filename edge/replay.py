@@ -6,7 +6,7 @@ The connection is put on hold first, so that live frames gather while the log is
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from edge import metrics
@@ -17,7 +17,7 @@ from edge.protocol.events import frame_for
 from edge.protocol.frames import encode
 from edge.rooms import Rooms
 from edge.subscriber import Subscriber
-from mesh.errors import ParleyError, PermissionDenied, from_item_error
+from mesh.errors import Internal, ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import Cursor, LogSlice, ReadLogRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.chat_pb2 import ChatHead
@@ -39,7 +39,7 @@ class Progress:
     cursor: Cursor
     was_live: bool
     number: int = 0
-    head: ChatHead | None = None
+    head: ChatHead = field(default_factory=ChatHead)
     complete: bool = False
     reset: bool = False
     error: ParleyError | None = None
@@ -85,21 +85,23 @@ class Replay:
             await self._subscriber.confirmed(chat_channel(chat.cursor.chat_id) for chat in chats)
             await self._read(connection, chats)
         except ParleyError as error:
-            told = [chat for chat in chats if chat.head is not None or chat.error is not None]
+            told = [chat for chat in chats if chat.head.chat_id or chat.error is not None]
             for chat in chats:
                 if chat.unfinished:
                     chat.error = error
             if not told:
+                self._end_holds(connection, chats)
                 raise
-        finally:
-            for chat in chats:
-                self._end_hold_if_failed(connection, chat)
+        except BaseException:
+            self._end_holds(connection, chats)
+            raise
+        self._end_holds(connection, [chat for chat in chats if chat.error is not None])
         return chats
 
     def release(self, connection: Connection, chats: Iterable[Progress]) -> None:
         """Lets the held frames go, those that are newer than the heads."""
         for chat in chats:
-            if chat.error is None and chat.head is not None:
+            if chat.error is None:
                 self._rooms.release(connection, chat.head)
 
     async def _read(self, connection: Connection, chats: list[Progress]) -> None:
@@ -122,6 +124,9 @@ class Replay:
     async def _take(self, connection: Connection, chat: Progress, part: LogSlice) -> None:
         if part.HasField("error"):
             chat.error = from_item_error(part.error)
+            return
+        if part.head.chat_id != chat.cursor.chat_id:
+            chat.error = Internal(ErrorReason.ERROR_REASON_INTERNAL, "the log was answered without its head")
             return
         chat.head = part.head
         chat.reset = part.reset
@@ -168,11 +173,10 @@ class Replay:
                 self._deliveries.note(connection.user_id, part.chat_id, entry.message.id, entry.seq)
                 return
 
-    def _end_hold_if_failed(self, connection: Connection, chat: Progress) -> None:
-        if chat.error is None and chat.head is not None:
-            return
-        retryable = chat.error is None or chat.error.retryable
-        if chat.was_live and retryable:
-            self._rooms.put_back(connection, chat.cursor.chat_id)
-        else:
-            self._rooms.leave(connection, chat.cursor.chat_id)
+    def _end_holds(self, connection: Connection, chats: Iterable[Progress]) -> None:
+        """Has everything go on as before: live chats stay so, unless they are lost for good."""
+        for chat in chats:
+            if chat.was_live and (chat.error is None or chat.error.retryable):
+                self._rooms.put_back(connection, chat.cursor.chat_id)
+            else:
+                self._rooms.leave(connection, chat.cursor.chat_id)

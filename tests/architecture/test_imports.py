@@ -52,6 +52,7 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
                 "chat_service/adapters/redis/",
                 "persist_service/adapters/",
                 "edge/subscriber.py",
+                "edge/probe.py",
             ),
         ),
         (("jwt",), ("mesh/rpc/auth.py", "edge/identity/")),
