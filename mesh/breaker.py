@@ -1,9 +1,9 @@
 """A circuit breaker: a dependency that hangs is waited for by a few calls, and then by none.
 
 What fails at once needs no breaker; what does not answer at all does: a frozen process, a link that drops
-packets. After a few failures in a row that took time, calls are refused at once. Meanwhile one small probe,
-never a caller's own call, asks again and again whether the dependency answers (Michael Nygard, "Release It!",
-"Circuit Breaker").
+packets. The first silence raises a doubt: from then on a small probe, never a caller's own call, asks again
+and again whether the dependency answers. After a few silences in a row, of calls or of probes, calls are
+refused at once, until there is an answer (Michael Nygard, "Release It!", "Circuit Breaker").
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final, Self
 
 from mesh.backoff import Backoff
+from mesh.cancellation import is_cancelled
 from mesh.errors import unavailable
 from mesh.logs import get_logger
 from mesh.metrics import BREAKER_REFUSED, BREAKER_STATE
@@ -34,8 +35,8 @@ class State(Enum):
 class Circuit:
     """The rules alone, without clock, tasks or I/O.
 
-    ``threshold`` failures in a row open it; an answer, to a call or to a probe, closes it. ``period`` counts
-    how often it was opened: a failure of a call that began before that says nothing about now.
+    ``threshold`` failures in a row, of calls or of probes, open it; an answer to either closes it. ``period``
+    counts how often it was opened: a failure of a call that began before that says nothing about now.
     """
 
     threshold: int
@@ -47,6 +48,11 @@ class Circuit:
     def permits(self) -> bool:
         """Whether a call may be made."""
         return self.state is State.CLOSED
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the last that was heard is silence: a probe should find out."""
+        return self.failures > 0 or self.state is not State.CLOSED
 
     def failed(self, period: int) -> bool:
         """Notes the failure of a call that began in ``period``; true if it opened the circuit."""
@@ -71,19 +77,21 @@ class Circuit:
         if self.state is State.OPEN:
             self.state = State.HALF_OPEN
 
-    def probe_failed(self) -> None:
-        """The probe had no answer."""
+    def probe_failed(self) -> bool:
+        """The probe had no answer; true if that opened the circuit."""
         if self.state is State.HALF_OPEN:
             self.state = State.OPEN
+        # A call may have had its answer meanwhile: then there is no doubt that a probe could confirm.
+        return self.failures > 0 and self.failed(self.period)
 
 
 class Breaker:
     """Guards the calls to one dependency; enter it, and leave it to end its probing.
 
     ``probe`` returns when the dependency answered, whatever it said. ``is_silence`` tells the errors that
-    mean "no answer" from those that are one. Silence counts when it lasted ``slow_seconds`` or longer, and so
-    does a call that its caller cancelled after so long. While open, a probe is made after each wait of
-    ``backoff`` and has ``probe_timeout_seconds``. ``on_open`` is called each time it opens.
+    mean "no answer" from those that are one. Silence counts when it lasted ``slow_seconds`` or longer, and
+    so does a call that its caller cancelled after so long. A probe has ``probe_timeout_seconds``, and between
+    two there is a wait of ``backoff``. ``on_open`` is called each time it opens.
     """
 
     def __init__(
@@ -134,8 +142,10 @@ class Breaker:
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError) and not self._is_silence(error):
                 self.answered()
-            elif time.monotonic() - started >= self._slow and circuit.failed(period):
-                self._opened(error)
+            elif time.monotonic() - started >= self._slow:
+                if circuit.failed(period):
+                    self._opened(error)
+                self._find_out()
             raise
         else:
             self.answered()
@@ -155,8 +165,6 @@ class Breaker:
     def answered(self) -> None:
         """Notes an answer. ``guard`` does it for its calls."""
         if self._circuit.answered():
-            if self._probing is not None and self._probing is not asyncio.current_task():
-                self._probing.cancel()
             _log.info("breaker.closed", dependency=self.name, after_seconds=self._open_seconds())
             self._show()
 
@@ -168,23 +176,29 @@ class Breaker:
             error=str(error) or type(error).__name__,
         )
         self._opened_at = time.monotonic()
-        self._backoff.reset()
-        self._probing = asyncio.create_task(self._probe_until_answered(), name=f"probe {self.name}")
         self._show()
         self._on_open()
 
-    async def _probe_until_answered(self) -> None:
-        while not self._circuit.permits:
-            await asyncio.sleep(self._backoff.next_delay())
+    def _find_out(self) -> None:
+        if self._circuit.doubted and (self._probing is None or self._probing.done()):
+            self._backoff.reset()
+            self._probing = asyncio.create_task(self._probe_while_in_doubt(), name=f"probe {self.name}")
+
+    async def _probe_while_in_doubt(self) -> None:
+        while self._circuit.doubted:
             self._circuit.probe_started()
             self._show()
             try:
                 async with asyncio.timeout(self._probe_timeout):
                     await self._probe()
-            except Exception as error:  # noqa: BLE001 - a probe may fail in any way; each means "not yet"
-                self._circuit.probe_failed()
-                self._show()
+            except (Exception, asyncio.CancelledError) as error:
+                if is_cancelled():
+                    raise
                 _log.debug("breaker.probe_failed", dependency=self.name, error=str(error))
+                if self._circuit.probe_failed():
+                    self._opened(error)
+                self._show()
+                await asyncio.sleep(self._backoff.next_delay())
             else:
                 self.answered()
 

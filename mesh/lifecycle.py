@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from mesh.backoff import Backoff
+from mesh.cancellation import is_cancelled
 from mesh.logs import configure_logs, get_logger
 from mesh.metrics import TASK_RESTARTS
 from mesh.settings import EX_CONFIG, MeshSettings, misspelt_variables, variable_name
@@ -179,9 +180,8 @@ async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, Non
         try:
             await factory()
         except (Exception, asyncio.CancelledError):
-            if _is_cancelled():
+            if is_cancelled():
                 raise
-            # Also when a library cancelled what the task waited for: that must not end it unnoticed.
             if loop.time() - started > _STABLE_SECONDS:
                 backoff.reset()
             delay = backoff.next_delay()
@@ -190,12 +190,6 @@ async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, Non
             await asyncio.sleep(delay)
         else:
             return
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody cancelled this task, and not only what it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

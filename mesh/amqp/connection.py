@@ -8,20 +8,18 @@ when it ends.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
 import aio_pika
-import aiormq
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import DeliveryError
 from pamqp.common import FieldValue
 from pydantic import SecretStr
 from yarl import URL
 
+from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error, is_silence
 from mesh.amqp.topology import Topology
 from mesh.backoff import Backoff
 from mesh.breaker import Breaker
@@ -31,9 +29,6 @@ from mesh.logs import get_logger
 from mesh.metrics import AMQP_CONFIRM_SECONDS, AMQP_PUBLISHED
 
 DEPENDENCY: Final = "rabbitmq"
-AMQP_ERRORS: Final = (aiormq.AMQPError, aiormq.ChannelInvalidStateError, OSError, TimeoutError, RuntimeError)
-"""What aio-pika raises for a broker that is away, refuses, or does not answer."""
-
 _CONNECT_SECONDS: Final = 5.0
 _GOODBYE_SECONDS: Final = 3.0  # aiormq waits 2 s for the broker's
 _NOWHERE: Final = "parley.nowhere"  # no queue has this name
@@ -49,25 +44,6 @@ class Outgoing:
     headers: Mapping[str, FieldValue] = field(default_factory=dict)
     message_id: str = field(default_factory=new_object_id)
     exchange: str = ""
-
-
-@contextmanager
-def closing_is_an_error() -> Iterator[None]:
-    """Surrounds what waits for the broker.
-
-    A connection that closes cancels the answers it owes. Unnoticed, that would end whatever task waits for
-    one, silently and for good.
-
-    Raises:
-        ConnectionError: the connection closed.
-    """
-    try:
-        yield
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise ConnectionError("the connection closed while the broker owed an answer") from None
 
 
 class Session:
@@ -143,10 +119,7 @@ class Broker:
         self._backoff = backoff or Backoff(base=0.2, cap=2.0)
         self._session: Session | None = None
         self._up = asyncio.Event()
-        # A session begins by publishing, so the next one is the probe.
-        self._breaker = Breaker(
-            DEPENDENCY, self._up.wait, is_silence=_is_silence, on_open=self._abandon_session
-        )
+        self._breaker = Breaker(DEPENDENCY, self._probe, is_silence=is_silence, on_open=self._abandon_session)
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._problem = "not connected yet"
@@ -266,18 +239,22 @@ class Broker:
         goodbye.add_done_callback(self._goodbyes.discard)
         await asyncio.wait((goodbye,), timeout=_GOODBYE_SECONDS)
 
+    async def _probe(self) -> None:
+        if self._session is None:
+            await self._up.wait()  # a session that begins proves itself
+        else:
+            await self._session.prove()
+
     def _abandon_session(self) -> None:
         if self._session is not None:
             self._session.ended.set()
+            self._session = None
+            self._up.clear()
 
     async def _declare(self, connection: AbstractConnection) -> None:
         # A channel of its own: a refused declaration closes the channel it was made on.
         async with await connection.channel(publisher_confirms=False) as channel:
             await self.topology.declare(channel)
-
-
-def _is_silence(error: BaseException) -> bool:
-    return isinstance(error, AMQP_ERRORS) and not isinstance(error, DeliveryError)
 
 
 async def _all_of(session: Session, messages: Sequence[Outgoing]) -> None:

@@ -12,8 +12,9 @@ from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from mesh.amqp.connection import AMQP_ERRORS, Broker, Session, closing_is_an_error
+from mesh.amqp.connection import Broker, Session
 from mesh.amqp.deliveries import Ack, Dead, Handler, Park, Retry, next_stop, to_delivery
+from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.handling import Settlement, handle, wait_for
 from mesh.backoff import Backoff
 from mesh.errors import Unavailable

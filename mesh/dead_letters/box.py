@@ -11,7 +11,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pydantic import SecretStr
 
-from mesh.amqp.connection import AMQP_ERRORS, Session, closing_is_an_error
+from mesh.amqp.connection import Session
+from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.topology import dead_queue
 from mesh.dead_letters.letter import DeadLetter, letter_of
 from mesh.errors import unavailable

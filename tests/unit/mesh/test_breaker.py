@@ -43,9 +43,7 @@ class CircuitMachine(RuleBasedStateMachine):
         self.in_a_row += counts
         assert opened is (counts and self.in_a_row == THRESHOLD)
         if opened:
-            self.open, self.in_a_row = True, 0
-            self.openings += 1
-            self.calls = [(began, True) for began, _ in self.calls]
+            self._note_opening()
 
     @rule(ok=st.booleans())
     def probe(self, ok: bool) -> None:  # noqa: FBT001 - given by Hypothesis
@@ -54,24 +52,35 @@ class CircuitMachine(RuleBasedStateMachine):
         if ok:
             assert self.circuit.answered() is self.open
             self.open, self.in_a_row = False, 0
-        else:
-            self.circuit.probe_failed()
+            return
+        self.in_a_row += not self.open and self.in_a_row > 0  # it confirms a doubt, and makes none
+        opens = not self.open and self.in_a_row == THRESHOLD
+        assert self.circuit.probe_failed() is opens
+        if opens:
+            self._note_opening()
+
+    def _note_opening(self) -> None:
+        self.open, self.in_a_row = True, 0
+        self.openings += 1
+        self.calls = [(began, True) for began, _ in self.calls]
 
     @invariant()
     def permits_exactly_while_closed(self) -> None:
         assert self.circuit.permits is not self.open
         assert self.circuit.period == self.openings
+        assert self.circuit.doubted is (self.open or self.in_a_row > 0)
 
 
 TestCircuit = CircuitMachine.TestCase
 
 
 class Dependency:
-    """Answers, or hangs, or fails at once."""
+    """Hangs until it is awake. Its probe hangs too, unless it answers those alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, answers_probes: bool = False) -> None:
         self.awake = asyncio.Event()
         self.probes = 0
+        self._answers_probes = answers_probes
 
     async def call(self, timeout: float) -> None:  # noqa: ASYNC109 - as a client library has it
         async with asyncio.timeout(timeout):
@@ -79,7 +88,8 @@ class Dependency:
 
     async def probe(self) -> None:
         self.probes += 1
-        await self.awake.wait()
+        if not self._answers_probes:
+            await self.awake.wait()
 
 
 def _breaker(dependency: Dependency, on_open: Callable[[], None] = lambda: None) -> Breaker:
@@ -108,26 +118,32 @@ def _metric() -> float | None:
     return REGISTRY.get_sample_value("parley_breaker_state", {"dependency": "thing"})
 
 
-async def test_it_opens_after_silences_in_a_row_and_closes_by_its_own_probe() -> None:
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def _open(breaker: Breaker, dependency: Dependency) -> None:
+    """One call waits; probes do the rest."""
+    await _hang(breaker, dependency)
+    await _until(lambda: not _is(breaker, State.CLOSED))
+
+
+async def test_one_silence_and_unanswered_probes_open_it_and_an_answered_probe_closes_it() -> None:
     dependency = Dependency()
     opened: list[str] = []
     with capture_logs() as logs:
         async with _breaker(dependency, lambda: opened.append("once")) as breaker:
-            for _ in range(THRESHOLD):
-                assert _is(breaker, State.CLOSED)
-                await _hang(breaker, dependency)
-            assert _is(breaker, State.OPEN)
-            assert _metric() == State.OPEN.value
+            await _open(breaker, dependency)
+            assert dependency.probes == THRESHOLD - 1
+            assert _metric() in {State.OPEN.value, State.HALF_OPEN.value}
             with pytest.raises(Unavailable) as refused, breaker.guard():
                 raise AssertionError("the call must not be made")
             assert refused.value.dependency == "thing"
-            async with asyncio.timeout(5):
-                while dependency.probes < 3:  # each is given up, and the next one made
-                    await asyncio.sleep(0)
+            await _until(lambda: dependency.probes > THRESHOLD + 1)  # each is given up, and the next one made
             dependency.awake.set()
-            async with asyncio.timeout(5):
-                while not _is(breaker, State.CLOSED):
-                    await asyncio.sleep(0)
+            await _until(lambda: _is(breaker, State.CLOSED))
             with breaker.guard():
                 await dependency.call(0.03)
             assert _metric() == State.CLOSED.value
@@ -136,14 +152,60 @@ async def test_it_opens_after_silences_in_a_row_and_closes_by_its_own_probe() ->
     assert told == ["breaker.opened", "breaker.closed"]
 
 
-async def test_an_answer_in_between_starts_the_count_anew() -> None:
+async def test_many_silent_calls_open_it_without_waiting_for_probes() -> None:
+    dependency = Dependency()
+    async with _breaker(dependency) as breaker:
+        await asyncio.gather(*(_hang(breaker, dependency) for _ in range(THRESHOLD)))
+        assert not _is(breaker, State.CLOSED)
+
+
+async def test_what_answers_its_probe_is_not_refused() -> None:
+    dependency = Dependency(answers_probes=True)
+    async with _breaker(dependency) as breaker:
+        for _ in range(3 * THRESHOLD):
+            await _hang(breaker, dependency)
+            assert _is(breaker, State.CLOSED)
+        assert dependency.probes > 0
+
+
+async def test_it_opens_again_and_again() -> None:
     dependency = Dependency()
     async with _breaker(dependency) as breaker:
         for _ in range(5):
-            for _ in range(THRESHOLD - 1):
-                await _hang(breaker, dependency)
-            with pytest.raises(KeyError), breaker.guard():
-                raise KeyError("an error that the dependency answered with")
+            await _open(breaker, dependency)
+            dependency.awake.set()
+            await _until(lambda: _is(breaker, State.CLOSED))
+            dependency.awake.clear()
+
+
+async def test_a_probe_that_its_library_cancels_is_one_without_an_answer() -> None:
+    """aiormq and gRPC do so when a connection or a channel is closed."""
+    dependency = Dependency()
+
+    async def cancelled() -> None:
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        await lost
+
+    async with _breaker(dependency) as breaker:
+        breaker._probe = cancelled
+        await _open(breaker, dependency)
+        breaker._probe = dependency.probe
+        dependency.awake.set()
+        await _until(lambda: _is(breaker, State.CLOSED))
+
+
+async def test_an_error_that_the_dependency_answers_is_an_answer() -> None:
+    async with _breaker(Dependency()) as breaker:
+
+        async def refuse() -> None:
+            with breaker.guard():
+                await asyncio.sleep(0.03)
+                raise KeyError("no such thing")
+
+        for _ in range(2 * THRESHOLD):
+            with pytest.raises(KeyError):
+                await refuse()
         assert _is(breaker, State.CLOSED)
 
 
@@ -163,10 +225,11 @@ async def test_calls_that_their_callers_gave_up_count() -> None:
             with breaker.guard():
                 await dependency.awake.wait()
 
-        for _ in range(THRESHOLD):
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(call(), 0.03)
-        assert _is(breaker, State.OPEN)
+        gave_up = await asyncio.gather(
+            *(asyncio.wait_for(call(), 0.03) for _ in range(THRESHOLD)), return_exceptions=True
+        )
+        assert all(isinstance(error, TimeoutError) for error in gave_up)
+        assert not _is(breaker, State.CLOSED)
 
 
 async def test_an_answer_to_a_call_that_still_waits_closes_it() -> None:
@@ -179,8 +242,7 @@ async def test_an_answer_to_a_call_that_still_waits_closes_it() -> None:
 
         waiting = asyncio.create_task(patient())
         await asyncio.sleep(0)
-        for _ in range(THRESHOLD):
-            await _hang(breaker, dependency)
+        await _open(breaker, dependency)
         assert not _is(breaker, State.CLOSED)
         dependency.awake.set()
         await waiting
