@@ -67,6 +67,8 @@ class RoomMachine(RuleBasedStateMachine):
         self.read_up_to: int | None = None
         self.resuming = False
         self.lost = False  # since the last ack
+        self.heard = 0  # the last that the edge heard
+        self.gathered: set[int] = set()  # what it heard while the connection was on hold
         self.rooms.hold(self.connection, CHAT)
         self.rooms.release(self.connection, self.head_now())
         self.client = Client(0)
@@ -99,8 +101,12 @@ class RoomMachine(RuleBasedStateMachine):
         seq = self.channel.popleft()
         room = self.rooms.get(CHAT)
         assert room is not None
-        if not room.follows(EPOCH, seq):
+        follows = room.follows(EPOCH, seq)
+        assert follows == (seq == self.heard + 1)
+        if not follows:
             room.resync()
+        self.heard = seq
+        self.gathered.add(seq)
         room.broadcast(Broadcast(b"%d" % seq, EPOCH, seq))
         self.deliver()
 
@@ -116,6 +122,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.deliver()
         self.resuming = True
         self.read_up_to = None
+        self.gathered.clear()
         assert self.rooms.hold_again(self.connection, CHAT)
 
     @precondition(lambda self: self.resuming and self.read_up_to is None)
@@ -135,15 +142,10 @@ class RoomMachine(RuleBasedStateMachine):
         self.resuming = self.client.wants_resume = False
         self.since_ack, self.acked_head = [], self.read_up_to
         # What was lost and is beyond the head may still be missing; what is up to it was read from the log.
-        self.lost = bool(set(range(self.read_up_to + 1, self.head + 1)) - self._on_the_way())
+        newer = set(range(self.read_up_to + 1, self.head + 1))
+        self.lost = not newer <= self.gathered | set(self.channel)
         self.rooms.release(self.connection, ChatHead(chat_id=CHAT, epoch=EPOCH, seq=self.read_up_to))
         self.deliver()
-
-    def _on_the_way(self) -> set[int]:
-        room = self.rooms.get(CHAT)
-        assert room is not None
-        held = room._joining[self.connection].held
-        return {broadcast.seq for broadcast in held} | set(self.channel)
 
     @precondition(lambda self: self.resuming and self.read_up_to is None)
     @rule()
