@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from chaos import wrong_clock
 from chaos.mesh import LINKS, MeshError
 from chaos.report import complaint, table
 from chaos.run import run
@@ -38,6 +39,7 @@ def main() -> int:
         return 1 if outcome.violations else 0
 
     try:
+        wrong_clock.require()
         return asyncio.run(bounded())
     except TimeoutError:
         _tell(f"seed {arguments.seed} did not end in time, logs in {folder}")

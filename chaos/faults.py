@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from chaos import records
+from chaos import full_disk, records, wrong_clock
 from chaos.links import Links
 from chaos.mesh import Mesh
 from chaos.proxy import Conditions, Proxy
@@ -83,14 +83,27 @@ class Injector:
             case Kind.LOSE if isinstance(server, RedisServer):
                 server.kill()
                 shutil.rmtree(server.data_dir / "appendonlydir")
+            case Kind.FILL if server is not None:
+                full_disk.fill(server)
+            case Kind.SKEW if server is None:
+                process.kill()
+                wrong_clock.start(process, fault.amount)
             case _:
                 raise ValueError(f"{fault.kind} is nothing that happens to {fault.target}")
 
     def _repair(self, fault: Fault) -> None:
-        if fault.kind is Kind.PAUSE:
-            self._process(fault.target).send_signal(signal.SIGCONT)
-        else:
-            (self._servers.get(fault.target) or self._process(fault.target)).start()
+        server, process = self._servers.get(fault.target), self._process(fault.target)
+        match fault.kind:
+            case Kind.PAUSE:
+                process.send_signal(signal.SIGCONT)
+            case Kind.FILL if server is not None:
+                full_disk.make_room(server)
+            case Kind.SKEW:
+                wrong_clock.end(process)
+                process.start()
+            case _:
+                with full_disk.surviving():
+                    (server or process).start()
 
     def _process(self, target: str) -> ManagedProcess:
         server = self._servers.get(target)

@@ -14,6 +14,7 @@ import httpx
 import jwt
 from pymongo import MongoClient
 
+from chaos.full_disk import surviving
 from chaos.links import Route, straight
 from devstack.ports import free_port
 from devstack.process import ManagedProcess, stop_all
@@ -150,9 +151,10 @@ class Mesh:
 
         ``route`` may put a proxy between any two parts, see `chaos.links`.
         """
-        redis = stack.enter_context(RedisServer())
-        rabbitmq = stack.enter_context(RabbitMQServer())
-        mongo = stack.enter_context(MongoServer())
+        with surviving():
+            redis = stack.enter_context(RedisServer())
+            rabbitmq = stack.enter_context(RabbitMQServer())
+            mongo = stack.enter_context(MongoServer())
         ports = {name: free_port() for name in PARTS}
         targets = _Targets({item.name: item for item in (redis, rabbitmq, mongo)}, ports, route)
         services: dict[str, Service] = {}

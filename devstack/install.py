@@ -1,4 +1,4 @@
-"""Installs the backing servers that are missing."""
+"""Installs the backing servers that are missing, and what the fault suite needs on top."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from devstack.errors import DevstackError
+from devstack.faketime import find_faketime
 from devstack.paths import MONGO_REQUIREMENTS, MONGO_VENV, RUN_DIR
 from devstack.servers.mongo import find_mongo
 from devstack.servers.rabbitmq import find_rabbitmq
@@ -19,14 +20,20 @@ if TYPE_CHECKING:
 
 #: The kinds of server that there are.
 KINDS = ("redis", "rabbitmq", "mongo")
+#: What `make setup` installs: `chaos` sets clocks wrong with libfaketime, production never sees it.
+EVERYTHING = (*KINDS, "faketime")
 
 #: Debian's package for a kind, and what finds the program that it brings.
-_PACKAGES = {"redis": ("redis-server", find_redis), "rabbitmq": ("rabbitmq-server", find_rabbitmq)}
+_PACKAGES = {
+    "redis": ("redis-server", find_redis),
+    "rabbitmq": ("rabbitmq-server", find_rabbitmq),
+    "faketime": ("libfaketime", find_faketime),
+}
 
 _LOG = RUN_DIR / "logs" / "install.log"
 
 
-def install(kinds: Collection[str] = KINDS) -> None:
+def install(kinds: Collection[str] = EVERYTHING) -> None:
     """Install what is missing of these kinds; says what it does, and nothing when all is there.
 
     Redis and RabbitMQ are Debian packages, by apt as root or with sudo. Their install scripts may start

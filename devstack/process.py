@@ -54,6 +54,11 @@ class ManagedProcess:
         return self._popen.pid if self._popen else None
 
     @property
+    def env(self) -> Mapping[str, str]:
+        """Its environment, as each start gives it."""
+        return os.environ if self._env is None else self._env
+
+    @property
     def running(self) -> bool:
         """True from start() until the process has ended."""
         return self._popen is not None and self._popen.poll() is None
@@ -63,8 +68,8 @@ class ManagedProcess:
         """Exit code of the last life, negative for a signal; None while it runs or before the first start."""
         return self._popen.poll() if self._popen else None
 
-    def start(self) -> None:
-        """Start the program and return at once.
+    def start(self, more_env: Mapping[str, str] | None = None) -> None:
+        """Start the program and return at once. `more_env`: variables of this life alone.
 
         Raises:
             RuntimeError: it runs already.
@@ -81,7 +86,7 @@ class ManagedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._env,
+                env={**self.env, **(more_env or {})},
                 cwd=self._cwd,
                 start_new_session=True,
             )

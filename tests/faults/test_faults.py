@@ -93,10 +93,40 @@ async def test_an_edge_that_loses_its_subscription(endure: Endure) -> None:
     assert any(record.why == "resync" for record in outcome.evidence.of(CaughtUp))
 
 
+async def test_redis_with_a_full_disk(endure: Endure) -> None:
+    outcome = await endure(Kind.FILL, "redis", 2.0)
+    assert acked_meanwhile(outcome) == 0  # it takes nothing, so nothing is promised
+    assert_came_back(outcome, within=10)
+    assert {saw.epoch for saw in outcome.evidence.of(Saw) if saw.epoch} == {1}
+
+
+async def test_rabbitmq_with_a_full_disk(endure: Endure) -> None:
+    assert_came_back(await endure(Kind.FILL, "rabbitmq", 2.0), within=10)
+
+
+async def test_mongodb_with_a_full_disk(endure: Endure) -> None:
+    outcome = await endure(Kind.FILL, "mongo", 2.0)
+    assert_came_back(outcome, within=10)
+    assert acked_meanwhile(outcome) > 0  # the queue holds what the store cannot take
+
+
+@pytest.mark.parametrize(
+    ("target", "seconds"), [("chat", 300), ("chat", -300), ("chat", -8), ("edge-a", 300), ("edge-a", -300)]
+)
+async def test_a_clock_that_is_off(endure: Endure, target: str, seconds: float) -> None:
+    assert_came_back(await endure(Kind.SKEW, target, 4.0, seconds), within=10)
+
+
 async def test_what_cannot_happen_to_a_target_is_refused(setting: Setting) -> None:
     with Journal(setting.folder / "refused.jsonl") as journal:
         injector = Injector(setting.mesh, setting.links, journal, print)
-        for kind, target in ((Kind.LOSE, "mongo"), (Kind.CUT, "redis"), (Kind.KILL, "chat>redis")):
+        for kind, target in (
+            (Kind.LOSE, "mongo"),
+            (Kind.CUT, "redis"),
+            (Kind.KILL, "chat>redis"),
+            (Kind.FILL, "chat"),
+            (Kind.SKEW, "redis"),
+        ):
             with pytest.raises(ValueError, match=f"{kind} is nothing that happens to"):
                 await injector.inject(Fault(1, 0, kind, target, 0))
         with pytest.raises(KeyError):
