@@ -1,7 +1,11 @@
-"""How a client gets what it missed. The one place to change when `resume` over the WebSocket exists."""
+"""How a client gets what it missed: over the WebSocket with `resume`, over REST where the log cannot tell.
+
+`resume` sends the entries as live frames and answers how far they reach (docs/websocket-protocol.md).
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -23,6 +27,27 @@ class RestError(Exception):
         self.status = status
         self.code = code
         self.worth_repeating = worth_repeating
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What the ack of a `resume` says of one chat."""
+
+    epoch: int = 0
+    seq: int = 0
+    complete: bool = False
+    reset: bool = False
+    refused: bool = False
+    """Not now; with `for_good`, never: the user is no member any more."""
+    for_good: bool = False
+
+
+def resumed(answer: Mapping[str, Any]) -> Iterator[tuple[str, Resumed]]:
+    """Chat by chat, from the data of the ack."""
+    for chat in answer["chats"]:
+        yield chat["chatId"], Resumed(chat["epoch"], chat["seq"], chat["complete"], chat["reset"])
+    for item in answer["errors"]:
+        yield item["chatId"], Resumed(refused=True, for_good=not item["error"]["retryable"])
 
 
 class Api:

@@ -57,7 +57,9 @@ class Figures:
     refused: int
     """Frames answered with an error, or with nothing."""
     catch_ups: Mapping[str, int]
-    """How often clients had to fetch what they had missed, by why."""
+    """How often clients had missed something, by why."""
+    reloads: int
+    """How often the log could not tell, so that the history was loaded."""
 
 
 def figures(evidence: Evidence, violations: Sequence[Violation]) -> Figures:
@@ -86,6 +88,7 @@ def figures(evidence: Evidence, violations: Sequence[Violation]) -> Figures:
         repeated_sends=sum(sent.attempt > 1 for sent in evidence.of(Sent)),
         refused=sum(1 for _ in evidence.of(Refused)),
         catch_ups=catch_ups,
+        reloads=sum(record.reloaded for record in evidence.of(CaughtUp)),
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 import httpx
 
 from chaos import records
-from chaos.catch_up import Api, RestError, line_of, missed
+from chaos.catch_up import Api, RestError, Resumed, line_of, missed, resumed
 from chaos.records import Journal
-from chaos.session import Frame, Session, SessionLostError
+from chaos.session import Frame, NoAnswerError, Session, SessionLostError
 from chaos.view import Verdict, View
 
 _RETRY_SECONDS: Final = (0.05, 0.3)
@@ -61,7 +61,8 @@ class Client:
         self._journal = journal
         self._session: Session | None = None
         self._missing: dict[str, _Lack] = {}
-        self._fetching = False
+        self._away: set[str] = set()
+        self._catching_up: frozenset[str] = frozenset()
         self._some_missing = asyncio.Event()
 
     @property
@@ -72,7 +73,7 @@ class Client:
     @property
     def is_current(self) -> bool:
         """Whether it is connected and knows of nothing that it lacks."""
-        return self.welcomed.is_set() and not self._missing and not self._fetching
+        return self.welcomed.is_set() and not self._missing and not self._catching_up
 
     def who(self) -> dict[str, Any]:
         """The fields that begin each of its records."""
@@ -124,17 +125,29 @@ class Client:
         if self.views.setdefault(chat_id, View()).hear(epoch, seq):
             self._lacks(chat_id, why)
 
+    def look_away(self, chat_id: str) -> None:
+        """What a chat lacks can wait, since to resume it is to join it."""
+        self._away.add(chat_id)
+
+    def look_again(self, chat_id: str) -> None:
+        """The opposite of `look_away`."""
+        self._away.discard(chat_id)
+        self._some_missing.set()
+
     async def catch_up_for_ever(self) -> None:
-        """Fetches what is missing, chat after chat, until cancelled."""
+        """Gets what is missing, of all chats at once, until cancelled."""
         while True:
             await self._some_missing.wait()
             self._some_missing.clear()
-            while self._missing:
-                chat_id = next(iter(self._missing))
-                self._fetching = True
-                # Taken out before: what is missed during the fetch is noted again.
-                await self._fetch(chat_id, self._missing.pop(chat_id))
-                self._fetching = False
+            while lacks := {chat: lack for chat, lack in self._missing.items() if chat not in self._away}:
+                for chat_id in lacks:
+                    # Taken out before: what is missed meanwhile is noted again.
+                    del self._missing[chat_id]
+                self._catching_up = frozenset(lacks)
+                again = await self._catch_up(lacks)
+                self._catching_up = frozenset()
+                for chat_id in again.keys() & self.chats.keys():
+                    self._missing[chat_id] = again[chat_id]
 
     async def _one_session(self) -> str:
         try:
@@ -188,6 +201,7 @@ class Client:
         self._journal.write(records.Opened(**self.who(), connection=self.connection, edge=self.edge))
         self.chats.clear()
         self._missing.clear()
+        self._away.clear()
         for head in data["chats"]:
             self.head(head["chatId"], head["epoch"], head["seq"], "head")
         self.welcomed.set()
@@ -195,7 +209,10 @@ class Client:
     def _on_entry(self, event: str, data: Mapping[str, Any]) -> None:
         view = self.views.setdefault(data["chatId"], View())
         line = line_of(data) if event == "new-message" else None
-        match view.live(data["epoch"], data["seq"], line):
+        verdict = view.live(data["epoch"], data["seq"], line)
+        if data["chatId"] in self._catching_up:
+            return  # looked at when all of it is there
+        match verdict:
             case Verdict.GAP:
                 self._lacks(data["chatId"], "gap")
             case Verdict.NEW_EPOCH:
@@ -206,27 +223,58 @@ class Client:
             self._missing.setdefault(chat_id, _Lack(why, self._journal.now))
             self._some_missing.set()
 
-    async def _fetch(self, chat_id: str, lack: _Lack) -> None:
-        """Fetches what one chat lacks; what could not be had, or is still missing, is noted again."""
-        view = self.views[chat_id]
-        head = max(view.head, (view.epoch, view.last))
+    async def _catch_up(self, lacks: Mapping[str, _Lack]) -> dict[str, _Lack]:
+        """Asks for what these chats lack; the answer is what they lack still."""
+        views = {chat_id: self.views[chat_id] for chat_id in lacks}
+        before = {chat_id: view.size for chat_id, view in views.items()}
+        cursors = [
+            {"chatId": chat_id, "seq": view.last, "epoch": view.epoch} for chat_id, view in views.items()
+        ]
+        for chat_id, view in views.items():
+            place: dict[str, Any] = {"chat_id": chat_id, "epoch": view.epoch, "seq": view.last}
+            self._journal.write(records.Resuming(**self.who(), connection=self.connection, **place))
         try:
-            lines = await missed(self.api, chat_id, 0 if head[0] > view.epoch else view.last)
-        except RestError as error:
-            if error.worth_repeating and chat_id in self.chats:
-                self._missing.setdefault(chat_id, lack)
-                await self.pause()
-            return  # else removed meanwhile: its frame, or the next welcome, tells
-        found = replace(lack, found=lack.found + len(lines))
-        if not view.fetched(lines, head):
-            self._missing.setdefault(chat_id, found)
-            return
+            reply = await self.ask("resume", {"chats": cursors})
+        except SessionLostError:
+            return {}  # the next welcome tells all heads
+        except NoAnswerError:
+            return dict(lacks)
+        if reply["event"] == "error":
+            await self.pause()
+            return dict(lacks)
+        again: dict[str, _Lack] = {}
+        for chat_id, told in resumed(reply["data"]):
+            whole = await self._is_whole(chat_id, told)
+            lack = replace(lacks[chat_id], found=lacks[chat_id].found + views[chat_id].size - before[chat_id])
+            if whole:
+                self._caught_up(chat_id, lack, reloaded=told.reset)
+            elif not told.for_good:  # else removed meanwhile: its frame, or the next welcome, tells
+                again[chat_id] = lack
+        if again:
+            await self.pause()
+        return again
+
+    async def _is_whole(self, chat_id: str, told: Resumed) -> bool:
+        """Whether the view lacks nothing that was heard of, after what `resume` did for it."""
+        view = self.views[chat_id]
+        if told.refused:
+            return False
+        if not told.reset:
+            return view.resumed(told.epoch, told.seq) and told.complete
+        try:
+            lines = await missed(self.api, chat_id, 0)
+        except RestError:
+            return False
+        return view.fetched(lines, (told.epoch, told.seq))
+
+    def _caught_up(self, chat_id: str, lack: _Lack, *, reloaded: bool) -> None:
         self._journal.write(
             records.CaughtUp(
                 **self.who(),
                 chat_id=chat_id,
                 why=lack.why,
-                found=found.found,
+                found=lack.found,
                 seconds=self._journal.now - lack.since,
+                reloaded=reloaded,
             )
         )

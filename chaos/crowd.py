@@ -93,7 +93,10 @@ class Crowd:
         """What each device believes now."""
         return {
             client.name: ClientView(
-                client.user_id, {chat: client.views[chat].in_order() for chat in client.chats}
+                client.user_id,
+                {chat: client.views[chat].in_order() for chat in client.chats},
+                {chat: client.views[chat].changes for chat in client.chats},
+                {chat: client.views[chat].reloaded for chat in client.chats},
             )
             for client in self.everyone
         }

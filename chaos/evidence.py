@@ -20,11 +20,12 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A stored log entry that is no message."""
+    """A stored log entry that is no message; `void` is a place without an entry."""
 
     seq: int
     added: tuple[str, ...] = ()
     removed: str = ""
+    void: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,10 @@ class ClientView:
 
     user_id: str
     chats: Mapping[str, Sequence[Line]]
+    changes: Mapping[str, Collection[int]] = field(default_factory=dict)
+    """By chat: where it saw entries that are no message."""
+    reloaded: Mapping[str, int] = field(default_factory=dict)
+    """By chat: the `seq` up to which it comes from the history, which does not show those."""
 
 
 RecordT = TypeVar("RecordT", bound=Record)

@@ -98,13 +98,26 @@ class Away(_OfClient, frozen=True, tag="away"):
     away: bool
 
 
+class Resuming(_OfClient, frozen=True, tag="resuming"):
+    """The client is about to ask for all entries of a chat after `seq`."""
+
+    connection: int
+    chat_id: str
+    epoch: int
+    seq: int
+
+
 class CaughtUp(_OfClient, frozen=True, tag="caught-up"):
-    """The client fetched what it had missed; `why`: head, gap, resync, epoch, added."""
+    """The client has what it had missed; `why`: head, gap, resync, epoch, added.
+
+    `reloaded`: `resume` could not tell (`reset`), so that it came from the history.
+    """
 
     chat_id: str
     why: str
     found: int
     seconds: float
+    reloaded: bool = False
 
 
 class Read(_OfClient, frozen=True, tag="read"):
@@ -154,6 +167,7 @@ Record: TypeAlias = (
     | Refused
     | Saw
     | Away
+    | Resuming
     | CaughtUp
     | Read
     | MembershipAsked

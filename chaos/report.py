@@ -27,6 +27,7 @@ def table(figures: Figures, recoveries: Sequence[Recovery]) -> str:
         "sends repeated": figures.repeated_sends,
         "frames refused": figures.refused,
         "catch-ups": ", ".join(f"{why} {count}" for why, count in sorted(figures.catch_ups.items())) or 0,
+        "reloads": figures.reloads,
         "longest recovery": f"{max((each.took for each in recoveries), default=0):.2f} s",
     }
     return "\n".join([*lines, "", *(f"{name:<17} {value}" for name, value in counts.items())])

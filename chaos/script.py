@@ -130,6 +130,14 @@ class Script:
         if not client.chats:
             return
         chat_id, connection = client.random.choice(list(client.chats)), client.connection
+        client.look_away(chat_id)
+        try:
+            await self._be_away(chat_id, connection)
+        finally:
+            client.look_again(chat_id)
+
+    async def _be_away(self, chat_id: str, connection: int) -> None:
+        client = self._client
         if not await self._ask("leave-chats", {"chatIds": [chat_id]}):
             return
         self._write_away(connection, chat_id, away=True)

@@ -57,6 +57,7 @@ def _change(document: dict[str, Any]) -> Change:
         seq=document["seq"],
         added=tuple(member.user_id for member in event.members_added.members),
         removed=event.member_removed.user_id,
+        void=event.WhichOneof("body") is None,
     )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from chaos.evidence import Evidence, Violation
-from chaos.records import Saw
+from chaos.evidence import Change, ClientView, Evidence, Violation
+from chaos.records import Resuming, Saw
 from chaos.view import Line
 
 # A log that was rebuilt goes on 2**20 positions further; no chat of a run has half as many entries.
@@ -14,13 +14,24 @@ _EXAMPLES: Final = 3
 
 
 def live_in_order(evidence: Evidence) -> Iterator[Violation]:
-    """On one connection the entries of a chat come in order, each once."""
+    """On one connection the entries of a chat come in order, each once.
+
+    A client that resumes asks for what follows its cursor, which it may have in part: each time the order may
+    begin again there, once.
+    """
     last: dict[tuple[str, int, str], tuple[int, int]] = {}
-    for saw in evidence.of(Saw):
-        if not saw.seq or not saw.epoch:
+    asked: dict[tuple[str, int, str], tuple[int, int]] = {}
+    for saw in evidence.records:
+        if isinstance(saw, Resuming):
+            asked[saw.client, saw.connection, saw.chat_id] = (saw.epoch, saw.seq)
+            continue
+        if not isinstance(saw, Saw) or not saw.seq or not saw.epoch:
             continue  # no entry of the log
         room, position = (saw.client, saw.connection, saw.chat_id), (saw.epoch, saw.seq)
         if position <= last.get(room, (0, 0)):
+            if room in asked and position > asked.pop(room):
+                last[room] = position
+                continue
             yield Violation(
                 "out of order" if position < last[room] else "delivered twice",
                 f"{saw.client} got {saw.event} {position} of {saw.chat_id} after {last[room]}",
@@ -59,6 +70,7 @@ def views_are_the_log(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("wrong chats", f"{client} {verb} {chat}")
         for chat in sorted(mine & view.chats.keys()):
             yield from _compare(client, chat, view.chats[chat], evidence.stores.messages.get(chat, ()))
+            yield from _compare_changes(client, chat, view, evidence.stores.changes.get(chat, ()))
 
 
 def seen_is_stored(evidence: Evidence) -> Iterator[Violation]:
@@ -88,6 +100,20 @@ def _compare(client: str, chat: str, seen: Sequence[Line], stored: Sequence[Line
     yield Violation(
         "view differs", f"{client} in {chat} lacks {_some(missing)}, has {_some(extra)} that is not stored"
     )
+
+
+def _compare_changes(
+    client: str, chat: str, view: ClientView, stored: Sequence[Change]
+) -> Iterator[Violation]:
+    """Who came and went, as far as it came over the log: history shows messages alone."""
+    known = view.reloaded.get(chat, 0)
+    seen = {seq for seq in view.changes.get(chat, ()) if seq > known}
+    there = {change.seq for change in stored if change.seq > known and not change.void}
+    if seen != there:
+        lacks, extra = _some(sorted(there - seen)), _some(sorted(seen - there))
+        yield Violation(
+            "view differs", f"{client} in {chat} lacks change {lacks}, has {extra} that is not stored"
+        )
 
 
 def _epochs(positions: Iterable[int]) -> Iterator[list[int]]:

@@ -253,3 +253,28 @@ def test_the_table_and_the_complaint_say_what_happened() -> None:
     told = complaint(violations, seed=17, seconds=60)
     assert "VIOLATED lost: 1" in told
     assert "SECONDS=60 SEED=17" in told
+
+
+def resuming(epoch: int, seq: int) -> records.Resuming:
+    return records.Resuming(**BOB, at=1.2, connection=1, chat_id=CHAT, epoch=epoch, seq=seq)
+
+
+def test_a_client_that_resumes_may_get_again_what_follows_its_cursor_once() -> None:
+    assert rules(with_records(resuming(1, 1), saw(2), saw(3))) == set()
+    assert rules(with_records(resuming(1, 2), saw(2), saw(3))) == {"out of order", "delivered twice"}
+    assert rules(with_records(resuming(1, 1), saw(3), saw(2))) == {"out of order"}
+    assert rules(with_records(resuming(1, 1), saw(2), saw(2))) == {"delivered twice"}
+
+
+def test_views_hold_the_changes_that_came_over_the_log_but_for_void_places() -> None:
+    changed = with_stores(changes={CHAT: (Change(4), Change(5, void=True), Change(6))})
+
+    def viewed(changes: Sequence[int], reloaded: int = 0) -> set[str]:
+        view = ClientView("bob", {CHAT: LINES}, {CHAT: changes}, {CHAT: reloaded})
+        return rules(replace(changed, views={"bob.1": view}))
+
+    assert viewed([4, 6]) == set()
+    assert viewed([4]) == {"view differs"}
+    assert viewed([4, 5, 6]) == {"view differs"}
+    assert viewed([6], reloaded=4) == set()
+    assert viewed([4], reloaded=4) == {"view differs"}

@@ -63,3 +63,39 @@ def test_a_head_is_news_only_beyond_what_is_known() -> None:
     assert not view.hear(1, 2)
     assert view.hear(1, 3)
     assert view.hear(2, 1)
+
+
+def test_what_a_resume_did_not_send_is_void() -> None:
+    view = fed(1)
+    view.live(1, 5, None)  # live, before the answer
+    for seq in (2, 4):
+        view.live(1, seq, line(seq))
+    assert view.last == 2
+    assert view.resumed(1, 4)  # 3 is void
+    assert (view.last, seqs(view), view.changes) == (5, [1, 2, 4], {5})
+
+
+def test_a_resume_that_ends_before_a_gap_tells_so() -> None:
+    view = fed(1)
+    view.live(1, 6, line(6))
+    view.live(1, 2, line(2))
+    assert not view.resumed(1, 3)
+    assert (view.last, seqs(view)) == (3, [1, 2])
+    assert view.resumed(1, 5)
+    assert (view.last, seqs(view)) == (6, [1, 2, 6])
+
+
+def test_a_view_that_knew_nothing_takes_the_epoch_of_the_answer() -> None:
+    view = View()
+    for seq in (1, 2):
+        assert view.live(3, seq, line(seq)) is Verdict.NEW_EPOCH
+    assert view.resumed(3, 2)
+    assert (view.epoch, view.last, seqs(view)) == (3, 2, [1, 2])
+    assert view.live(3, 3, line(3)) is Verdict.NEW
+
+
+def test_history_shows_messages_alone() -> None:
+    view = fed(1)
+    view.live(1, 2, None)
+    assert view.fetched([line(1), line(2**20 + 1)], (2, 2**20 + 2))
+    assert (view.changes, view.reloaded, view.last) == (set(), 2**20 + 2, 2**20 + 2)
