@@ -16,11 +16,13 @@ from mesh.readiness import Readiness
 from mesh.redis import open_redis, ping
 from mesh.rpc.server import RpcServer
 from parley.persist.v1.persist_service_pb2_grpc import add_PersistServiceServicer_to_server
+from persist_service.adapters.barrier import MARKER_HEADER, QueueBarrier
 from persist_service.adapters.chat_lists import RedisChatLists
 from persist_service.adapters.follow_ups import BrokerFollowUps
 from persist_service.adapters.mongo.changes import MongoChanges
 from persist_service.adapters.mongo.chats import MongoChats
 from persist_service.adapters.mongo.indexes import INDEXES
+from persist_service.adapters.mongo.markers import MongoMarkers
 from persist_service.adapters.mongo.memberships import MongoMemberships
 from persist_service.adapters.mongo.messages import MongoMessages
 from persist_service.adapters.mongo.server import Mongo
@@ -30,6 +32,7 @@ from persist_service.adapters.mongo.users import MongoUsers
 from persist_service.adapters.presence import RedisPresence
 from persist_service.consumers.batches import BatchHandler
 from persist_service.consumers.codecs import AnalyticsCodec, IndexCodec, PersistCodec, PointerCodec
+from persist_service.consumers.markers import MarkerHandler
 from persist_service.rpc.chat_lists import ChatListAnswers
 from persist_service.rpc.servicer import PersistRpc
 from persist_service.settings import PersistSettings
@@ -45,6 +48,7 @@ from persist_service.use_cases.list_messages import ListMessages
 from persist_service.use_cases.list_pointers import ListPointers
 from persist_service.use_cases.move_pointers import MovePointers
 from persist_service.use_cases.notify_absent import NotifyAbsent
+from persist_service.use_cases.rebuild_heads import RebuildHeads
 from persist_service.use_cases.remove_member import RemoveMember
 from persist_service.use_cases.store_entries import StoreEntries
 
@@ -58,6 +62,7 @@ class _Stores:
     memberships: MongoMemberships
     messages: MongoMessages
     changes: MongoChanges
+    markers: MongoMarkers
     chat_lists: RedisChatLists
 
 
@@ -76,11 +81,12 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
         MongoMemberships(mongo),
         MongoMessages(mongo),
         MongoChanges(mongo),
+        MongoMarkers(mongo),
         RedisChatLists(redis),
     )
 
     server = await life.enter(RpcServer("persist", settings.service_secret))
-    server.add(add_PersistServiceServicer_to_server, _servicer(stores, settings))
+    server.add(add_PersistServiceServicer_to_server, _servicer(stores, settings, broker))
     port = await server.start(settings.bind_host, settings.persist_port, field="persist_port")
     admin = await life.enter(
         open_admin(settings.bind_host, settings.persist_admin_port, readiness, field="persist_admin_port")
@@ -105,7 +111,7 @@ async def _consume(mongo: Mongo, consumer: Consumer) -> None:
     await consumer.run()
 
 
-def _servicer(stores: _Stores, settings: PersistSettings) -> PersistRpc:
+def _servicer(stores: _Stores, settings: PersistSettings, broker: Broker) -> PersistRpc:
     chats, memberships, chat_lists = stores.chats, stores.memberships, stores.chat_lists
     list_members = ListMembers(chats, memberships)
     return PersistRpc(
@@ -118,6 +124,7 @@ def _servicer(stores: _Stores, settings: PersistSettings) -> PersistRpc:
         add_members=AddMembers(
             chats, memberships, chat_lists, list_members, limit=settings.persist_group_members
         ),
+        rebuild_heads=RebuildHeads(QueueBarrier(broker, stores.markers), chats),
         remove_member=RemoveMember(chats, memberships, chat_lists, list_members),
         list_messages=ListMessages(chats, stores.messages),
         list_entries=ListEntries(chats, stores.messages, stores.changes),
@@ -148,7 +155,11 @@ def _handlers(stores: _Stores, mongo: Mongo, redis: Redis, broker: Broker) -> di
     index_messages = IndexMessages(MongoTerms(mongo))
     count_messages = CountMessages(MongoStatistics(mongo))
     return {
-        MESSAGE_PERSIST: BatchHandler(MESSAGE_PERSIST, PersistCodec(), store_entries, broker),
+        MESSAGE_PERSIST: MarkerHandler(
+            MARKER_HEADER,
+            BatchHandler(MESSAGE_PERSIST, PersistCodec(), store_entries, broker),
+            stores.markers,
+        ),
         MESSAGE_READ: BatchHandler(MESSAGE_READ, PointerCodec(), move_pointers, broker),
         MESSAGE_INDEX: BatchHandler(MESSAGE_INDEX, IndexCodec(), index_messages, broker),
         ANALYTICS: BatchHandler(ANALYTICS, AnalyticsCodec(), count_messages, broker),

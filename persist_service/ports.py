@@ -201,6 +201,24 @@ class Changes(Protocol):
         """As ``Messages.between``."""
 
 
+class Barrier(Protocol):
+    """Between what was handed over before and what comes after."""
+
+    async def wait(self) -> None:
+        """Returns once everything is stored that was in ``message-persist`` when this was called.
+
+        Raises:
+            Unavailable: that took longer than 2 s, or a server is down.
+        """
+
+
+class Markers(Protocol):
+    """Markers that came out of a queue."""
+
+    async def put(self, markers: Sequence[str]) -> None:
+        """Tells that they did."""
+
+
 class Terms(Protocol):
     """Search terms."""
 

@@ -24,8 +24,9 @@ from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 IDEMPOTENT_CALLS: Final = tuple(
     f"parley.persist.v1.PersistService/{method.name}"
     for method in pb.DESCRIPTOR.services_by_name["PersistService"].methods
+    if method.name != "RebuildHeads"
 )
-"""What gRPC may repeat: all of it, as the proto says of each call."""
+"""What gRPC may repeat: all of it, as the proto says of each call; but a new life of a log waits long enough."""
 
 
 # Receipts are shown where they are at hand: nobody should wait long for a page of messages because of them.

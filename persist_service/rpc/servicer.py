@@ -30,6 +30,7 @@ from persist_service.use_cases.create_group import CreateGroup
 from persist_service.use_cases.list_entries import ListEntries
 from persist_service.use_cases.list_messages import ListMessages
 from persist_service.use_cases.list_pointers import ListPointers
+from persist_service.use_cases.rebuild_heads import RebuildHeads
 from persist_service.use_cases.remove_member import RemoveMember
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -51,6 +52,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     create_group: CreateGroup
     add_members: AddMembers
     remove_member: RemoveMember
+    rebuild_heads: RebuildHeads
     list_messages: ListMessages
     list_entries: ListEntries
     list_pointers: ListPointers
@@ -162,7 +164,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     ) -> pb.RebuildHeadsResponse:
         """Begins new lives of logs."""
         checks.count_within(request.chat_ids, "chat_ids", 1, 1_000)
-        heads = await self.chats.rebuild({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
+        heads = await self.rebuild_heads({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
         return pb.RebuildHeadsResponse(heads=[head_to_proto(*head) for head in heads])
 
     async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:

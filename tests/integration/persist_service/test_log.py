@@ -126,6 +126,17 @@ async def test_no_two_lives_of_a_log_share_a_position(service: Service) -> None:
     assert [message.seq for message in await service.history(log.chat_id)] == [4, 3, 2, 1]
 
 
+async def test_a_new_life_begins_after_everything_of_the_old_one_is_stored(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    for _ in range(3):
+        await service.broker.publish_many(list(batches(log.messages(400), 2)))
+        lives = await asyncio.gather(*(rebuilt(service, log.chat_id) for _ in range(4)))
+        assert {life.number for life in lives} == {log.number}
+        assert service.db.messages.count_documents({}) == log.number
+        log.epoch, log.seq = max(life.epoch for life in lives), max(life.seq for life in lives)
+    assert service.db.markers.count_documents({}) == 0
+
+
 async def test_revocations_are_kept_and_never_move_back(service: Service) -> None:
     async def known() -> list[int]:
         request = pb.GetRevocationsRequest(user_ids=["alice", "bob"])
