@@ -189,7 +189,8 @@ class Client:
                 self._on_welcome(data)
             case "chat-created":
                 self.head(chat_id, data["chat"]["epoch"], data["chat"]["seq"], "added")
-            case "member-removed" if data["userId"] == self.user_id:
+            # With a position it is an entry that a resume tells: the user was out, and is back.
+            case "member-removed" if data["userId"] == self.user_id and not data["seq"]:
                 self.chats.pop(chat_id, None)
                 self._missing.pop(chat_id, None)
             case "resync":
