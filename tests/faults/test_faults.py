@@ -6,7 +6,7 @@ All promises of `chaos.checker` are asserted by `endure`; a test adds what is pa
 import pytest
 
 from chaos.faults import Injector
-from chaos.records import Acked, CaughtUp, FaultBegan, FaultEnded, Journal, Saw
+from chaos.records import Acked, CaughtUp, Dropped, FaultBegan, FaultEnded, Journal, Saw
 from chaos.run import Outcome
 from chaos.schedule import Fault, Kind
 from tests.faults.conftest import Endure, Setting
@@ -110,11 +110,23 @@ async def test_mongodb_with_a_full_disk(endure: Endure) -> None:
     assert acked_meanwhile(outcome) > 0  # the queue holds what the store cannot take
 
 
-@pytest.mark.parametrize(
-    ("target", "seconds"), [("chat", 300), ("chat", -300), ("chat", -8), ("edge-a", 300), ("edge-a", -300)]
-)
-async def test_a_clock_that_is_off(endure: Endure, target: str, seconds: float) -> None:
-    assert_came_back(await endure(Kind.SKEW, target, 4.0, seconds), within=10)
+async def test_a_chat_service_whose_clock_is_behind_but_within_the_leeway(endure: Endure) -> None:
+    outcome = await endure(Kind.SKEW, "chat", 4.0, -8)
+    assert_came_back(outcome, within=10)
+    assert acked_meanwhile(outcome) > 0  # its times are wrong, its order is not
+    assert not list(outcome.evidence.of(Dropped))
+
+
+async def test_a_chat_service_whose_clock_is_minutes_ahead(endure: Endure) -> None:
+    outcome = await endure(Kind.SKEW, "chat", 4.0, 300)
+    assert_came_back(outcome, within=10)
+    assert acked_meanwhile(outcome) == 0  # nobody believes its tokens, and it nobody's
+
+
+async def test_an_edge_whose_clock_is_minutes_behind(endure: Endure) -> None:
+    outcome = await endure(Kind.SKEW, "edge-a", 4.0, -300)
+    assert_came_back(outcome, within=10)
+    assert acked_meanwhile(outcome) > 0  # on the other edge
 
 
 async def test_what_cannot_happen_to_a_target_is_refused(setting: Setting) -> None:
