@@ -25,6 +25,7 @@ CHECKS: Final[Sequence[Check]] = (
     durability.something_happened,
     durability.one_answer_per_key,
     durability.every_send_has_an_answer,
+    durability.nothing_is_refused_for_good_by_a_fault,
     order.live_in_order,
     order.views_are_the_log,
     privacy.only_members_see,

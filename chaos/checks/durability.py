@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaos.evidence import Evidence, Violation
-from chaos.records import Acked, Dropped, Sent
+from chaos.records import Acked, Dropped, Refused, Sent
 
 
 def acked_is_stored(evidence: Evidence) -> Iterator[Violation]:
@@ -53,6 +53,20 @@ def every_send_has_an_answer(evidence: Evidence) -> Iterator[Violation]:
     ended |= {(record.chat_id, record.key) for record in evidence.of(Dropped)}
     for key in sorted({sent.key for sent in evidence.of(Sent) if (sent.chat_id, sent.key) not in ended}):
         yield Violation("no answer", f"{key} was never answered")
+
+
+def nothing_is_refused_for_good_by_a_fault(evidence: Evidence) -> Iterator[Violation]:
+    """Whoever gives a message up was told that the chat is not theirs: an outage is no reason to."""
+    told: dict[str, str] = {}
+    reasons = {"NOT_A_MEMBER"}
+    if evidence.faults("skew", "chat"):
+        # Others refuse its tokens, and it theirs; the caller is told so as it is (docs/guarantees.md).
+        reasons |= {"TOKEN_EXPIRED", "INVALID_TOKEN"}
+    for record in evidence.records:
+        if isinstance(record, Refused):
+            told[record.client] = record.code
+        elif isinstance(record, Dropped) and told.get(record.client, "nothing") not in reasons:
+            yield Violation("given up", f"{record.key} after {told.get(record.client, 'nothing')}")
 
 
 def something_happened(evidence: Evidence) -> Iterator[Violation]:
