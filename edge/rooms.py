@@ -69,7 +69,7 @@ class Room:
         self.connections: dict[Connection, None] = {}
         self._joining: dict[Connection, _Joining] = {}
         self._last: tuple[int, int] | None = None  # (epoch, seq) of the last entry that came
-        self._head: tuple[int, int] | None = None  # until one came: where the log stood when it was asked
+        self._head: tuple[int, int] | None = None  # until one came: where the log stood when first asked
         self.member_count = 0
 
     def __contains__(self, connection: Connection) -> bool:
@@ -151,8 +151,8 @@ class Room:
         Does nothing for a connection that left meanwhile, or joined before.
         """
         self.member_count = head.member_count
-        if self._last is None:
-            self._head = (head.epoch, head.seq)
+        if self._last is None and self._head is None:
+            self._head = (head.epoch, head.seq)  # the first one: all behind it must come, whoever knows it
         joining = self._joining.get(connection)
         if joining is not None and joining.head is None:
             self._let_go(connection, joining, head)

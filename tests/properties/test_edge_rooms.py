@@ -154,6 +154,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.client.wants_resume = True
         self.lost = True  # the ack before says nothing any more
         self.rooms.put_back(self.connection, CHAT)
+        assert {seq for seq in self.gathered if seq > self.acked_head} <= set(self.peer.sent)
         self.deliver()
 
     def teardown(self) -> None:
