@@ -38,13 +38,17 @@ async def test_a_slow_client_gets_every_message_and_the_latest_of_the_rest(
     alice = await edge.client("alice")
     slow = await _raw_client(edge, "bob")
     before = THINNED._value.get()
-    await chat.say(CHAT, "alice", *["y" * 4000] * 200)
-    while THINNED._value.get() < before + 50:
+    said = 0
+    while THINNED._value.get() < before + 20:
+        if THINNED._value.get() == before:  # the kernel still takes everything
+            await chat.say(CHAT, "alice", *["y" * 4000] * 10)
+            said += 10
         await chat.presence("carol", [CHAT], online=True)
         await chat.presence("carol", [CHAT], online=False)
         await alice.ask("leave-chats", chatIds=["e" * 24])
     await chat.say(CHAT, "alice", "last")
     loop = asyncio.get_running_loop()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     reader = SlowReader()
     async with asyncio.timeout(20):
         while not (reader.texts and b'"last"' in b"".join(reader.texts[-3:])):
@@ -55,10 +59,10 @@ async def test_a_slow_client_gets_every_message_and_the_latest_of_the_rest(
     slow.close()
     frames = [json.loads(text) for text in reader.texts]
     seqs = [frame["data"]["seq"] for frame in frames if frame["event"] == "new-message"]
-    assert seqs == list(range(1, 203))
+    assert seqs == list(range(1, said + 3))
     told = [frame["event"] for frame in frames if frame["event"].startswith("user-")]
     assert told[-1] == "user-offline"
-    assert len(told) < len(alice.all("user-online")) + len(alice.all("user-offline")) - 40
+    assert len(told) < len(alice.all("user-online")) + len(alice.all("user-offline")) - 15
 
 
 async def test_too_many_handshakes_under_way_are_turned_away(
