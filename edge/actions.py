@@ -8,7 +8,7 @@ from edge.connection import Connection
 from edge.identity import Identity, TokenVerifier
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
-from edge.protocol import commands, frames
+from edge.protocol import answers, commands
 from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import joined_data
 from edge.protocol.frames import encode_ack, encode_error
@@ -129,7 +129,7 @@ class Actions:
             self._connection.close(CloseCode.GOING_AWAY)
 
     def _accepted(self, frame_id: commands.FrameId, outcome: pb.SendAccepted) -> None:
-        data = frames.SentData(
+        data = answers.SentData(
             message_id=outcome.message_id,
             chat_id=outcome.chat_id,
             seq=outcome.seq,
@@ -150,7 +150,7 @@ class Actions:
         for chat_id in command.chat_ids:
             if self._services.membership.leave(self._connection, chat_id):
                 self.left.add(chat_id)
-        self._answer(frame_id, frames.LeftData(chat_ids=command.chat_ids))
+        self._answer(frame_id, answers.LeftData(chat_ids=command.chat_ids))
 
     async def _resume(self, frame_id: commands.FrameId, command: commands.Resume) -> None:
         cursors = [
@@ -168,7 +168,7 @@ class Actions:
                 ErrorReason.ERROR_REASON_PERMISSION_DENIED, "the token is another user's: connect with it"
             )
         await self._services.revocations.check(identity)
-        self._answer(frame_id, frames.ExpiryData(expires_in_ms=self._on_refresh(identity)))
+        self._answer(frame_id, answers.ExpiryData(expires_in_ms=self._on_refresh(identity)))
 
     async def _set_typing(self, frame_id: commands.FrameId, command: commands.SetTyping) -> None:
         await self._chats.SetTyping(
@@ -177,22 +177,22 @@ class Actions:
             )
         )
         if frame_id is not None:  # typing is frequent: who gives no id wants no answer
-            self._answer(frame_id, frames.DoneData())
+            self._answer(frame_id, answers.DoneData())
 
     async def _mark_read(self, frame_id: commands.FrameId, chat_id: str, message_id: str) -> None:
         answer = await self._chats.MarkRead(
             pb.MarkReadRequest(user_id=self._connection.user_id, chat_id=chat_id, message_id=message_id)
         )
-        self._answer(frame_id, frames.ReadData(chat_id=chat_id, seq=answer.seq, unread=answer.unread))
+        self._answer(frame_id, answers.ReadData(chat_id=chat_id, seq=answer.seq, unread=answer.unread))
 
-    def _answer(self, frame_id: commands.FrameId, data: frames.Data) -> None:
+    def _answer(self, frame_id: commands.FrameId, data: answers.Data) -> None:
         self._connection.send(encode_ack(frame_id, data))
 
 
-def _resumed(chats: list[Progress]) -> frames.ResumedData:
-    return frames.ResumedData(
+def _resumed(chats: list[Progress]) -> answers.ResumedData:
+    return answers.ResumedData(
         chats=[
-            frames.ResumedChatData(
+            answers.ResumedChatData(
                 chat_id=chat.cursor.chat_id,
                 seq=chat.cursor.seq,
                 number=chat.number,
@@ -205,7 +205,7 @@ def _resumed(chats: list[Progress]) -> frames.ResumedData:
             if chat.error is None
         ],
         errors=[
-            frames.RefusedChatData(chat_id=chat.cursor.chat_id, error=error_json(chat.error))
+            answers.RefusedChatData(chat_id=chat.cursor.chat_id, error=error_json(chat.error))
             for chat in chats
             if chat.error is not None
         ],

@@ -15,7 +15,7 @@ from edge.admission import Ticket
 from edge.connection import Connection
 from edge.expiry import TokenExpiry
 from edge.identity import Identity
-from edge.protocol import commands, frames
+from edge.protocol import answers, commands, frames
 from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import chat_created_frame, head_data, removed_frame, resync_frame
 from edge.protocol.frames import encode
@@ -228,7 +228,7 @@ class Session:
         )
 
     def _warn(self, left_ms: int) -> None:
-        self.connection.send(encode(frames.TokenExpiring(frames.ExpiryData(expires_in_ms=left_ms))))
+        self.connection.send(encode(frames.TokenExpiring(answers.ExpiryData(expires_in_ms=left_ms))))
 
     def _refresh(self, identity: Identity) -> int:
         self.identity = identity
@@ -254,7 +254,7 @@ class Session:
             return
         self._opened = True
         self._ticket.settle()
-        welcome = frames.WelcomeData(
+        welcome = answers.WelcomeData(
             user_id=self.identity.user_id,
             connection_id=self.connection.id,
             heartbeat_ms=int(services.heartbeat_seconds * 1000),

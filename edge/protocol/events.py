@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from edge.protocol import frames
+from edge.protocol import answers, frames
 from edge.protocol.frames import ServerFrame
 from edge.protocol.shapes import chat_json, error_json, group_settings_json, member_json, message_json
 from mesh.clock import to_rfc3339
@@ -19,18 +19,18 @@ def frame_for(event: ChatEvent) -> ServerFrame | None:
     return _FRAMES[kind](event) if kind is not None else None
 
 
-def head_data(head: ChatHead) -> frames.HeadData:
+def head_data(head: ChatHead) -> answers.HeadData:
     """Where a log stands, for the client."""
-    return frames.HeadData(
+    return answers.HeadData(
         chat_id=head.chat_id, seq=head.seq, number=head.number, epoch=head.epoch, unread=head.unread
     )
 
 
-def joined_data(heads: list[ChatHead], refused: list[tuple[str, ParleyError]]) -> frames.JoinedData:
+def joined_data(heads: list[ChatHead], refused: list[tuple[str, ParleyError]]) -> answers.JoinedData:
     """The answer to `join-chats`."""
-    return frames.JoinedData(
+    return answers.JoinedData(
         chats=[head_data(head) for head in heads],
-        errors=[frames.RefusedChatData(chat_id=chat, error=error_json(error)) for chat, error in refused],
+        errors=[answers.RefusedChatData(chat_id=chat, error=error_json(error)) for chat, error in refused],
     )
 
 
