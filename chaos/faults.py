@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import signal
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -27,6 +28,7 @@ class Injector:
         self._links = links
         self._journal = journal
         self._tell = tell
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def follow(self, schedule: Sequence[Fault]) -> None:
         """All faults, each at its time; returns when the last has ended."""
@@ -37,24 +39,25 @@ class Injector:
                 group.create_task(self.inject(fault), name=str(fault))
 
     async def inject(self, fault: Fault) -> None:
-        """One fault from its beginning to its end.
+        """One fault from its beginning to its end, once the one before on its target has ended.
 
         Raises:
             DevstackError: a backing server did not come back.
         """
-        self._journal.write(
-            records.FaultBegan(
-                at=self._journal.now,
-                number=fault.number,
-                fault=fault.kind,
-                target=fault.target,
-                text=str(fault),
+        async with self._turns[fault.target]:
+            self._journal.write(
+                records.FaultBegan(
+                    at=self._journal.now,
+                    number=fault.number,
+                    fault=fault.kind,
+                    target=fault.target,
+                    text=str(fault),
+                )
             )
-        )
-        self._tell(f"{self._journal.now:7.2f} s  #{fault.number} {fault}")
-        async with self._cause(fault):
-            await asyncio.sleep(fault.seconds)
-        self._journal.write(records.FaultEnded(at=self._journal.now, number=fault.number))
+            self._tell(f"{self._journal.now:7.2f} s  #{fault.number} {fault}")
+            async with self._cause(fault):
+                await asyncio.sleep(fault.seconds)
+            self._journal.write(records.FaultEnded(at=self._journal.now, number=fault.number))
 
     @asynccontextmanager
     async def _cause(self, fault: Fault) -> AsyncIterator[None]:

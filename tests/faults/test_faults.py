@@ -111,20 +111,20 @@ async def test_mongodb_with_a_full_disk(endure: Endure) -> None:
 
 
 async def test_a_chat_service_whose_clock_is_behind_but_within_the_leeway(endure: Endure) -> None:
-    outcome = await endure(Kind.SKEW, "chat", 4.0, -8)
+    outcome = await endure(Kind.SKEW, "chat", 3.0, -8)
     assert_came_back(outcome, within=10)
     assert acked_meanwhile(outcome) > 0  # its times are wrong, its order is not
     assert not list(outcome.evidence.of(Dropped))
 
 
 async def test_a_chat_service_whose_clock_is_minutes_ahead(endure: Endure) -> None:
-    outcome = await endure(Kind.SKEW, "chat", 4.0, 300)
+    outcome = await endure(Kind.SKEW, "chat", 3.0, 300)
     assert_came_back(outcome, within=10)
     assert acked_meanwhile(outcome) == 0  # nobody believes its tokens, and it nobody's
 
 
 async def test_an_edge_whose_clock_is_minutes_behind(endure: Endure) -> None:
-    outcome = await endure(Kind.SKEW, "edge-a", 4.0, -300)
+    outcome = await endure(Kind.SKEW, "edge-a", 3.0, -300)
     assert_came_back(outcome, within=10)
     assert acked_meanwhile(outcome) > 0  # on the other edge
 
