@@ -1,5 +1,6 @@
 """Redis clients whose failures are immediate and typed."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
@@ -34,7 +35,11 @@ _OUTAGES = (
     OSError,
 )
 # Answers without a class of their own, by the word that they begin with.
-_REFUSALS = ("NOREPLICAS", "MISCONF", "OOM")
+# redis-py puts the command before the answer to one of a pipeline: "Command # 1 (HDEL a b) of pipeline caused
+# error: ('MISCONF Errors writing ...',)".
+_REFUSAL = re.compile(
+    r"(Command # \d+ .* of pipeline caused error: \(['\"])?(NOREPLICAS|MISCONF|OOM)\b", re.DOTALL
+)
 
 
 @asynccontextmanager
@@ -110,7 +115,7 @@ def _is_outage(error: BaseException) -> bool:
 def is_refusal(error: BaseException) -> bool:
     """Whether Redis answered that it takes nothing now: it is full, cannot save, or lacks its replicas."""
     return isinstance(error, OutOfMemoryError) or (
-        isinstance(error, ResponseError) and str(error).startswith(_REFUSALS)
+        isinstance(error, ResponseError) and _REFUSAL.match(str(error)) is not None
     )
 
 
