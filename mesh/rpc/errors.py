@@ -37,6 +37,13 @@ def to_status(error: ParleyError) -> status_pb2.Status:
     return status
 
 
+# Users' tokens are checked at the edge, so between services these speak of the caller's own token: nothing
+# that a user did, and nothing that a user can mend by another token.
+_OF_SERVICE_TOKENS: Final = frozenset(
+    {ErrorReason.ERROR_REASON_INVALID_TOKEN, ErrorReason.ERROR_REASON_TOKEN_EXPIRED}
+)
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> ParleyError:
     """The error that the other side raised, or what gRPC's own failure means to a caller of ``callee``."""
     trailers = error.trailing_metadata() or ()
@@ -44,8 +51,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> ParleyError:
     if isinstance(details, bytes):
         rich = _from_details(details)
         if rich is not None:
-            return rich
+            return _refused(callee) if rich.reason in _OF_SERVICE_TOKENS else rich
     return _from_plain(error, callee)
+
+
+def _refused(callee: str) -> ParleyError:
+    return unavailable(callee, f"{callee} refuses this service's token: check clocks and secrets")
 
 
 def _from_details(details: bytes) -> ParleyError | None:
