@@ -60,6 +60,6 @@ class Probe:
         except ResponseError as error:
             # Redis answers and refuses the probe itself (access rules, say): that tells nothing.
             _log.error("probe.refused", error=repr(error))
-        except (ParleyError, RedisError, OSError):
+        except (ParleyError, RedisError, OSError, RuntimeError):  # uvloop's word for a transport that is gone
             return False
         return True
