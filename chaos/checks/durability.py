@@ -58,14 +58,10 @@ def every_send_has_an_answer(evidence: Evidence) -> Iterator[Violation]:
 def nothing_is_refused_for_good_by_a_fault(evidence: Evidence) -> Iterator[Violation]:
     """Whoever gives a message up was told that the chat is not theirs: an outage is no reason to."""
     told: dict[str, str] = {}
-    reasons = {"NOT_A_MEMBER"}
-    if evidence.faults("skew", "chat"):
-        # Others refuse its tokens, and it theirs; the caller is told so as it is (docs/guarantees.md).
-        reasons |= {"TOKEN_EXPIRED", "INVALID_TOKEN"}
     for record in evidence.records:
         if isinstance(record, Refused):
             told[record.client] = record.code
-        elif isinstance(record, Dropped) and told.get(record.client, "nothing") not in reasons:
+        elif isinstance(record, Dropped) and told.get(record.client) != "NOT_A_MEMBER":
             yield Violation("given up", f"{record.key} after {told.get(record.client, 'nothing')}")
 
 

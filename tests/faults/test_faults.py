@@ -123,6 +123,9 @@ async def test_a_chat_service_whose_clock_is_minutes_ahead(endure: Endure) -> No
     outcome = await endure(Kind.SKEW, "chat", 3.0, 300)
     assert_came_back(outcome, within=10)
     assert acked_meanwhile(outcome) == 0  # nobody believes its tokens, and it nobody's
+    assert not list(
+        outcome.evidence.of(Dropped)
+    )  # clients are told that it is down, not that they are refused
 
 
 async def test_an_edge_whose_clock_is_minutes_behind(endure: Endure) -> None:
