@@ -2,11 +2,11 @@
 
 from chat_service.domain import rules
 from chat_service.domain.events import ChatRemoved, MemberRemoved
-from chat_service.domain.model import Role
+from chat_service.domain.model import Chat, Role
 from chat_service.ports import ChatLog, Store, UserChannels
 from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.views import ChatViews
-from mesh.errors import ParleyError, PermissionDenied
+from mesh.errors import ParleyError, PermissionDenied, Unavailable
 
 
 class RemoveMember:
@@ -70,7 +70,13 @@ class RemoveMember:
             if promoted_id:
                 roles[promoted_id] = Role.ADMIN
             change = MemberRemoved(actor_id, member_id, promoted_id)
-            await self._changes.record(chat_id, change, roles, max(0, chat.member_count - 1))
+            await self._changes.record(chat_id, change, roles, await self._count(chat))
+
+    async def _count(self, before: Chat) -> int:
+        try:
+            return (await self._store.get_chat(before.id)).member_count
+        except Unavailable:
+            return max(0, before.member_count - 1)
 
     async def _end_delivery(self, actor_id: str, chat_id: str, member_id: str) -> None:
         await self._channels.tell({member_id: ChatRemoved(chat_id, actor_id)})

@@ -40,7 +40,9 @@ class Standings:
         valid = [chat_id for chat_id in dict.fromkeys(chat_ids) if is_object_id(chat_id)]
         known = dict(zip(valid, await self._log.known(user_id, valid), strict=True))
         try:
-            await self._complete(user_id, known)
+            # Twice: a head that is rebuilt because Redis is older than it was takes cached roles with it.
+            for _ in range(2):
+                await self._complete(user_id, known)
         except Unavailable as error:
             problem: ParleyError = error
         else:

@@ -161,7 +161,14 @@ class RedisChatLog:
         unsure_seconds = 0 if life.epoch == FIRST_EPOCH else self._keep.dedupe_seconds
         return scripts.Call(
             scripts.BEGIN,
-            (keys.head(chat_id), keys.unsure(chat_id), keys.log(chat_id)),
+            (
+                keys.head(chat_id),
+                keys.unsure(chat_id),
+                keys.log(chat_id),
+                keys.members(chat_id),
+                keys.read(chat_id),
+                keys.delivered(chat_id),
+            ),
             (life.epoch, life.seq, life.number, life.member_count, unsure_seconds, *self._seen.of(chat_id)),
         )
 

@@ -9,10 +9,15 @@ from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.model import Session
 from chat_service.domain.revocation import Revocation
 from mesh.clock import now_ms
+from mesh.errors import ResourceExhausted
 from mesh.redis import redis_errors
+from parley.common.v1.error_pb2 import ErrorReason
 
 # Well beyond the 300 s after which a session that is not renewed is over.
 _SECONDS: Final = 3_600
+# "Nothing was revoked" is believed for a shorter time: it is what a Redis that lost a revocation would say.
+_NOTHING_SECONDS: Final = 60
+_MOST_CONNECTIONS: Final = 100
 _ALL: Final = "all"
 
 
@@ -30,6 +35,13 @@ class RedisRevocations:
         """As the port says."""
         key = keys.revoked(session.user_id)
         with redis_errors():
+            # A connection need not be known to be ended: Redis may have forgotten it. But not without limit.
+            if await self._redis.hlen(key) > _MOST_CONNECTIONS:
+                raise ResourceExhausted(
+                    ErrorReason.ERROR_REASON_RATE_LIMITED,
+                    f"more than {_MOST_CONNECTIONS} connections were ended within an hour; end all sessions",
+                    retry_after_ms=_SECONDS * 1_000,
+                )
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hset(key, _connection(session), now_ms())
                 pipe.expire(key, _SECONDS)
@@ -53,7 +65,10 @@ class RedisRevocations:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id, before_ms in stored.items():
                     pipe.hsetnx(keys.revoked(user_id), _ALL, str(before_ms))
-                    pipe.expire(keys.revoked(user_id), _SECONDS)
+                    if before_ms:
+                        pipe.expire(keys.revoked(user_id), _SECONDS)
+                    else:
+                        pipe.expire(keys.revoked(user_id), _NOTHING_SECONDS, nx=True)
                 await pipe.execute()
 
 

@@ -154,3 +154,17 @@ async def test_a_redis_that_comes_back_older_gives_no_position_twice(world: Worl
     assert (found.reset, [entry.seq for entry in found.entries]) == (True, [after.seq])
     page = await world.chat.ListMessages(pb.ListMessagesRequest(user_id="bob", chat_id=chat_id, limit=5))
     assert [message.client_msg_id for message in page.messages[1:]] == ["lost-0", "lost-1", "lost-2", "new"]
+
+
+async def test_a_redis_that_comes_back_older_gives_no_rights_back(world: World) -> None:
+    chat_id = await world.group("alice", "bob", "eve")
+    assert (await world.send(chat_id, user_id="eve")).HasField("accepted")
+    old = {key: await world.redis.dump(key) for key in await world.redis.keys("chat:*")}
+    await world.chat.RemoveMember(pb.RemoveMemberRequest(user_id="alice", chat_id=chat_id, member_id="eve"))
+    await world.fill(chat_id, 2)
+    await world.redis.flushall()
+    for key, value in old.items():
+        await world.redis.restore(key, 0, value or b"")
+
+    await world.fill(chat_id, 1)
+    assert (await world.send(chat_id, user_id="eve")).error.reason == ErrorReason.ERROR_REASON_NOT_A_MEMBER
