@@ -27,6 +27,9 @@ from mesh.logs import get_logger
 
 _PING: Final = frame(Opcode.PING, b"")
 
+# How long a peer may take over what a replay sent, a few dozen kilobytes, before it counts as not reading.
+_DRAINED_SECONDS: Final = 20.0
+
 _log = get_logger()
 
 
@@ -136,11 +139,18 @@ class Connection(asyncio.Protocol):
             self._held.hold_latest(key, data)
 
     async def drained(self) -> None:
-        """Returns once the kernel has taken all that was sent, or the connection closes. For one task."""
+        """Returns once the kernel has taken all that was sent, or the connection closes. For one task.
+
+        A peer that takes too long over it is disconnected with `SLOW_CONSUMER`.
+        """
         metrics.SENT_BYTES.inc(self.flush())
-        while self.congested and self.open:
-            self._drained = self._loop.create_future()
-            await self._drained
+        try:
+            async with asyncio.timeout(_DRAINED_SECONDS):
+                while self.congested and self.open:
+                    self._drained = self._loop.create_future()
+                    await self._drained
+        except TimeoutError:
+            self.close(CloseCode.SLOW_CONSUMER)
 
     def close(self, code: CloseCode) -> None:
         """Sends what is queued, then the close frame; the connection ends once the peer agrees or time is up.

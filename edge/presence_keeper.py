@@ -47,6 +47,10 @@ class PresenceKeeper:
         if session is not None:
             self._ended.put_nowait(session)
 
+    def end_again(self, identity: Identity, connection_id: str) -> None:
+        """A session that ended may have come to life again in chat_service: it is closed once more."""
+        self._ended.put_nowait(pb.Session(user_id=identity.user_id, connection_id=connection_id))
+
     async def renew(self) -> None:
         """Renews all sessions every `renew_seconds`, until cancelled."""
         while True:
@@ -54,17 +58,24 @@ class PresenceKeeper:
             await self._renew_all()
 
     async def _renew_all(self) -> None:
-        sessions = list(self._live.values())
-        for start in range(0, len(sessions), _RENEW_BATCH):
-            request = pb.RenewSessionsRequest(sessions=sessions[start : start + _RENEW_BATCH])
+        connection_ids = list(self._live)
+        for start in range(0, len(connection_ids), _RENEW_BATCH):
+            some = connection_ids[start : start + _RENEW_BATCH]
+            sessions = [session for each in some if (session := self._live.get(each)) is not None]
+            if not sessions:
+                continue
             try:
-                answer = await self._chats.RenewSessions(request)
+                answer = await self._chats.RenewSessions(pb.RenewSessionsRequest(sessions=sessions))
             except ParleyError as error:
                 # Four more renewals fit into the life of a session.
                 _log.warning("sessions.renewal_failed", code=error.code)
-                continue
-            for session in answer.revoked:
-                self._on_revoked(session)
+            else:
+                for session in answer.revoked:
+                    self._on_revoked(session)
+            for session in sessions:
+                if session.connection_id not in self._live:
+                    # It ended meanwhile, and the renewal may have come behind its end: it ends once more.
+                    self._ended.put_nowait(session)
 
     async def close(self) -> None:
         """Closes ended sessions until cancelled, a few at a time."""

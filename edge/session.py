@@ -26,6 +26,7 @@ from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.user_event_pb2 import ChatRemoved, UserEvent
 
+_RECHECK_SECONDS: Final = 30.0
 _MAX_JOBS: Final = 64  # commands of one connection that may wait for their turn
 _CLOSE_FOR: Final = {
     ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS: CloseCode.TOO_MANY_CONNECTIONS,
@@ -169,8 +170,11 @@ class Session:
             ParleyError: it could not be found out.
         """
         try:
-            async with self._turn:
+            async with asyncio.timeout(_RECHECK_SECONDS), self._turn:
                 await self._recheck(chat_ids)
+        except TimeoutError:
+            # What it may see is not known, and others wait to be rechecked: a fresh connection finds out.
+            self.connection.close(CloseCode.TRY_AGAIN_LATER)
         except Unauthenticated as error:
             if error.reason != ErrorReason.ERROR_REASON_SESSION_REVOKED:
                 raise
@@ -178,6 +182,10 @@ class Session:
 
     async def _recheck(self, chat_ids: list[str]) -> None:
         opened = await self._chats.OpenSession(self._open_request())
+        if not self.connection.open:
+            # It went while chat_service was asked, and may now be open there again: it ends once more.
+            self._services.presence.end_again(self.identity, self.connection.id)
+            return
         known = set(chat_ids)
         wanted = [chat_id for chat_id in opened.chat_ids if chat_id not in self._actions.left]
         joined = await self._services.membership.join(self.connection, [*chat_ids, *wanted])

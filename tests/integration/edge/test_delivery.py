@@ -262,7 +262,7 @@ async def test_a_bad_event_is_dropped_and_the_next_arrives(edge: Edge, chat: Sca
     assert (await alice.next("new-message"))["data"]["content"] == "fine"
 
 
-async def _raw_client(edge: Edge, user_id: str) -> socket.socket:
+async def raw_client(edge: Edge, user_id: str) -> socket.socket:
     """A client that reads nothing but the welcome, with a small receive buffer."""
     peer = socket.socket()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -285,7 +285,7 @@ async def test_a_slow_consumer_is_closed_and_the_others_get_everything(
 ) -> None:
     edge = await start_edge(edge_max_buffer_bytes=256 * 1024)
     alice = await edge.client("alice")
-    slow = await _raw_client(edge, "bob")
+    slow = await raw_client(edge, "bob")
     before = SLOW_CONSUMERS._value.get()
     count = 0
     while SLOW_CONSUMERS._value.get() == before:
@@ -335,7 +335,7 @@ class SlowReader:
 
 async def test_a_silent_peer_is_closed(start_edge: StartEdge, chat: ScaffoldChat) -> None:
     edge = await start_edge(edge_heartbeat_seconds=0.2)
-    silent = await _raw_client(edge, "bob")
+    silent = await raw_client(edge, "bob")
     lively = await edge.client("alice")
     await eventually(lambda: len(chat.closed) == 1)
     silent.close()

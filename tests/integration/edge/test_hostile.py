@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from edge.metrics import THINNED
 from tests.integration.edge.conftest import Edge, StartEdge, eventually, token
 from tests.integration.edge.scaffold import ScaffoldChat
-from tests.integration.edge.test_delivery import SlowReader, _raw_client
+from tests.integration.edge.test_delivery import SlowReader, raw_client
 
 CHAT = "c" * 24
 
@@ -36,7 +36,7 @@ async def test_a_slow_client_gets_every_message_and_the_latest_of_the_rest(
 ) -> None:
     edge = await start_edge()
     alice = await edge.client("alice")
-    slow = await _raw_client(edge, "bob")
+    slow = await raw_client(edge, "bob")
     before = THINNED._value.get()
     said = 0
     while THINNED._value.get() < before + 20:
@@ -176,7 +176,7 @@ async def test_a_request_that_does_not_arrive_is_cut_off(start_edge: StartEdge, 
 async def test_a_frame_that_drips_in_is_no_sign_of_life(start_edge: StartEdge, chat: ScaffoldChat) -> None:
     edge = await start_edge(edge_heartbeat_seconds=0.5)
     alice = await edge.client("alice")
-    peer = await _raw_client(edge, "bob")
+    peer = await raw_client(edge, "bob")
     frame = bytes((0x81, 0x80 | 126)) + (1000).to_bytes(2) + bytes(4) + b"x" * 1000
     dripping = asyncio.create_task(_drip(peer, frame))
     await asyncio.wait_for(_end_of(peer), 5)

@@ -1,13 +1,16 @@
 """What can overtake what: sends before the welcome, removals during a join, outages after a leave."""
 
 import asyncio
+import json
 
 import pytest
 
+from edge.metrics import CLOSES
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.edge.conftest import Client, Edge
+from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.integration.edge.test_delivery import raw_client
 
 CHAT = "c" * 24
 OTHER = "d" * 24
@@ -85,3 +88,51 @@ async def test_a_session_that_cannot_be_rechecked_is_closed_and_others_are_serve
     bob = await edge.client("bob")
     await break_subscriptions(chat)
     await bob.next("resync")
+
+
+async def test_a_session_that_ends_while_it_is_renewed_is_closed_behind_the_renewal(
+    start_edge: StartEdge, chat: ScaffoldChat
+) -> None:
+    edge = await start_edge(edge_renew_seconds=0.1)
+    alice = await edge.client("alice")
+    connection_id = alice.all("welcome")[0]["connectionId"]
+    chat.gates["RenewSessions"] = asyncio.Event()
+    await chat.entered["RenewSessions"].wait()
+    await alice.close()
+    await eventually(lambda: chat.closed.count(connection_id) == 1)
+    chat.gates["RenewSessions"].set()
+    await eventually(lambda: chat.closed.count(connection_id) == 2)
+
+
+async def test_a_session_that_ends_while_it_is_rechecked_is_closed_once_more(
+    edge: Edge, chat: ScaffoldChat
+) -> None:
+    alice = await edge.client("alice")
+    connection_id = alice.all("welcome")[0]["connectionId"]
+    chat.gates["OpenSession"] = asyncio.Event()
+    chat.entered["OpenSession"].clear()
+    await break_subscriptions(chat)
+    await chat.entered["OpenSession"].wait()
+    await alice.close()
+    await eventually(lambda: chat.closed.count(connection_id) == 1)
+    chat.gates["OpenSession"].set()
+    await eventually(lambda: chat.closed.count(connection_id) == 2)
+
+
+async def test_a_client_that_resumes_and_reads_nothing_is_cut_off_and_others_are_rechecked(
+    start_edge: StartEdge, chat: ScaffoldChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.connection._DRAINED_SECONDS", 0.5)
+    edge = await start_edge()
+    chat.store(
+        CHAT, "bob", *["x" * 4_000] * 1_900
+    )  # more than the kernel takes for a peer that reads nothing
+    lazy = await raw_client(edge, "alice")
+    frame = json.dumps({"event": "resume", "data": {"chats": [{"chatId": CHAT, "seq": 0}]}}).encode()
+    assert len(frame) < 126
+    before = CLOSES.labels("SLOW_CONSUMER")._value.get()
+    # RFC 6455 section 5.2: a short text frame, masked with zeros.
+    masked = bytes((0x81, 0x80 | len(frame), 0, 0, 0, 0)) + frame
+    with lazy:
+        await asyncio.get_running_loop().sock_sendall(lazy, masked)
+        await eventually(lambda: CLOSES.labels("SLOW_CONSUMER")._value.get() == before + 1)
