@@ -60,7 +60,8 @@ class NotifyAbsent:
         await self._send(waiting)
 
     async def _absent(self, chat: Chat) -> AsyncIterator[list[str]]:
-        if len(chat.members) >= chat.member_count:
+        # Version 0: the group's making broke off before its members were listed in it.
+        if chat.members_version > 0 and len(chat.members) >= chat.member_count:
             yield await self._presence.absent([member.user_id for member in chat.members])
             return
         async for page in self._memberships.user_ids(chat.id, _PAGE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from bson import ObjectId
 from redis import Redis
 
 from mesh.amqp.topology import ANALYTICS, MESSAGE_INDEX
@@ -45,6 +46,15 @@ async def test_members_beyond_the_listed_ones_are_notified_too(service: Service)
     await service.publish(Log(chat.id).message("user-150"))
     found = await service.notifications(201)
     assert {notification.user_id for notification in found} == {"alice", "bob", *users} - {"user-150"}
+
+
+async def test_members_are_notified_of_a_group_whose_making_broke_off(service: Service) -> None:
+    chat = await service.group("alice", "bob")
+    # What a kill between the memberships and the list of them leaves behind.
+    unlisted = {"members": [], "users": [], "memberCount": 0, "membersVersion": 0}
+    service.db.chats.update_one({"_id": ObjectId(chat.id)}, {"$set": unlisted})
+    await service.publish(Log(chat.id).message("alice"))
+    assert [notification.user_id for notification in await service.notifications(1)] == ["bob"]
 
 
 async def test_words_become_terms_once(service: Service) -> None:
