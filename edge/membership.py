@@ -68,7 +68,7 @@ class Membership:
         joined = Joined([], [])
         for chat_id, result in zip(wanted, results, strict=True):
             if result.WhichOneof("outcome") == "head":
-                if self._rooms.is_in(connection, chat_id):
+                if self._rooms.has(connection, chat_id):
                     joined.heads.append(result.head)
                 else:  # removed since chat_service answered
                     joined.refused.append((chat_id, _not_a_member()))

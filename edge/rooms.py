@@ -246,10 +246,6 @@ class Rooms:
         if room is not None:
             room.release(connection, head)
 
-    def is_in(self, connection: Connection, chat_id: str) -> bool:
-        """Whether `connection` is in a room, joined or joining."""
-        return chat_id in self._chats_of.get(connection, ())
-
     def leave(self, connection: Connection, chat_id: str) -> bool:
         """Takes `connection` out of a room; false if it was not in it."""
         room = self._rooms.get(chat_id)
