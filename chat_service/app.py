@@ -30,7 +30,7 @@ from chat_service.ports import (
 )
 from chat_service.rpc.servicer import ChatRpc, UseCases
 from chat_service.settings import ChatSettings
-from chat_service.use_cases import create_direct_chat, send_messages
+from chat_service.use_cases import send_messages
 from chat_service.use_cases.add_members import AddMembers
 from chat_service.use_cases.announcer import Announcer
 from chat_service.use_cases.create_direct_chat import CreateDirectChat
@@ -49,7 +49,7 @@ from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.sweep_outbox import SweepOutbox
-from chat_service.use_cases.throttle import Throttle
+from chat_service.use_cases.throttle import CREATE, Throttle
 from chat_service.use_cases.views import ChatViews
 from chat_service.use_cases.watch_departures import WatchDepartures
 from mesh.admin import open_admin
@@ -137,7 +137,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         send_messages.RATE_ACTION: Bucket(settings.chat_send_rate, settings.chat_send_burst),
         SetTyping.RATE_ACTION: Bucket(settings.chat_typing_rate, settings.chat_typing_burst),
         MarkRead.RATE_ACTION: Bucket(settings.chat_read_rate, settings.chat_read_burst),
-        create_direct_chat.RATE_ACTION: Bucket(settings.chat_create_rate, settings.chat_create_burst),
+        CREATE: Bucket(settings.chat_create_rate, settings.chat_create_burst),
     }
     return _Ports(
         locks=RedisChatLocks(redis),

@@ -18,7 +18,6 @@ from chat_service.domain.model import (
     FoundSend,
     Group,
     Head,
-    Member,
     MemberPointers,
     Membership,
     Message,
@@ -259,15 +258,15 @@ class Store(Protocol):
     async def create_group(self, chat_id: str, user_id: str, group: Group) -> Chat:
         """A new group under that id."""
 
-    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> tuple[Chat, tuple[Member, ...]]:
-        """The group afterwards and who is new in it.
+    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> Chat:
+        """The group afterwards.
 
         Raises:
             FailedPrecondition: CHAT_FULL, WRONG_CHAT_TYPE.
         """
 
-    async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> tuple[bool, str]:
-        """Whether the user was a member, and who became admin for it (empty: nobody).
+    async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> str:
+        """Who became admin for it; empty when nobody.
 
         Raises:
             FailedPrecondition: LAST_ADMIN, WRONG_CHAT_TYPE.

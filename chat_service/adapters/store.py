@@ -8,7 +8,6 @@ from chat_service.domain.model import (
     Chat,
     FoundSend,
     Group,
-    Member,
     MemberPointers,
     Membership,
     Message,
@@ -79,17 +78,17 @@ class PersistStore:
         )
         return wire.chat(answer.chat)
 
-    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> tuple[Chat, tuple[Member, ...]]:
+    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> Chat:
         """As the port says."""
         answer = await self._stub.AddMembers(pb.AddMembersRequest(chat_id=chat_id, member_ids=member_ids))
-        return wire.chat(answer.chat), tuple(map(wire.member, answer.added))
+        return wire.chat(answer.chat)
 
-    async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> tuple[bool, str]:
+    async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> str:
         """As the port says."""
         answer = await self._stub.RemoveMember(
             pb.RemoveMemberRequest(chat_id=chat_id, user_id=user_id, promote_successor=promote_successor)
         )
-        return answer.removed, answer.promoted_id
+        return answer.promoted_id
 
     async def get_chat(self, chat_id: str) -> Chat:
         """As the port says."""

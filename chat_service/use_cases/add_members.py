@@ -54,7 +54,7 @@ class AddMembers:
         standing = await self._store.memberships(pairs)
         new = [user for user, item in zip(wanted, standing, strict=True) if item.role is Role.NONE]
         try:
-            chat, _ = await self._changes.store(lambda: self._store.add_members(chat_id, wanted))
+            chat = await self._changes.store(lambda: self._store.add_members(chat_id, wanted))
         finally:
             # Whatever came of it, an old "no member" in Redis is worth nothing now.
             await self._log.forget_roles(chat_id, wanted)

@@ -4,10 +4,8 @@ from chat_service.domain import rules
 from chat_service.domain.events import ChatAdded
 from chat_service.domain.model import Chat
 from chat_service.ports import ChatLog, Store, UserChannels
-from chat_service.use_cases.throttle import Throttle
+from chat_service.use_cases.throttle import CREATE, Throttle
 from chat_service.use_cases.views import ChatViews
-
-RATE_ACTION = "create"
 
 
 class CreateDirectChat:
@@ -34,7 +32,7 @@ class CreateDirectChat:
         rules.check_user_id(peer_id, "userId")
         if peer_id == user_id:
             raise rules.invalid("userId names yourself; a direct chat takes two")
-        await self._throttle.check(RATE_ACTION, user_id)
+        await self._throttle.check(CREATE, user_id)
         chat, created = await self._store.create_direct(user_id, peer_id)
         if created:
             await self._log.begin(chat.id, {member.user_id: member.role for member in chat.members})

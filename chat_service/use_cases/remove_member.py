@@ -57,7 +57,7 @@ class RemoveMember:
         (before,) = await self._store.memberships([(chat_id, member_id)])
         await self._log.deny(chat_id, member_id)
         try:
-            _, promoted_id = await self._changes.store(
+            promoted_id = await self._changes.store(
                 lambda: self._store.remove_member(chat_id, member_id, promote_successor=leaves)
             )
         except ParleyError:

@@ -4,6 +4,9 @@ from chat_service.ports import RateLimiter
 from mesh.errors import ResourceExhausted
 from parley.common.v1.error_pb2 import ErrorReason
 
+CREATE = "create"
+"""Making chats, direct ones and groups alike."""
+
 
 class Throttle:
     """The rate limits of the actions that come one by one."""
