@@ -129,6 +129,8 @@ CATEGORY_OF: Final[Mapping[ErrorReason.ValueType, type[ParleyError]]] = MappingP
         ErrorReason.ERROR_REASON_CHAT_NOT_FOUND: NotFound,
         ErrorReason.ERROR_REASON_NOT_FOUND: NotFound,
         ErrorReason.ERROR_REASON_DEVICE_NOT_FOUND: NotFound,
+        ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND: NotFound,
+        ErrorReason.ERROR_REASON_DELIVERY_NOT_FOUND: NotFound,
         ErrorReason.ERROR_REASON_WRONG_CHAT_TYPE: FailedPrecondition,
         ErrorReason.ERROR_REASON_DUPLICATE_CONFLICT: AlreadyExists,
         ErrorReason.ERROR_REASON_LAST_ADMIN: FailedPrecondition,

@@ -5,31 +5,92 @@ be reached; then nothing is known about a write's effect, and repeating it is sa
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from notify_service.domain.device import Device, DeviceKind
-from notify_service.domain.ledger import Claim, LedgerEntry, Outcome, Slot
-from notify_service.domain.notification import Notification
-from notify_service.domain.preferences import Preferences
-from notify_service.domain.wording import Wording
+from notify_service.domain.delivery import Attempt, Delivery, NewDelivery
+from notify_service.domain.device import Device, DeviceKind, WebPushKeys
+from notify_service.domain.ledger import LedgerEntry
+from notify_service.domain.preferences import MutedChat, Preferences
+from notify_service.domain.push import Push
 
 
-class SendRefusedError(Exception):
-    """The provider refused the notification; the text holds the provider's words, fit for the ledger."""
+class SendError(Exception):
+    """The provider did not take it; the text holds its words, fit for the ledger and free of secrets."""
+
+
+class SendRefusedError(SendError):
+    """Another try with the same input is refused again."""
+
+
+class TargetGoneError(SendError):
+    """The device or subscription is no more, or never was: it should be forgotten."""
+
+
+class SendDelayedError(SendError):
+    """It may work later: the provider is busy, broken, or cannot be reached.
+
+    Attributes:
+        retry_after_seconds: how long the provider asks to wait; None when it does not say.
+        provider_down: the provider is at fault rather than this one request, which counts for its breaker.
+    """
+
+    def __init__(
+        self, words: str, *, retry_after_seconds: float | None = None, provider_down: bool = True
+    ) -> None:
+        super().__init__(words)
+        self.retry_after_seconds = retry_after_seconds
+        self.provider_down = provider_down
 
 
 class Sender(Protocol):
-    """Reaches one kind of devices."""
+    """Reaches one kind of devices. Many sends may be under way at once."""
 
-    async def send(self, notification: Notification, wording: Wording, device: Device) -> None:
-        """Returns once the provider took it. A repeat may show the notification twice.
+    def provider(self, device: Device) -> str:
+        """Who will be asked, at most 100 characters: what fails for one device of it may fail for all. Pure."""
+        ...
 
-        It is cancelled after `notify_users.SEND_SECONDS`.
+    async def send(self, push: Push, device: Device) -> str:
+        """Returns once the provider took it, with its receipt for the ledger (may be empty).
+
+        It is cancelled after `notify_send_seconds`. A repeat may show the notification twice, so what goes out
+        carries the chat as its tag: a device shows one per chat.
 
         Raises:
-            SendRefusedError: it was refused; another try with the same input is refused again.
+            SendError: one of the three above.
         """
+        ...
+
+
+class Courier(Protocol):
+    """Carries out the deliveries of one lane."""
+
+    async def deliver(self, delivery: Delivery) -> str:
+        """Makes one attempt; returns the provider's receipt for the ledger (may be empty).
+
+        It is cancelled after `notify_send_seconds`.
+
+        Raises:
+            SendError: one of the three above.
+            Unavailable: a store could not be asked; no attempt was made.
+        """
+        ...
+
+    async def conclude(self, attempts: Sequence[Attempt]) -> None:
+        """Does what follows from attempts that ended, such as entries in the ledger, before their end is stored.
+
+        Idempotent: after a crash, or when it raised, it is called again with the same attempts.
+
+        Raises:
+            Unavailable: try again.
+        """
+        ...
+
+
+class Deliveries(Protocol):
+    """Takes what is to be delivered."""
+
+    async def add(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Returns when they are stored: from then on they are delivered, whatever dies. Idempotent by their keys."""
         ...
 
 
@@ -37,11 +98,22 @@ class DeviceStore(Protocol):
     """Where devices are kept."""
 
     async def register(
-        self, user_id: str, kind: DeviceKind, address: str, label: str, at_ms: int, *, keep: int
+        self,
+        user_id: str,
+        kind: DeviceKind,
+        address: str,
+        label: str,
+        at_ms: int,
+        *,
+        keep: int,
+        web_push_keys: WebPushKeys | None = None,
+        signing_secret: str = "",
     ) -> Device:
         """Stores the device, or refreshes the one with this user, kind and address. Idempotent.
 
-        Of more than `keep` devices of the user those refreshed longest ago are removed.
+        Another user's device with the same kind and address is removed: the app changed hands. That does not go
+        for `EMAIL`, `WEBHOOK` and `LOG`, which users may share. Of more than `keep` devices of the user those
+        refreshed longest ago are removed.
         """
         ...
 
@@ -53,8 +125,16 @@ class DeviceStore(Protocol):
         """The devices of those users who have any, in one round trip."""
         ...
 
+    async def get_many(self, device_ids: Collection[str]) -> Mapping[str, Device]:
+        """Those that exist, by their ids, in one round trip."""
+        ...
+
     async def remove(self, user_id: str, device_id: str) -> bool:
         """Removes a device of this user; false when the user has none with this id."""
+        ...
+
+    async def prune(self, device: Device) -> bool:
+        """Removes the device unless it was refreshed since it was read; false when it was, or is gone already."""
         ...
 
 
@@ -69,47 +149,26 @@ class PreferenceStore(Protocol):
         """Stores the preferences in place of earlier ones. Idempotent."""
         ...
 
+    async def mute(self, user_id: str, chat: MutedChat, *, keep: int, at_ms: int) -> bool:
+        """Mutes one chat in one atomic step; false when the user has `keep` others that are still muted."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """An entry to be made: a claim to send (`PENDING`), or a decision not to (`SUPPRESSED`)."""
+    async def unmute(self, user_id: str, chat_id: str) -> None:
+        """Ends the muting of one chat. Idempotent."""
+        ...
 
-    slot: Slot
-    chat_id: str
-    outcome: Outcome
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a claimed send ended."""
-
-    slot: Slot
-    holder: str
-    """Who had claimed it."""
-    outcome: Outcome
-    detail: str = ""
+    async def end_emails(self, user_id: str) -> None:
+        """Switches the e-mail digest off, and nothing else. Idempotent."""
+        ...
 
 
 class Ledger(Protocol):
-    """What was decided and tried; one entry per `Slot`, whoever writes."""
+    """What was decided and tried."""
 
-    async def open(self, openings: Sequence[Opening], holder: str, at_ms: int) -> list[Claim]:
-        """Makes the entries; the answers are in the order of `openings`, which name no slot twice.
-
-        `holder` names who asks: until the outcome is recorded, the same holder is granted its own claims
-        again, so a lost answer costs no claim. What is suppressed is `GRANTED` when the entry is this
-        holder's, else `SETTLED`.
-        """
+    async def write(self, entries: Sequence[LedgerEntry]) -> None:
+        """Stores them in one round trip. Idempotent by their ids."""
         ...
 
-    async def record(self, results: Sequence[Result], at_ms: int) -> None:
-        """Writes the outcomes, of which there is at least one; a claim that another took over is left alone.
-
-        Idempotent.
-        """
-        ...
-
-    async def find(self, user_id: str, message_id: str, limit: int) -> list[LedgerEntry]:
-        """Entries of the user, the message, or both, the newest decision first; an empty id is any."""
+    async def find(self, user_id: str, message_id: str, limit: int, before_id: str = "") -> list[LedgerEntry]:
+        """Entries of the user, the message, or both, the newest first; an empty id is any."""
         ...

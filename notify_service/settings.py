@@ -1,6 +1,27 @@
 """What notify_service needs to know."""
 
-from mesh.settings import AmqpUrl, MeshSettings, MongoUrl, Port
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from mesh.settings import (
+    AmqpUrl,
+    GrpcTarget,
+    HttpUrl,
+    MeshSettings,
+    MongoUrl,
+    Port,
+    PositiveInt,
+    PositiveSeconds,
+    variable_name,
+)
+
+_TOGETHER = {
+    "APNs": ("notify_apns_key_file", "notify_apns_key_id", "notify_apns_team_id", "notify_apns_topic"),
+    "e-mail": ("notify_smtp_host", "notify_smtp_from"),
+}
+"""What a sender needs as a whole: some of it and not all is a mistake."""
 
 
 class NotifySettings(MeshSettings):
@@ -9,5 +30,77 @@ class NotifySettings(MeshSettings):
     amqp_url: AmqpUrl
     mongo_url: MongoUrl
     """The server; the database is always `parley_notify`."""
+    persist_target: GrpcTarget = "dns:///127.0.0.1:50052"
+    """Who knows what was read meanwhile."""
     notify_port: Port = 50053
     notify_admin_port: Port = 9153
+    notify_public_url: HttpUrl = "http://127.0.0.1:8080"
+    """Where people reach the edge, for the links in mails."""
+
+    notify_idle_seconds: PositiveSeconds = 300.0
+    """A connected user who did nothing for so long is told as if there were no connection."""
+    notify_delay_seconds: PositiveSeconds = 1.0
+    """How long a chat must be silent before its members are told, so that a burst is told once."""
+    notify_delay_max_seconds: PositiveSeconds = 5.0
+    """They are told after this time even when it is never silent."""
+    notify_repeat_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """The next notification of the same chat comes at least so long after the one before it."""
+    notify_digest_after_seconds: PositiveSeconds = 3600.0
+    """How long a message stays unread before it is mailed."""
+    notify_digest_every_seconds: PositiveSeconds = 86400.0
+    """A user gets at most one digest in this time."""
+    notify_ledger_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """How long the ledger answers."""
+
+    notify_push_expire_seconds: PositiveSeconds = 86400.0
+    """A push or mail that could not be delivered for so long is given up."""
+    notify_hook_expire_seconds: PositiveSeconds = 86400.0
+    """An event that a subscriber did not take for so long is dead-lettered."""
+    notify_send_seconds: PositiveSeconds = 10.0
+    """How long one attempt may take."""
+    notify_provider_concurrency: PositiveInt = 16
+    """Attempts under way at one provider, per process."""
+    notify_provider_rate: PositiveSeconds = 200.0
+    """Attempts that begin at one provider per second, per process."""
+    notify_allow_loopback: bool = False
+    """Development: let Web Push and webhooks go to this machine, over plain http as well."""
+    notify_ca_file: Path | None = None
+    """Certificates (PEM) that providers are trusted by, besides the public ones."""
+
+    notify_vapid_key_file: Path | None = None
+    """The key (PEM, P-256) that names this deployment to push services. Not set: one is made on first start and kept
+    in MongoDB."""
+    notify_vapid_subject: str = Field(default="", pattern=r"^(mailto:.+@.+|https://.+)?$")
+    """Whom a push service may contact, `mailto:` or `https:`. Empty: the public URL, where it is https."""
+    notify_fcm_credentials_file: Path | None = None
+    """The service account (JSON) for Firebase Cloud Messaging."""
+    notify_fcm_url: HttpUrl = "https://fcm.googleapis.com"
+    notify_apns_key_file: Path | None = None
+    """The signing key (.p8) for the Apple Push Notification service."""
+    notify_apns_key_id: str = ""
+    notify_apns_team_id: str = ""
+    notify_apns_topic: str = ""
+    """The app's bundle id."""
+    notify_apns_url: HttpUrl = "https://api.push.apple.com"
+    notify_smtp_host: str = ""
+    """The mail server; empty: no mails."""
+    notify_smtp_port: Port = 587
+    notify_smtp_user: str = ""
+    notify_smtp_password: SecretStr = SecretStr("")
+    notify_smtp_from: str = ""
+    """The sender of mails, such as `Parley <chat@example.com>`."""
+    notify_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """`starttls` refuses to go on without it; `none` is for a server on this machine."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        problems = []
+        for sender, fields in _TOGETHER.items():
+            missing = [variable_name(field) for field in fields if not getattr(self, field)]
+            if missing and len(missing) < len(fields):
+                problems.append(f"{sender} needs {', '.join(missing)} as well")
+        if self.notify_delay_max_seconds < self.notify_delay_seconds:
+            problems.append("PARLEY_NOTIFY_DELAY_MAX_SECONDS is shorter than PARLEY_NOTIFY_DELAY_SECONDS")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self

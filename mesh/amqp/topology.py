@@ -1,6 +1,6 @@
 """The queues of Parley, their delayed retries and their dead-letter queues.
 
-- Six work queues. A message that cannot be handled moves to ``<queue>.dead`` with the reason in its headers.
+- Seven work queues. A message that cannot be handled moves to ``<queue>.dead`` with the reason in its headers.
 - Retry tiers, shared by all queues: a fanout exchange and a queue of the same name whose messages expire
   after the tier's delay. Publishing to the exchange with the work queue's name as routing key keeps that key,
   and an expired message goes through the default exchange to the queue that the key names. Tiers of one delay
@@ -23,8 +23,17 @@ NOTIFICATION_SEND: Final = "notification-send"
 MESSAGE_INDEX: Final = "message-index"
 ANALYTICS: Final = "analytics"
 EMAIL_SEND: Final = "email-send"
+EVENT_HOOKS: Final = "event-hooks"
 
-QUEUES: Final = (MESSAGE_PERSIST, MESSAGE_READ, NOTIFICATION_SEND, MESSAGE_INDEX, ANALYTICS, EMAIL_SEND)
+QUEUES: Final = (
+    MESSAGE_PERSIST,
+    MESSAGE_READ,
+    NOTIFICATION_SEND,
+    MESSAGE_INDEX,
+    ANALYTICS,
+    EMAIL_SEND,
+    EVENT_HOOKS,
+)
 
 # The net under a message that kills its consumer each time, before any code can count the attempt. High,
 # because a restart of a healthy consumer also returns what it had fetched.

@@ -13,6 +13,21 @@ class DeviceKind(Enum):
     """How a device is reached; each kind has a sender of its own."""
 
     LOG = "log"
+    WEB_PUSH = "web-push"
+    FCM = "fcm"
+    APNS = "apns"
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class WebPushKeys:
+    """The keys of a Web Push subscription (RFC 8291), in base64url without padding."""
+
+    p256dh: str
+    """The browser's public key: 65 bytes, an uncompressed point on P-256."""
+    auth: str
+    """The authentication secret: 16 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,10 @@ class Device:
     label: str
     created_at_ms: int
     refreshed_at_ms: int
+    web_push_keys: WebPushKeys | None = None
+    """Set for `WEB_PUSH` and for no other kind."""
+    signing_secret: str = ""
+    """Set for `WEBHOOK` and for no other kind: `whsec_` and base64."""
 
 
 def implicit_log_device(user_id: str) -> Device:

@@ -1,24 +1,14 @@
-"""What was decided and tried.
+"""What was decided and tried: entries that are written once and never changed."""
 
-Sending to a device and writing down that it was sent cannot be one atomic step, so each send is *claimed* in
-the ledger first. The claim holds a lease:
-
-* A second delivery of the same job finds the claim. With an outcome there is nothing left to do; with a live
-  lease somebody is at it, and the job comes back later.
-* A lease that ran out without an outcome means that its holder died between the claim and the outcome. Nobody
-  knows whether the provider got the notification, so it is taken over and sent again: rather one duplicate
-  than a message that nobody hears of. It is taken over once (`MAX_CLAIMS`): a job that kills its process each
-  time ends as `failed`, and no crash can ever cause more than one duplicate.
-"""
-
+import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
-MAX_CLAIMS = 2
-LEASE_MS = 60_000
-"""Longer by far than a send may take (10 s), and shorter than a job waits in its retries."""
+from notify_service.domain.device import DeviceKind
+
 MAX_DETAIL = 500
-INTERRUPTED = "the service died twice while it was sending"
+MAX_MESSAGES = 100
+"""Messages that one entry names: the last ones it is about."""
 
 
 class Outcome(Enum):
@@ -27,38 +17,36 @@ class Outcome(Enum):
     PENDING = "pending"
     SENT = "sent"
     SUPPRESSED = "suppressed"
+    DELAYED = "delayed"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """What makes an entry one and the same: a second one with these three is refused by the ledger."""
-
-    user_id: str
-    message_id: str
-    device_id: str
-    """Empty where it was decided not to send."""
+    PRUNED = "pruned"
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One decision or attempt."""
+    """One decision, or one attempt."""
 
     id: str
-    slot: Slot
+    """24 lower-case hex digits, the same when the same entry is written again: see `entry_id`."""
+    user_ids: tuple[str, ...]
+    """Whom it is about: one decision may hold for a page of members."""
+    message_ids: tuple[str, ...]
     chat_id: str
     outcome: Outcome
     detail: str
     at_ms: int
-    """When the outcome was known, or when the send was claimed."""
+    device_id: str = ""
+    """Empty for decisions."""
+    kind: DeviceKind | None = None
+    """None for decisions."""
+    attempt: int = 0
+    """0 for decisions."""
 
 
-class Claim(Enum):
-    """The ledger's answer to who wants to send."""
+def entry_id(at_ms: int, *parts: str) -> str:
+    """An id that is the same for the same parts and second, and that grows with time like any ObjectId.
 
-    GRANTED = "granted"
-    """Send now, and record the outcome before the lease runs out."""
-    SETTLED = "settled"
-    """The outcome is known: nothing to do."""
-    HELD = "held"
-    """Somebody else is sending it right now: ask again when the lease is over."""
+    A repeat must pass the time at which the first try was made, say the creation of what it is about.
+    """
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return f"{at_ms // 1000:08x}{digest[:16]}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from chat_service.settings import ChatSettings
@@ -29,8 +30,12 @@ def shown_default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     match field.default:
-        case None | ():
+        case None | () | "":
             return "not set"
+        case SecretStr() as secret if not secret.get_secret_value():
+            return "not set"
+        case bool() as switch:
+            return f"`{str(switch).lower()}`"
         case tuple() as values:
             return f"`{','.join(map(str, values))}`"
         case float() as number:

@@ -1,0 +1,1 @@
+"""How each kind of device is reached, one file each."""

@@ -1,0 +1,1 @@
+"""Who carries out deliveries, one file for each lane."""

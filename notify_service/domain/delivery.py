@@ -1,0 +1,70 @@
+"""What is on its way to somebody, and what became of each attempt."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Lane(Enum):
+    """Who carries a delivery: each lane has a courier of its own."""
+
+    DEVICE = "device"
+    """A `Push` for a device, through the sender of its kind; e-mail has a lane of its own."""
+    EMAIL = "email"
+    """A mail."""
+    HOOK = "hook"
+    """An event for an integrator's subscription."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """Something to be delivered once."""
+
+    key: str
+    """What makes it one and the same, up to 200 characters: a second one with this key is left out."""
+    lane: Lane
+    provider: str
+    """Who is asked, such as `fcm` or `web-push:push.example`: rate, concurrency and breaker are per provider."""
+    target_id: str
+    """The device or the subscription."""
+    payload: bytes
+    """What the lane's courier made of the content and will read again; forgotten when it is settled."""
+    created_at_ms: int
+    expires_at_ms: int
+    """No attempt begins after this: then it is given up."""
+    user_id: str = ""
+    chat_id: str = ""
+    message_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery that this process holds, for one attempt."""
+
+    id: str
+    """24 lower-case hex digits."""
+    attempt: int
+    """Counts attempts from 1; one that was cut off counts too."""
+    what: NewDelivery
+
+
+class AttemptOutcome(Enum):
+    """How an attempt ended."""
+
+    SENT = "sent"
+    DELAYED = "delayed"
+    """It did not succeed and there will be another."""
+    FAILED = "failed"
+    """It was given up: refused, or its time is over."""
+    GONE = "gone"
+    """The provider said that the target is no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that ended."""
+
+    delivery: Delivery
+    outcome: AttemptOutcome
+    detail: str
+    """The provider's words, up to `ledger.MAX_DETAIL` characters."""
+    at_ms: int

@@ -1,0 +1,37 @@
+"""What devices are told, in terms that every provider's sender can put into its own."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class PushKind(Enum):
+    """What the device should do."""
+
+    SHOW = "show"
+    """Show a notification, in place of the one it shows for the same chat, if any."""
+    CLEAR = "clear"
+    """Take away the notification of the chat: it was read elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One thing to tell a device. There is one notification per chat, so the chat's id is its tag."""
+
+    kind: PushKind
+    chat_id: str
+    badge: int
+    """Unread messages of the user in all chats."""
+    title: str = ""
+    """Empty for `CLEAR`."""
+    body: str = ""
+    """Empty for `CLEAR`."""
+    message_id: str = ""
+    """The last message it is about; empty for `CLEAR`."""
+    sender_id: str = ""
+    """Who sent that message."""
+    count: int = 0
+    """Unread messages of the chat that it stands for, at least 1; 0 for `CLEAR`."""
+    at_ms: int = 0
+    """When that message was accepted, Unix milliseconds."""
+    urgent: bool = True
+    """Wake the device for it: a new message. False: it may wait until the device is awake."""
