@@ -94,6 +94,21 @@ class Deliveries(Protocol):
         ...
 
 
+class Digests(Protocol):
+    """Who is mailed a digest of what stays unread."""
+
+    async def arm(self, user_ids: Collection[str], at_ms: int) -> None:
+        """Looks at what these users have not read, `notify_digest_after_seconds` after `at_ms` (Unix milliseconds).
+
+        For whoever has a device of kind `EMAIL` and wants digests, when a message was told or kept quiet. One round
+        trip, idempotent: a look that is due earlier stays.
+
+        Raises:
+            Unavailable: MongoDB cannot be reached; nothing is known, and a repeat is safe.
+        """
+        ...
+
+
 class DeviceStore(Protocol):
     """Where devices are kept."""
 
