@@ -98,10 +98,10 @@ class Digests(Protocol):
     """Who is mailed a digest of what stays unread."""
 
     async def arm(self, user_ids: Collection[str], at_ms: int) -> None:
-        """Looks at what these users have not read, `notify_digest_after_seconds` after `at_ms` (Unix milliseconds).
+        """Looks at what these users have not read, `notify_digest_after_seconds` after `at_ms` (Unix ms).
 
-        For whoever has a device of kind `EMAIL` and wants digests, when a message was told or kept quiet. One round
-        trip, idempotent: a look that is due earlier stays.
+        For whoever has a device of kind `EMAIL` and wants digests, when a message was told or kept quiet. One
+        round trip, idempotent: a look that is due earlier stays.
 
         Raises:
             Unavailable: MongoDB cannot be reached; nothing is known, and a repeat is safe.
