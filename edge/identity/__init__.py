@@ -2,7 +2,14 @@
 
 from edge.identity.extraction import extract_token
 from edge.identity.factory import open_verifier
-from edge.identity.port import Identity, TokenVerifier
+from edge.identity.port import OPERATOR_SCOPE, Identity, TokenVerifier
 from edge.identity.settings import IdentitySettings
 
-__all__ = ["Identity", "IdentitySettings", "TokenVerifier", "extract_token", "open_verifier"]
+__all__ = [
+    "OPERATOR_SCOPE",
+    "Identity",
+    "IdentitySettings",
+    "TokenVerifier",
+    "extract_token",
+    "open_verifier",
+]

@@ -1,7 +1,7 @@
 """Makes user tokens, for development: in production the customer's identity provider does."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,11 +29,13 @@ class DevTokens:
             return None
         return cls(settings.jwt_secret.get_secret_value(), settings.jwt_issuer, settings.jwt_audience)
 
-    def issue(self, user_id: str, name: str) -> tuple[str, int]:
+    def issue(self, user_id: str, name: str, scopes: Iterable[str] = ()) -> tuple[str, int]:
         """A token for one day, and when it expires (Unix seconds)."""
         now = int(self.clock())
         expires_at = now + LIFETIME_SECONDS
         claims: dict[str, object] = {"sub": user_id, "name": name, "iat": now, "exp": expires_at}
+        if scope := " ".join(scopes):
+            claims["scope"] = scope
         if self.issuer is not None:
             claims["iss"] = self.issuer
         if self.audience:

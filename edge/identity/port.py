@@ -1,7 +1,10 @@
 """Who a client is, and what proves it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+OPERATOR_SCOPE: Final = "parley.operator"
+"""The scope of those who run Parley: it opens ``/api/v1/admin``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,13 +14,15 @@ class Identity:
     ``user_id`` is the token's ``sub``, 1 to 128 characters; ``name`` is its ``name`` claim, at most 100
     characters, or empty. ``expires_at`` is its ``exp`` in Unix seconds: after that (plus the leeway that the
     verifier was set to) the proof is worth nothing, also on a connection that is already open.
-    ``issued_at_ms`` is its ``iat`` in Unix milliseconds, 0 when it has none.
+    ``issued_at_ms`` is its ``iat`` in Unix milliseconds, 0 when it has none. ``scopes`` are the words of its
+    ``scope`` claim (RFC 8693 section 4.2); a user needs none.
     """
 
     user_id: str
     name: str
     expires_at: int
     issued_at_ms: int = 0
+    scopes: frozenset[str] = frozenset()
 
 
 class TokenVerifier(Protocol):

@@ -99,7 +99,7 @@ def _key_id(token: str) -> str | None:
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
-    subject, name = claims["sub"], claims.get("name")
+    subject, name, scope = claims["sub"], claims.get("name"), claims.get("scope")
     if not is_user_id(subject):
         raise _invalid("the token's sub must have 1 to 128 characters and no control characters")
     # The name is decoration: one that cannot be shown does not lock its user out.
@@ -110,6 +110,8 @@ def _identity(claims: dict[str, Any]) -> Identity:
         expires_at=min(int(claims["exp"]), _LAST_SECOND),
         # PyJWT has refused an `iat` that is no number or lies in the future.
         issued_at_ms=max(0, int(float(claims.get("iat", 0)) * 1000)),
+        # One string, its words separated by spaces (RFC 8693 section 4.2). Anything else grants nothing.
+        scopes=frozenset(scope.split(" ")) - {""} if isinstance(scope, str) else frozenset(),
     )
 
 

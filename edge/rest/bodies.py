@@ -18,6 +18,9 @@ UserId: TypeAlias = Annotated[
     ),
 ]
 
+# RFC 6749 section 3.3.
+Scope: TypeAlias = Annotated[str, Meta(pattern=r"^[!#-\[\]-~]{1,100}$")]
+
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A field that does not exist is refused: ignored, a misspelt `memberIds` would lose the members."""
@@ -69,6 +72,10 @@ class DevTokenBody(_Request, frozen=True, kw_only=True):
 
     user_id: UserId
     name: Annotated[str, Meta(max_length=100)] = ""
+    scopes: Annotated[
+        list[Scope],
+        Meta(max_length=20, description="What the token allows besides; operators need `parley.operator`."),
+    ] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check_user_ids(self.user_id)

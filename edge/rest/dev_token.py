@@ -25,5 +25,5 @@ class DevTokenHandler(RestHandler):
         if self.deps.dev_tokens is None:
             raise HTTPError(HTTPStatus.NOT_FOUND)
         body = self.body(DevTokenBody)
-        token, expires_at = self.deps.dev_tokens.issue(body.user_id, body.name)
+        token, expires_at = self.deps.dev_tokens.issue(body.user_id, body.name, body.scopes)
         self.answer(DevTokenAnswer(token=token, expires_at=to_rfc3339(expires_at * 1000)))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from edge.identity import Identity, TokenVerifier, extract_token
+from edge.identity import OPERATOR_SCOPE, Identity, TokenVerifier, extract_token
 from edge.identity.dev_tokens import DevTokens
 from edge.protocol.shapes import error_json
 from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
@@ -18,7 +18,7 @@ from edge.rest.errors import failure_of, too_large
 from edge.rest.metrics import HTTP_SECONDS
 from edge.rest.origins import OriginPolicy
 from edge.revocations import Revocations
-from mesh.errors import Internal, ParleyError, Unauthenticated
+from mesh.errors import Internal, ParleyError, PermissionDenied, Unauthenticated
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.readiness import Readiness
@@ -58,6 +58,8 @@ class RestHandler(RequestHandler):
 
     public: ClassVar[bool] = False
     """Answers without a token."""
+    operators_only: ClassVar[bool] = False
+    """Answers only to tokens with the scope of operators."""
 
     def initialize(self, deps: RestDeps) -> None:
         """Receives what the route was registered with."""
@@ -103,6 +105,10 @@ class RestHandler(RequestHandler):
             token = extract_token(authorization=self.request.headers.get("Authorization"))
             identity = await self.deps.verifier.verify(token)
             await self.deps.revocations.check(identity)
+            if self.operators_only and OPERATOR_SCOPE not in identity.scopes:
+                raise PermissionDenied(
+                    ErrorReason.ERROR_REASON_PERMISSION_DENIED, f"this takes the scope {OPERATOR_SCOPE}"
+                )
             self._identity = identity
 
     def data_received(self, chunk: bytes) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from edge.identity import OPERATOR_SCOPE
 from edge.rest.bodies import ErrorAnswer
 from edge.rest.operations import OPERATIONS, Operation, Parameter
 
@@ -79,6 +80,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         shown["requestBody"] = {"required": True, "content": _content(operation.body)}
     if operation.public:
         shown["security"] = []
+    if operation.operators_only:
+        shown["security"] = [{"token": [OPERATOR_SCOPE]}]
     return shown
 
 

@@ -52,6 +52,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     body: type[msgspec.Struct] | None = None
     public: bool = False
+    operators_only: bool = False
 
 
 _CHAT: Final = Parameter("chatId", "The chat.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True)

@@ -129,6 +129,13 @@ async def test_a_development_token_works(
         assert jwt.decode(made["token"], SECRET, algorithms=["HS256"])["name"] == "Eve"
         assert (await Api(client, made["token"]).call("listChats")).status_code == 200
         assert chat.requests == [pb.ListChatsRequest(user_id="eve")]
+        assert "scope" not in jwt.decode(made["token"], SECRET, algorithms=["HS256"])
+        wanted = {"userId": "eve", "scopes": ["openid", "parley.operator"]}
+        made = (await Api(client, "").call("createDevToken", wanted)).json()
+        claims = jwt.decode(made["token"], SECRET, algorithms=["HS256"])
+        assert claims["scope"] == "openid parley.operator"
+        refused = await Api(client, "").call("createDevToken", {"userId": "eve", "scopes": ["a b"]})
+        assert error_of(refused) == (400, "INVALID_ARGUMENT", False)
         refused = await Api(client, "").call("createDevToken", {"userId": "", "name": "Eve"})
         assert error_of(refused) == (400, "INVALID_ARGUMENT", False)
 
@@ -142,6 +149,18 @@ async def test_the_document_names_what_is_served(client: httpx.AsyncClient) -> N
     assert documented == served
     public = {operation.path for operation in OPERATIONS if operation.public}
     assert public == {path for path in served if PATHS[path].public}
+
+
+async def test_what_is_for_operators_is_under_one_path_and_nothing_else_is(client: httpx.AsyncClient) -> None:
+    assert {path for path, handler in PATHS.items() if handler.operators_only} == {
+        path for path in PATHS if path.startswith("/api/v1/admin/")
+    }
+    document = (await client.get("/api/v1/openapi.json")).json()
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            scopes = operation.get("security") == [{"token": ["parley.operator"]}]
+            assert scopes is path.startswith("/api/v1/admin/")
+            assert "403" in operation["responses"] or not scopes
 
 
 async def test_the_document_is_whole(client: httpx.AsyncClient) -> None:

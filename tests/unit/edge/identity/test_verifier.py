@@ -119,6 +119,27 @@ async def test_a_long_name_is_cut(verifier: JwtVerifier) -> None:
     assert (await verifier.verify(signed(name="n" * 101))).name == "n" * 100
 
 
+@pytest.mark.parametrize(
+    ("scope", "scopes"),
+    [
+        (None, set()),
+        ("", set()),
+        ("parley.operator", {"parley.operator"}),
+        ("openid  parley.operator email", {"openid", "parley.operator", "email"}),
+        ("parley.operators", {"parley.operators"}),
+        ("openid,parley.operator", {"openid,parley.operator"}),
+        ("openid\tparley.operator", {"openid\tparley.operator"}),
+        (["parley.operator"], set()),
+        ({"parley.operator": True}, set()),
+        (7, set()),
+    ],
+)
+async def test_scopes_are_words_between_spaces(
+    verifier: JwtVerifier, scope: object, scopes: set[str]
+) -> None:
+    assert (await verifier.verify(signed(scope=scope))).scopes == scopes
+
+
 async def test_issuer_and_audience() -> None:
     verifier = JwtVerifier(KEYS, STRICT)
     good: dict[str, Any] = {"iss": "https://id.example", "aud": ["other", "chat"]}
