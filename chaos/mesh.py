@@ -58,8 +58,8 @@ PARTS: Final = {
     "persist": Part("persist_service", ("redis", "rabbitmq", "mongo")),
     "notify": Part("notify_service", ("rabbitmq", "mongo")),
     "chat": Part("chat_service", ("redis", "rabbitmq", "persist")),
-    "edge-a": Part("edge", ("redis", "chat")),
-    "edge-b": Part("edge", ("redis", "chat")),
+    "edge-a": Part("edge", ("redis", "chat", "notify")),
+    "edge-b": Part("edge", ("redis", "chat", "notify")),
 }
 
 

@@ -36,6 +36,7 @@ from mesh.rpc.channel import open_channel
 from parley.chat.v1.chat_service_pb2 import Session
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.events.v1.user_event_pb2 import UserEvent
+from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 
 # Calls of chat_service that may be repeated after UNAVAILABLE. SendMessages is too, but its retries are the
 # client's: the edge would make the queue behind it wait.
@@ -58,6 +59,23 @@ _IDEMPOTENT = tuple(
     )
 )
 
+# Of notify_service: all but RemoveDevice, whose repeat would not find the device.
+_IDEMPOTENT_AT_NOTIFY = tuple(
+    f"parley.notify.v1.NotifyService/{method}"
+    for method in (
+        "RegisterDevice",
+        "ListDevices",
+        "GetPushConfig",
+        "GetPreferences",
+        "SetPreferences",
+        "MuteChat",
+        "UnmuteChat",
+        "Unsubscribe",
+        "ListLedger",
+        "ExplainNotification",
+    )
+)
+
 _MAX_HEADER_BYTES = 16 * 1024  # a token and what proxies add
 
 
@@ -77,6 +95,17 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     )
     readiness.add("chat", channel.check)
     chats = ChatServiceStub(channel)
+    notify_channel = await life.enter(
+        open_channel(
+            settings.notify_target,
+            caller="edge",
+            callee="notify",
+            secret=settings.service_secret,
+            idempotent=_IDEMPOTENT_AT_NOTIFY,
+        )
+    )
+    # Chatting goes on without it.
+    readiness.add("notify", notify_channel.check, required=False)
 
     revocations = Revocations(chats)
     gateway = await _build_gateway(
@@ -84,6 +113,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     )
     deps = RestDeps(
         chat=chats,
+        notify=NotifyServiceStub(notify_channel),
         verifier=verifier,
         revocations=revocations,
         readiness=readiness,

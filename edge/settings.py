@@ -22,6 +22,8 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """Where chat_service publishes events."""
     chat_target: GrpcTarget = "dns:///127.0.0.1:50051"
     """Where chat_service answers."""
+    notify_target: GrpcTarget = "dns:///127.0.0.1:50053"
+    """Where notify_service answers."""
     edge_port: Port = 8080
     """WebSocket and HTTP for clients."""
     edge_admin_port: Port = 9080

@@ -24,6 +24,7 @@ from mesh.logs import get_logger
 from mesh.readiness import Readiness
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -37,9 +38,10 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RestDeps:
-    """What the handlers work with. ``chat`` must raise ``ParleyError``s, as a stub on ``mesh.rpc`` does."""
+    """What the handlers work with. Stubs must raise ``ParleyError``s, as those on ``mesh.rpc`` do."""
 
     chat: ChatServiceStub
+    notify: NotifyServiceStub
     verifier: TokenVerifier
     revocations: Revocations
     readiness: Readiness

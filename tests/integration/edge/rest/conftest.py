@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import httpx
@@ -23,9 +24,10 @@ from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.revocations import Revocations
 from mesh.readiness import Readiness
-from mesh.rpc.channel import open_channel
+from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
 from parley.chat.v1 import chat_service_pb2, chat_service_pb2_grpc
+from parley.notify.v1 import notify_service_pb2_grpc
 from tests.integration.edge.rest.api import Api
 
 SECRET = "a secret of the tests, 32 bytes or more"
@@ -33,11 +35,11 @@ SERVICE_SECRET = SecretStr("the secret of services, 32 bytes or more")
 MAX_BODY = 4096
 
 
-class ScriptedChat:
+class Scripted:
     """Answers each method with what ``answers`` holds for it, also an exception; keeps the requests."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {"CheckRevocation": chat_service_pb2.CheckRevocationResponse()}
+        self.answers: dict[str, Any] = {}
         self.requests: list[Any] = []
 
     def __getattr__(self, method: str) -> Callable[[Any, Any], Any]:
@@ -55,6 +57,18 @@ class ScriptedChat:
         return call
 
 
+class ScriptedChat(Scripted):
+    """In the place of chat_service, which is asked about every token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers["CheckRevocation"] = chat_service_pb2.CheckRevocationResponse()
+
+
+class ScriptedNotify(Scripted):
+    """In the place of notify_service."""
+
+
 def token_for(user_id: str, **changes: object) -> str:
     claims = {"sub": user_id, "exp": int(time.time()) + 600, **changes}
     return jwt.encode(claims, SECRET, algorithm="HS256")
@@ -66,24 +80,45 @@ def chat() -> ScriptedChat:
 
 
 @pytest.fixture
-async def deps(chat: ScriptedChat) -> AsyncIterator[RestDeps]:
-    """What the handlers work with; in production mode, for the web origin https://app.example."""
-    async with RpcServer("chat", SERVICE_SECRET) as server:
-        server.add(chat_service_pb2_grpc.add_ChatServiceServicer_to_server, chat)
-        port = await server.start("127.0.0.1", 0, field="chat_port")
+def notify() -> ScriptedNotify:
+    return ScriptedNotify()
+
+
+@asynccontextmanager
+async def channel_to(
+    service: str, scripted: Scripted, *servicers: Callable[..., None]
+) -> AsyncIterator[RpcChannel]:
+    """A channel to a server of its own; ``servicers`` are what the generated code adds to servers by."""
+    async with RpcServer(service, SERVICE_SECRET) as server:
+        for add in servicers:
+            server.add(add, scripted)
+        port = await server.start("127.0.0.1", 0, field=f"{service}_port")
         async with open_channel(
-            f"127.0.0.1:{port}", caller="edge", callee="chat", secret=SERVICE_SECRET
+            f"127.0.0.1:{port}", caller="edge", callee=service, secret=SERVICE_SECRET
         ) as channel:
-            readiness = Readiness()
-            readiness.add("chat", channel.check)
-            yield RestDeps(
-                chat=chat_service_pb2_grpc.ChatServiceStub(channel),
-                verifier=JwtVerifier(FixedKey(Key(SECRET, ("HS256",))), TokenRules()),
-                revocations=Revocations(chat_service_pb2_grpc.ChatServiceStub(channel)),
-                readiness=readiness,
-                origins=OriginPolicy(frozenset({"https://app.example"})),
-                max_body_bytes=MAX_BODY,
-            )
+            yield channel
+
+
+@pytest.fixture
+async def deps(chat: ScriptedChat, notify: ScriptedNotify) -> AsyncIterator[RestDeps]:
+    """What the handlers work with; in production mode, for the web origin https://app.example."""
+    async with (
+        channel_to("chat", chat, chat_service_pb2_grpc.add_ChatServiceServicer_to_server) as to_chat,
+        channel_to(
+            "notify", notify, notify_service_pb2_grpc.add_NotifyServiceServicer_to_server
+        ) as to_notify,
+    ):
+        readiness = Readiness()
+        readiness.add("chat", to_chat.check)
+        yield RestDeps(
+            chat=chat_service_pb2_grpc.ChatServiceStub(to_chat),
+            notify=notify_service_pb2_grpc.NotifyServiceStub(to_notify),
+            verifier=JwtVerifier(FixedKey(Key(SECRET, ("HS256",))), TokenRules()),
+            revocations=Revocations(chat_service_pb2_grpc.ChatServiceStub(to_chat)),
+            readiness=readiness,
+            origins=OriginPolicy(frozenset({"https://app.example"})),
+            max_body_bytes=MAX_BODY,
+        )
 
 
 Serve = Callable[[RestDeps], str]
