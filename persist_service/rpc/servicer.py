@@ -70,6 +70,14 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         await self.users.seen(checks.user_id(request.user_id), at_ms)
         return pb.SetLastSeenResponse()
 
+    async def GetUserNames(
+        self, request: pb.GetUserNamesRequest, context: Context
+    ) -> pb.GetUserNamesResponse:
+        """Tells users' names."""
+        checks.count_within(request.user_ids, "user_ids", 1, 1_000)
+        names = await self.users.names(set(request.user_ids))
+        return pb.GetUserNamesResponse(names=[names.get(user_id, "") for user_id in request.user_ids])
+
     async def RevokeTokens(
         self, request: pb.RevokeTokensRequest, context: Context
     ) -> pb.RevokeTokensResponse:
