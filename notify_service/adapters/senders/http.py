@@ -1,0 +1,214 @@
+"""The HTTP client of all senders: reuses connections, follows no redirect, reads little, sorts errors."""
+
+import asyncio
+from collections.abc import AsyncIterator, Container, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import httpcore
+import httpx
+
+from notify_service.adapters.senders.guard import Address, GuardedBackend
+from notify_service.domain.network import is_loopback, is_public
+from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+
+MAX_ANSWER: Final = 4096
+"""Bytes of an answer's body that are read."""
+MAX_WORDS: Final = 200
+"""Characters of an answer's body that are quoted."""
+_MAX_CONNECTIONS: Final = 256
+_KEEP_ALIVE_SECONDS: Final = 60.0
+_BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_MAX_RETRY_DIGITS: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; of a header that is there twice the last one."""
+    body: bytes
+    """The first `MAX_ANSWER` bytes."""
+
+    @property
+    def words(self) -> str:
+        """One line for the ledger: the status and the beginning of the body."""
+        text = " ".join(_printable(self.body.decode(errors="replace")).split())[:MAX_WORDS]
+        return f"HTTP {self.status}: {text}" if text else f"HTTP {self.status}"
+
+
+class HttpClient:
+    """Posts to URLs, with connections that are kept and reused. Made by `open_http`."""
+
+    def __init__(self, pools: Mapping[str, httpcore.AsyncConnectionPool], seconds: float) -> None:
+        self._pools = pools
+        self._seconds = seconds
+
+    async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """The server's answer, whatever its status is; `failure` says what a status means.
+
+        No cookie is kept and no redirect followed: a 3xx is an answer like others.
+
+        Raises:
+            SendRefusedError: the URL or a header is malformed, or the URL leads where this client may not go.
+            SendDelayedError: there was no whole answer in time.
+        """
+        target = _parse(url)
+        pool = self._pools.get(target.scheme.decode())
+        if pool is None:
+            raise SendRefusedError(f"the address must begin with {' or '.join(self._pools)}://")
+        for name, value in headers.items():
+            if not (value.isascii() and value.isprintable()):
+                raise SendRefusedError(f"the header {name} would hold characters that it must not")
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await _post(pool, target, content, headers, self._seconds / 2)
+        except TimeoutError as error:
+            raise SendDelayedError(f"no answer within {self._seconds:g} s") from error
+        except httpcore.PoolTimeout as error:
+            # This process is at its limit, which is nobody's fault out there.
+            raise SendDelayedError("too many connections are open", provider_down=False) from error
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+            raise SendDelayedError(_no_answer(error)) from error
+
+
+@asynccontextmanager
+async def open_http(
+    *,
+    seconds: float,
+    guarded: bool,
+    allow_loopback: bool = False,
+    ca_file: Path | None = None,
+    http2: bool = False,
+) -> AsyncIterator[HttpClient]:
+    """A client while entered.
+
+    Args:
+        seconds: how long a request may take, from resolving the name to the end of the answer.
+        guarded: for URLs that users give: https only, and only to public addresses. Without it, for URLs
+            that the operator gives, http goes as well.
+        allow_loopback: with `guarded`, allows this machine as well, and http to this machine alone.
+        ca_file: certificates (PEM) trusted besides the public ones.
+        http2: speak HTTP/2 where the server does: one connection for all requests to it.
+
+    Raises:
+        OSError: `ca_file` cannot be read or is no certificate (`ssl.SSLError` is an `OSError`).
+    """
+    tls = httpx.create_ssl_context(trust_env=False)
+    if ca_file is not None:
+        tls.load_verify_locations(cafile=ca_file)
+    async with AsyncExitStack() as stack:
+        pools = {
+            scheme: await stack.enter_async_context(
+                httpcore.AsyncConnectionPool(
+                    ssl_context=tls,
+                    max_connections=_MAX_CONNECTIONS,
+                    max_keepalive_connections=_MAX_CONNECTIONS,
+                    keepalive_expiry=_KEEP_ALIVE_SECONDS,
+                    http2=http2,
+                    network_backend=backend,
+                )
+            )
+            for scheme, backend in _backends(guarded=guarded, allow_loopback=allow_loopback).items()
+        }
+        yield HttpClient(pools, seconds)
+
+
+def failure(answer: Answer, *, gone: Container[int] = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)) -> SendError:
+    """What a status other than 2xx means, where the provider has not said it in words of its own.
+
+    Args:
+        answer: the answer.
+        gone: statuses that say that the target is no more.
+    """
+    status = answer.status
+    if status in gone:
+        return TargetGoneError(answer.words)
+    if status in _BUSY:
+        return SendDelayedError(
+            answer.words, retry_after_seconds=retry_after_seconds(answer.headers), provider_down=False
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return SendDelayedError(answer.words, retry_after_seconds=retry_after_seconds(answer.headers))
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return SendRefusedError(f"HTTP {status}: redirects are not followed")
+    return SendRefusedError(answer.words)
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """How long `Retry-After` asks to wait, in either form (RFC 9110, 10.2.3); None when it does not."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value) if len(value) <= _MAX_RETRY_DIGITS else None
+    try:
+        at = parsedate_to_datetime(value)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _backends(*, guarded: bool, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
+    if not guarded:
+        return {"https": None, "http": None}
+    if not allow_loopback:
+        return {"https": GuardedBackend(is_public)}
+
+    def public_or_loopback(address: Address) -> bool:
+        return is_public(address) or is_loopback(address)
+
+    return {"https": GuardedBackend(public_or_loopback), "http": GuardedBackend(is_loopback)}
+
+
+def _parse(url: str) -> httpcore.URL:
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SendRefusedError(f"the address is not a URL: {error}"[:MAX_WORDS]) from error
+    if not parsed.raw_host:
+        raise SendRefusedError("the address names no host")
+    if parsed.userinfo:
+        raise SendRefusedError("the address holds a user name or password")
+    return httpcore.URL(
+        scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
+    )
+
+
+async def _post(
+    pool: httpcore.AsyncConnectionPool,
+    url: httpcore.URL,
+    content: bytes,
+    headers: Mapping[str, str],
+    pool_seconds: float,
+) -> Answer:
+    # Not compressed: a few kilobytes of answer cannot grow into more.
+    sent = [("user-agent", "Parley"), ("accept-encoding", "identity"), *headers.items()]
+    body = bytearray()
+    async with pool.stream(
+        "POST", url, headers=sent, content=content, extensions={"timeout": {"pool": pool_seconds}}
+    ) as response:
+        async for chunk in response.aiter_stream():
+            body += chunk
+            if len(body) >= MAX_ANSWER:
+                break
+        received = {
+            name.decode(errors="replace").lower(): value.decode(errors="replace")
+            for name, value in response.headers
+        }
+        return Answer(response.status, received, bytes(body[:MAX_ANSWER]))
+
+
+def _no_answer(error: Exception) -> str:
+    words = _printable(str(error))[:MAX_WORDS]
+    return f"no answer: {words}" if words else f"no answer: {type(error).__name__}"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
