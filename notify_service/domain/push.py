@@ -35,3 +35,5 @@ class Push:
     """When that message was accepted, Unix milliseconds."""
     urgent: bool = True
     """Wake the device for it: a new message. False: it may wait until the device is awake."""
+    delivery_id: str = ""
+    """The delivery that carries it, by which a receiver may know a repeat; set by the courier."""
