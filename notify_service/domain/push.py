@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 
 class PushKind(Enum):
     """What the device should do."""
@@ -37,3 +39,13 @@ class Push:
     """Wake the device for it: a new message. False: it may wait until the device is awake."""
     delivery_id: str = ""
     """The delivery that carries it, by which a receiver may know a repeat; set by the courier."""
+
+
+def to_payload(push: Push) -> bytes:
+    """What a delivery of the lane `DEVICE` carries."""
+    return msgspec.json.encode(push)
+
+
+def from_payload(payload: bytes) -> Push:
+    """What `to_payload` was given."""
+    return msgspec.json.decode(payload, type=Push)
