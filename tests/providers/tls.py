@@ -50,7 +50,7 @@ class Authority:
     def server_context(
         self, *names: str, addresses: Sequence[str] = ("127.0.0.1", "::1"), alpn: Sequence[str] = ()
     ) -> ssl.SSLContext:
-        """What a server needs to be believed under these names (`localhost` when there is none) and addresses."""
+        """What a server needs to be believed under these names (`localhost` when none) and addresses."""
         names = names or ("localhost",)
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
