@@ -5,10 +5,12 @@ be reached; then nothing is known about a write's effect, and repeating it is sa
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from email.message import EmailMessage
 from typing import Protocol
 
 from notify_service.domain.delivery import Attempt, Delivery, NewDelivery
 from notify_service.domain.device import Device, DeviceKind, WebPushKeys
+from notify_service.domain.digest import DueDigest, Email, WaitingChat
 from notify_service.domain.ledger import LedgerEntry
 from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.domain.push import Push
@@ -109,6 +111,78 @@ class Digests(Protocol):
         ...
 
 
+class DigestStore(Digests, Protocol):
+    """Where it is kept who is armed, and when each user was last mailed."""
+
+    async def claim(self, limit: int, at_ms: int) -> Sequence[DueDigest]:
+        """Takes users whose look is due, the longest due first; nobody else gets them for the next 60 s.
+
+        Whoever is armed from now on is armed anew. What is neither settled nor put back comes up again after
+        that time, with the same `due_at_ms`.
+        """
+        ...
+
+    async def settle(self, due: Sequence[DueDigest], at_ms: int, *, mailed: Collection[str]) -> None:
+        """Ends these looks, in one round trip; notes for the users in `mailed` that they were. Idempotent."""
+        ...
+
+    async def put_back(self, due: Mapping[DueDigest, int]) -> None:
+        """Looks again at the given times (Unix milliseconds), in one round trip. Idempotent."""
+        ...
+
+
+class UnreadChats(Protocol):
+    """What the store of chats knows of unread messages. Raises `Unavailable` when it cannot be asked."""
+
+    async def of_user(self, user_id: str) -> Sequence[WaitingChat]:
+        """The chats in which the user has not read everything, of the 500 last changed."""
+        ...
+
+    async def unread_since(self, chat: WaitingChat) -> int:
+        """When the oldest unread message of the chat was sent, Unix milliseconds."""
+        ...
+
+    async def names(self, user_ids: Collection[str]) -> Mapping[str, str]:
+        """The names of those users who have one."""
+        ...
+
+
+class EmailQueue(Protocol):
+    """Takes mails that are to be sent."""
+
+    async def publish(self, emails: Sequence[Email]) -> None:
+        """Returns when they are safe in the queue.
+
+        Raises:
+            Unavailable: the broker did not confirm; some may be in the queue.
+        """
+        ...
+
+
+class Letters(Protocol):
+    """Writes mails."""
+
+    def write(self, email: Email, address: str, time_zone: str) -> EmailMessage:
+        """The letter to a mail address, with its times in a zone of the IANA database. Pure.
+
+        Raises:
+            SendRefusedError: the address cannot be written to.
+        """
+        ...
+
+
+class Mailer(Protocol):
+    """Sends letters. Many may be under way at once."""
+
+    async def send(self, letter: EmailMessage) -> str:
+        """Returns once the mail server took it, with the server's words. Safe to cancel.
+
+        Raises:
+            SendError: one of the three above; `TargetGoneError` when there is no such mailbox.
+        """
+        ...
+
+
 class DeviceStore(Protocol):
     """Where devices are kept."""
 
@@ -123,12 +197,15 @@ class DeviceStore(Protocol):
         keep: int,
         web_push_keys: WebPushKeys | None = None,
         signing_secret: str = "",
+        first_secret: str = "",
     ) -> Device:
         """Stores the device, or refreshes the one with this user, kind and address. Idempotent.
 
-        Another user's device with the same kind and address is removed: the app changed hands. That does not go
-        for `EMAIL`, `WEBHOOK` and `LOG`, which users may share. Of more than `keep` devices of the user those
-        refreshed longest ago are removed.
+        Another user's device with the same kind and address is removed if the kind is in `EXCLUSIVE_KINDS`:
+        the app changed hands. Of more than `keep` devices of the user those refreshed longest ago are removed.
+
+        `signing_secret` takes the place of the one there is; where it is empty, that one stays, and a device
+        that is new gets `first_secret`.
         """
         ...
 

@@ -1,0 +1,139 @@
+"""What a mail about unread messages says, and whether one is due."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from notify_service.domain.notification import ContentType
+from notify_service.domain.preferences import Preferences
+
+MAX_CHATS: Final = 20
+MAX_PREVIEW: Final = 200
+_BIDI_CONTROLS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_WITHOUT_TEXT: Final = {ContentType.IMAGE: "Sent an image", ContentType.FILE: "Sent a file"}
+
+
+@dataclass(frozen=True, slots=True)
+class DueDigest:
+    """A user whose unread messages are to be looked at now, and whom this process holds."""
+
+    user_id: str
+    due_at_ms: int
+    last_mailed_ms: int
+    """When the user was last mailed; 0 for never."""
+    claim: str
+    """Names the holding."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingChat:
+    """A chat in which a user has not read everything."""
+
+    chat_id: str
+    group_name: str
+    """Empty for direct chats."""
+    peer_id: str
+    """The other user of a direct chat; empty for groups."""
+    unread: int
+    first_unread_number: int
+    """The message count at the oldest unread message."""
+    sender_id: str
+    """Who sent the last message."""
+    content_type: ContentType
+    text: str
+    at_ms: int
+    """When the last message was sent, Unix milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadChat:
+    """A chat as a mail shows it. The texts are single lines without control characters."""
+
+    chat_id: str
+    title: str
+    unread: int
+    sender_name: str
+    preview: str
+    """Empty for users who hide previews."""
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What stayed unread."""
+
+    chats: tuple[UnreadChat, ...]
+    """At least one and at most `MAX_CHATS`, the last changed first."""
+    unread: int
+    """Unread messages, those in chats that found no place included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """One mail to one device of kind `EMAIL`."""
+
+    id: str
+    """24 lower-case hex digits, the same when the same mail is made again."""
+    user_id: str
+    device_id: str
+    created_at_ms: int
+    digest: Digest
+
+
+def worth_mailing(
+    chats: Iterable[WaitingChat], preferences: Preferences, last_digest_ms: int, now_ms: int
+) -> list[WaitingChat]:
+    """Chats that are not muted and had a message since the last digest, the last changed first."""
+    muted = {chat.chat_id for chat in preferences.muted_chats if chat.until_ms == 0 or chat.until_ms > now_ms}
+    wanted = (chat for chat in chats if chat.chat_id not in muted and chat.at_ms > last_digest_ms)
+    return sorted(wanted, key=lambda chat: chat.at_ms, reverse=True)
+
+
+def people(chats: Sequence[WaitingChat]) -> set[str]:
+    """Whose names the mail shows."""
+    shown = chats[:MAX_CHATS]
+    return {chat.sender_id for chat in shown} | {chat.peer_id for chat in shown if chat.peer_id}
+
+
+def compose(chats: Sequence[WaitingChat], names: Mapping[str, str], preferences: Preferences) -> Digest:
+    """The digest of chats that are worth mailing; a user without a name is shown by the id."""
+
+    def named(user_id: str) -> str:
+        return one_line(names.get(user_id, "")) or one_line(user_id)
+
+    return Digest(
+        chats=tuple(
+            UnreadChat(
+                chat_id=chat.chat_id,
+                title=one_line(chat.group_name) or named(chat.peer_id or chat.sender_id),
+                unread=chat.unread,
+                sender_name=named(chat.sender_id),
+                preview=_preview(chat) if preferences.show_preview else "",
+                at_ms=chat.at_ms,
+            )
+            for chat in chats[:MAX_CHATS]
+        ),
+        unread=sum(chat.unread for chat in chats),
+    )
+
+
+def one_line(text: str) -> str:
+    """The text in one line, without what could end a mail's header or turn around the text after it.
+
+    Control characters (Cc), line and paragraph separators (Zl, Zp), surrogates (Cs) and the explicit
+    bidirectional controls of UAX #9 go. Other format characters stay: emoji and several scripts need joiners.
+    """
+    spaced = (" " if character.isspace() else character for character in text if not _unsafe(character))
+    return " ".join("".join(spaced).split())
+
+
+def _unsafe(character: str) -> bool:
+    if character.isspace():
+        return False
+    return character in _BIDI_CONTROLS or unicodedata.category(character) in {"Cc", "Cs"}
+
+
+def _preview(chat: WaitingChat) -> str:
+    line = one_line(_WITHOUT_TEXT.get(chat.content_type) or chat.text)
+    return line if len(line) <= MAX_PREVIEW else line[: MAX_PREVIEW - 1] + "…"
