@@ -65,7 +65,7 @@ clean: stop ## remove what was generated; the data of `make run` (.run/) stay
 
 lock: $(VENV)/.ready ## resolve requirements*.in to exact versions again
 	@$(PY) -m pip install --quiet uv
-	@for kind in requirements requirements-dev; do \
+	@for kind in requirements requirements-build requirements-dev; do \
 	  $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header $$kind.in --output-file $$kind.lock; \
 	done
