@@ -1,6 +1,6 @@
 """Where notifications go to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 MAX_DEVICES = 50
@@ -20,13 +20,17 @@ class DeviceKind(Enum):
     WEBHOOK = "webhook"
 
 
+EXCLUSIVE_KINDS = frozenset({DeviceKind.WEB_PUSH, DeviceKind.FCM, DeviceKind.APNS})
+"""An address of these kinds is one installation of an app, which one user at a time is logged in to."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebPushKeys:
     """The keys of a Web Push subscription (RFC 8291), in base64url without padding."""
 
     p256dh: str
     """The browser's public key: 65 bytes, an uncompressed point on P-256."""
-    auth: str
+    auth: str = field(repr=False)
     """The authentication secret: 16 bytes."""
 
 
@@ -43,7 +47,7 @@ class Device:
     refreshed_at_ms: int
     web_push_keys: WebPushKeys | None = None
     """Set for `WEB_PUSH` and for no other kind."""
-    signing_secret: str = ""
+    signing_secret: str = field(default="", repr=False)
     """Set for `WEBHOOK` and for no other kind: `whsec_` and base64."""
 
 

@@ -27,7 +27,13 @@ _PING_SECONDS: Final = 1.5
 
 _INDEXES: Final = {
     "devices": [
-        IndexModel([("userId", 1), ("kind", 1), ("address", 1)], unique=True, name="one_per_address")
+        IndexModel([("userId", 1), ("kind", 1), ("address", 1)], unique=True, name="one_per_address"),
+        IndexModel(
+            [("kind", 1), ("address", 1)],
+            unique=True,
+            partialFilterExpression={"exclusive": True},
+            name="one_owner_per_address",
+        ),
     ],
     "ledger": [
         IndexModel([("userId", 1), ("messageId", 1), ("deviceId", 1)], unique=True, name="one_per_slot"),
