@@ -4,16 +4,18 @@ Every method of a store may wait for MongoDB for seconds, and raises `mesh.error
 be reached; then nothing is known about a write's effect, and repeating it is safe.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from email.message import EmailMessage
 from typing import Protocol
 
 from notify_service.domain.delivery import Attempt, Delivery, NewDelivery
 from notify_service.domain.device import Device, DeviceKind, WebPushKeys
 from notify_service.domain.digest import DueDigest, Email, WaitingChat
+from notify_service.domain.inbox import Inbox, InboxKey
 from notify_service.domain.ledger import LedgerEntry
 from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.domain.push import Push
+from notify_service.domain.recheck import Attention
 
 
 class SendError(Exception):
@@ -59,7 +61,20 @@ class Sender(Protocol):
 
         Raises:
             SendError: one of the three above.
+            Unavailable: a store that it needs could not be asked; nothing was sent.
         """
+        ...
+
+
+class KeyStore(Protocol):
+    """Where keys that this deployment made itself are kept, so that all its processes use the same."""
+
+    async def find(self, name: str) -> bytes | None:
+        """The key (PEM) under this name."""
+        ...
+
+    async def add(self, name: str, pem: bytes) -> bool:
+        """Keeps a key in one atomic step; false when there is one under this name already, which stays."""
         ...
 
 
@@ -93,6 +108,51 @@ class Deliveries(Protocol):
 
     async def add(self, deliveries: Sequence[NewDelivery]) -> None:
         """Returns when they are stored: from then on they are delivered, whatever dies. Idempotent by their keys."""
+        ...
+
+
+class Inboxes(Protocol):
+    """What users have still to be told. Any number of processes use it at once."""
+
+    async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> None:
+        """Stores what each function makes of the inbox, in a few round trips for all of them.
+
+        A function is called again with a newer state when another process was faster, so it must be pure. An inbox
+        that does not exist is given to it empty, and stays away if it is returned unchanged.
+
+        Raises:
+            Unavailable: any of them may have been stored; a function that knows a repeat makes a repeat safe.
+        """
+        ...
+
+    async def claim(self, at_ms: int, until_ms: int, limit: int) -> list[Inbox]:
+        """Claims what is due by `at_ms`, those due longest first: nobody else gets them before `until_ms`.
+
+        Raises:
+            Unavailable: what was claimed nevertheless is due again at `until_ms`.
+        """
+        ...
+
+    async def is_waiting(self, user_id: str, message_id: str) -> bool:
+        """Whether the user has still to be told of this message, or not; in one round trip."""
+        ...
+
+
+class Members(Protocol):
+    """What members of chats know by now; asked from the service that owns it."""
+
+    async def attention(
+        self, keys: Sequence[InboxKey], messages: Collection[tuple[str, str]]
+    ) -> tuple[Sequence[Attention], Collection[str]]:
+        """What each user knows of the chat, in order, and which messages (chat's and own id) are deleted.
+
+        Raises:
+            Unavailable: that service, or its store, cannot be reached.
+        """
+        ...
+
+    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """Unread messages of each user in all chats, in order; raises as `attention` does."""
         ...
 
 

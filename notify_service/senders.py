@@ -1,15 +1,67 @@
 """Which senders there are, by the settings."""
 
+from typing import Final
+
+from mesh.lifecycle import Lifecycle
+from mesh.logs import get_logger
+from notify_service.adapters.senders.http import HttpClient, open_http
 from notify_service.adapters.senders.log import LogSender
+from notify_service.adapters.senders.vapid import Vapid
+from notify_service.adapters.senders.web_push import WebPushSender
 from notify_service.domain.device import DeviceKind
-from notify_service.ports import Sender
+from notify_service.domain.vapid import VapidKey
+from notify_service.ports import KeyStore, Sender
 from notify_service.settings import NotifySettings
 
+_REQUEST_SHARE: Final = 0.9
+"""Of the time of an attempt: a request ends before its attempt is cut off, and can say what it waited for."""
 
-def make_senders(settings: NotifySettings) -> dict[DeviceKind, Sender]:
-    """One per kind of device; a kind whose credentials are missing is left out, with one line in the log."""
-    senders: dict[DeviceKind, Sender] = {}
+_log = get_logger()
+
+
+async def open_senders(
+    settings: NotifySettings, life: Lifecycle, guarded: HttpClient, vapid: Vapid
+) -> dict[DeviceKind, Sender]:
+    """One per kind of device; a kind whose credentials are missing is left out, with one line in the log.
+
+    Args:
+        settings: the service's.
+        life: ends what the senders hold open.
+        guarded: the client for URLs that users give, by `open_guarded`.
+        vapid: the key for Web Push.
+    """
+    senders: dict[DeviceKind, Sender] = {
+        DeviceKind.WEB_PUSH: WebPushSender(guarded, vapid, settings.notify_push_expire_seconds),
+    }
     if settings.is_development:
         # The log sender shows what messages say: never outside of development.
         senders[DeviceKind.LOG] = LogSender()
     return senders
+
+
+async def open_guarded(settings: NotifySettings, life: Lifecycle) -> HttpClient:
+    """The client for URLs that users give."""
+    return await life.enter(
+        open_http(
+            seconds=settings.notify_send_seconds * _REQUEST_SHARE,
+            guarded=True,
+            allow_loopback=settings.notify_allow_loopback,
+            ca_file=settings.notify_ca_file,
+        )
+    )
+
+
+def make_vapid(settings: NotifySettings, store: KeyStore) -> Vapid:
+    """What requests to push services are signed with; says so when these cannot tell whom to contact."""
+    subject = settings.notify_vapid_subject
+    if not subject and settings.notify_public_url.startswith("https://"):
+        subject = settings.notify_public_url
+    if not subject:
+        # RFC 8292 lets it be left out; Apple's push service refuses what has none.
+        _log.info("notify.vapid_without_subject", missing="PARLEY_NOTIFY_VAPID_SUBJECT")
+    return Vapid(store, subject, _vapid_key(settings))
+
+
+def _vapid_key(settings: NotifySettings) -> VapidKey | None:
+    path = settings.notify_vapid_key_file
+    return None if path is None else VapidKey.from_pem(path.read_bytes())

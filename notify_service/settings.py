@@ -1,9 +1,10 @@
 """What notify_service needs to know."""
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mesh.settings import (
     AmqpUrl,
@@ -16,6 +17,7 @@ from mesh.settings import (
     PositiveSeconds,
     variable_name,
 )
+from notify_service.domain.vapid import VapidKey
 
 _TOGETHER = {
     "APNs": ("notify_apns_key_file", "notify_apns_key_id", "notify_apns_team_id", "notify_apns_topic"),
@@ -68,8 +70,8 @@ class NotifySettings(MeshSettings):
     """Certificates (PEM) that providers are trusted by, besides the public ones."""
 
     notify_vapid_key_file: Path | None = None
-    """The key (PEM, P-256) that names this deployment to push services. Not set: one is made on first start and kept
-    in MongoDB."""
+    """The key (PEM, P-256) that names this deployment to push services. Not set: one is made on first start
+    and kept in MongoDB."""
     notify_vapid_subject: str = Field(default="", pattern=r"^(mailto:.+@.+|https://.+)?$")
     """Whom a push service may contact, `mailto:` or `https:`. Empty: the public URL, where it is https."""
     notify_fcm_credentials_file: Path | None = None
@@ -91,6 +93,28 @@ class NotifySettings(MeshSettings):
     """The sender of mails, such as `Parley <chat@example.com>`."""
     notify_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     """`starttls` refuses to go on without it; `none` is for a server on this machine."""
+
+    @field_validator("notify_vapid_key_file")
+    @classmethod
+    def _vapid_key_is_one(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                VapidKey.from_pem(path.read_bytes())
+            except OSError as error:
+                raise ValueError(f"cannot be read: {error.strerror}") from error
+        return path
+
+    @field_validator("notify_ca_file")
+    @classmethod
+    def _ca_file_holds_certificates(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+            except ssl.SSLError as error:
+                raise ValueError("is not a file of certificates (PEM)") from error
+            except OSError as error:
+                raise ValueError(f"cannot be read: {error.strerror}") from error
+        return path
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -38,6 +38,11 @@ class Answer:
     """The first `MAX_ANSWER` bytes."""
 
     @property
+    def is_success(self) -> bool:
+        """2xx."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
     def words(self) -> str:
         """One line for the ledger: the status and the beginning of the body."""
         text = " ".join(_printable(self.body.decode(errors="replace")).split())[:MAX_WORDS]
@@ -60,7 +65,7 @@ class HttpClient:
             SendRefusedError: the URL or a header is malformed, or the URL leads where this client may not go.
             SendDelayedError: there was no whole answer in time.
         """
-        target = _parse(url)
+        target = parse_url(url)
         pool = self._pools.get(target.scheme.decode())
         if pool is None:
             raise SendRefusedError(f"the address must begin with {' or '.join(self._pools)}://")
@@ -155,19 +160,12 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _backends(*, guarded: bool, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
-    if not guarded:
-        return {"https": None, "http": None}
-    if not allow_loopback:
-        return {"https": GuardedBackend(is_public)}
+def parse_url(url: str) -> httpcore.URL:
+    """The parts of a URL: the host in lower case and ASCII, the port None where it is the scheme's own.
 
-    def public_or_loopback(address: Address) -> bool:
-        return is_public(address) or is_loopback(address)
-
-    return {"https": GuardedBackend(public_or_loopback), "http": GuardedBackend(is_loopback)}
-
-
-def _parse(url: str) -> httpcore.URL:
+    Raises:
+        SendRefusedError: it is none, or holds a user name.
+    """
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
@@ -179,6 +177,18 @@ def _parse(url: str) -> httpcore.URL:
     return httpcore.URL(
         scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
     )
+
+
+def _backends(*, guarded: bool, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
+    if not guarded:
+        return {"https": None, "http": None}
+    if not allow_loopback:
+        return {"https": GuardedBackend(is_public)}
+
+    def public_or_loopback(address: Address) -> bool:
+        return is_public(address) or is_loopback(address)
+
+    return {"https": GuardedBackend(public_or_loopback), "http": GuardedBackend(is_loopback)}
 
 
 async def _post(

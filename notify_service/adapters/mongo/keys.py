@@ -1,0 +1,28 @@
+"""Collection `keys`: `_id` is what the key is for; `pem`, `createdAt`."""
+
+from pymongo.errors import DuplicateKeyError
+
+from mesh.clock import now_ms
+from notify_service.adapters.mongo.database import Database, reachable, to_time
+
+
+class MongoKeyStore:
+    """A `KeyStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._keys = database["keys"]
+
+    async def find(self, name: str) -> bytes | None:
+        """The key that is kept."""
+        with reachable():
+            document = await self._keys.find_one({"_id": name})
+        return None if document is None else bytes(document["pem"])
+
+    async def add(self, name: str, pem: bytes) -> bool:
+        """Keeps a key under a name that has none: the identity is unique, so one of several tries wins."""
+        try:
+            with reachable():
+                await self._keys.insert_one({"_id": name, "pem": pem, "createdAt": to_time(now_ms())})
+        except DuplicateKeyError:
+            return False
+        return True

@@ -1,0 +1,91 @@
+"""Web Push: RFC 8030 (delivery), RFC 8291 (encryption), RFC 8292 (VAPID)."""
+
+import time
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+import httpcore
+
+from notify_service.adapters.senders.http import Answer, HttpClient, failure, parse_url
+from notify_service.adapters.senders.vapid import Vapid
+from notify_service.adapters.senders.web_push_message import MAX_PAYLOAD, Subscription, payload
+from notify_service.domain.device import Device
+from notify_service.domain.push import Push, PushKind
+from notify_service.domain.trimming import fit
+from notify_service.ports import SendRefusedError
+
+_SMALL_PAYLOAD: Final = 2048
+"""Bytes, in the second try: for a push service that takes less than it should."""
+_MAX_PROVIDER: Final = 100
+_APPLE: Final = ".push.apple.com"
+
+
+class WebPushSender:
+    """A `Sender` for browsers."""
+
+    def __init__(self, http: HttpClient, vapid: Vapid, expire_seconds: float) -> None:
+        self._http = http
+        self._vapid = vapid
+        self._expire_seconds = expire_seconds
+
+    def provider(self, device: Device) -> str:
+        """The push service, by the host of the endpoint."""
+        try:
+            return f"web-push:{parse_url(device.address).host.decode()}"[:_MAX_PROVIDER]
+        except SendRefusedError:
+            return "web-push"
+
+    async def send(self, push: Push, device: Device) -> str:
+        """Returns the status with which the push service took it.
+
+        Raises:
+            SendError: by what the push service, or the way to it, says.
+            Unavailable: the key that requests are signed with is not known yet and cannot be read.
+        """
+        endpoint = parse_url(device.address)
+        if push.kind is PushKind.CLEAR and endpoint.host.decode().endswith(_APPLE):
+            # Safari withdraws the permission from sites that are pushed to and show nothing.
+            raise SendRefusedError("Safari has to show something for each push, so nothing is cleared there")
+        subscription = _subscription(device)
+        headers = {
+            "authorization": await self._vapid.authorization(_origin(endpoint)),
+            "content-encoding": "aes128gcm",
+            "content-type": "application/octet-stream",
+            "ttl": str(self._ttl_seconds(push)),
+            "urgency": "high" if push.urgent else "normal",
+            "topic": subscription.topic(push.chat_id),
+        }
+
+        async def post(limit: int) -> Answer:
+            plain = fit(partial(payload, push), push.title, push.body, limit)
+            return await self._http.post(device.address, subscription.encrypt(plain), headers)
+
+        answer = await post(MAX_PAYLOAD)
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            answer = await post(_SMALL_PAYLOAD)
+        if not answer.is_success:
+            raise failure(answer)
+        return answer.words
+
+    def _ttl_seconds(self, push: Push) -> int:
+        """How long the push service may keep it for a browser that is not there (RFC 8030, 5.2)."""
+        age = time.time() - push.at_ms / 1000 if push.at_ms else 0.0
+        return max(0, int(self._expire_seconds - max(0.0, age)))
+
+
+def _subscription(device: Device) -> Subscription:
+    if device.web_push_keys is None:
+        raise SendRefusedError("the subscription has no keys")
+    try:
+        return Subscription.of(device.web_push_keys)
+    except ValueError as error:
+        raise SendRefusedError(f"the subscription's keys are wrong: {error}") from error
+
+
+def _origin(url: httpcore.URL) -> str:
+    """As RFC 6454 writes it: the port is left out where it is the scheme's own."""
+    host = url.host.decode()
+    host = f"[{host}]" if ":" in host else host
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.scheme.decode()}://{host}{port}"
