@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # One image, four entry points: the argument names the service (edge, chat_service, persist_service, notify_service) or the
-# command (admin). Everything that compiles or generates stays in the first two stages.
+# command (admin). Everything that installs or generates stays in the first stage.
 #
 #   docker build --tag parley .
 #   docker run --read-only --env-file parley.env parley edge
@@ -9,22 +9,20 @@
 # here, and a digest pinned: --build-arg PYTHON_IMAGE=registry.example/python@sha256:...
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
-FROM ${PYTHON_IMAGE} AS packages
-COPY requirements.lock /tmp/
-# Hashes are checked, and nothing is compiled: a package without a wheel for this platform fails the build.
-RUN python -m venv --without-pip /opt/parley/venv \
- && pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
-      --python /opt/parley/venv/bin/python -r /tmp/requirements.lock
-
-FROM ${PYTHON_IMAGE} AS code
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /opt/parley
-COPY requirements-build.lock /tmp/
+COPY requirements.lock requirements-build.lock /tmp/
+# Hashes are checked and nothing is compiled: a package without a wheel for this platform fails the build. http-ece is pure
+# Python and published as source only; its wheel is made by the setuptools that the first line brings, so that nothing
+# unpinned is fetched.
 RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
-      -r /tmp/requirements-build.lock
-COPY protos protos
+      -r /tmp/requirements-build.lock \
+ && pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
+      --no-binary http-ece --no-build-isolation --target packages -r /tmp/requirements.lock
+COPY protos /tmp/protos
 RUN mkdir gen \
- && find protos -name '*.proto' -print0 | xargs -0 python -m grpc_tools.protoc -I protos --python_out=gen --grpc_python_out=gen \
- && rm -r protos
+ && find /tmp/protos -name '*.proto' -print0 \
+  | xargs -0 python -m grpc_tools.protoc -I /tmp/protos --python_out=gen --grpc_python_out=gen
 COPY mesh mesh
 COPY edge edge
 COPY chat_service chat_service
@@ -41,11 +39,9 @@ LABEL org.opencontainers.image.title="Parley" \
 # What is here only to install packages has no place in an image that installs none.
 RUN rm -rf /usr/local/lib/python3.11/site-packages/* /usr/local/bin/pip* \
  && groupadd --gid 10001 parley && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin parley
-COPY --from=packages /opt/parley/venv /opt/parley/venv
-COPY --from=code /opt/parley /opt/parley
+COPY --from=build /opt/parley /opt/parley
 WORKDIR /opt/parley
-ENV PATH=/opt/parley/venv/bin:$PATH \
-    PYTHONPATH=/opt/parley:/opt/parley/gen \
+ENV PYTHONPATH=/opt/parley:/opt/parley/gen:/opt/parley/packages \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PARLEY_BIND_HOST=0.0.0.0
