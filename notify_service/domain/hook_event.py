@@ -111,6 +111,18 @@ class HookEvent:
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class DeadEvent:
+    """An event that a subscription did not take in its time."""
+
+    delivery_id: str
+    subscription_id: str
+    payload: bytes
+    """The event as the delivery kept it."""
+    reason: str
+    attempts: int
+
+
 def to_json(event: HookEvent) -> bytes:
     """The body of a request: `type`, `timestamp` and `data` (Standard Webhooks, "Payload structure").
 

@@ -1,0 +1,78 @@
+"""The courier of integrators' events."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from mesh.clock import now_ms
+from mesh.logs import get_logger
+from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
+from notify_service.domain.hook_event import DeadEvent, to_json
+from notify_service.domain.subscription import Subscription
+from notify_service.hook_ports import DeadEvents, SignedPost, SubscriptionStore
+from notify_service.hook_wire import BadEventError, from_bytes
+from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
+from notify_service.use_cases.known_subscriptions import KnownSubscriptions
+
+_GIVEN_UP: Final = frozenset({AttemptOutcome.FAILED, AttemptOutcome.GONE})
+
+_log = get_logger()
+
+
+class HookCourier:
+    """A `Courier`. An event that was given up is dead-lettered, as long as there is the subscription."""
+
+    def __init__(
+        self, known: KnownSubscriptions, store: SubscriptionStore, post: SignedPost, dead_events: DeadEvents
+    ) -> None:
+        self._known = known
+        self._store = store
+        self._post = post
+        self._dead_events = dead_events
+
+    async def deliver(self, delivery: Delivery) -> str:
+        """Posts the event to where the subscription points now, signed with what it has now."""
+        subscription = (await self._known.all()).get(delivery.what.target_id)
+        if subscription is None:
+            raise SendRefusedError("the subscription was removed")
+        if not subscription.spec.enabled:
+            # As a receiver that is down: all that waits for it is held back, not only this one.
+            raise SendDelayedError("the subscription is disabled")
+        try:
+            event = from_bytes(delivery.what.payload)
+        except BadEventError as error:
+            raise SendRefusedError(f"the event cannot be read: {error}") from error
+        body = to_json(event if subscription.spec.include_content else event.without_content())
+        at_ms = now_ms()
+        try:
+            return await self._post(
+                subscription.spec.url, body, delivery.id, subscription.signing_secrets(at_ms)
+            )
+        except TargetGoneError as error:
+            await self._disable(subscription, str(error))
+            raise
+
+    async def conclude(self, attempts: Sequence[Attempt]) -> None:
+        """Buries what was given up."""
+        given_up = [attempt for attempt in attempts if attempt.outcome in _GIVEN_UP]
+        if not given_up:
+            return
+        known = await self._known.all()
+        dead = [_dead(attempt) for attempt in given_up if attempt.delivery.what.target_id in known]
+        if dead:
+            await self._dead_events.bury(dead)
+
+    async def _disable(self, subscription: Subscription, words: str) -> None:
+        """The receiver wants no more; unless it was told to go elsewhere meanwhile."""
+        if await self._store.disable(subscription.id, subscription.spec.url, words, now_ms()):
+            self._known.forget()
+            _log.warning("hooks.subscription_disabled", subscription_id=subscription.id, because=words)
+
+
+def _dead(attempt: Attempt) -> DeadEvent:
+    return DeadEvent(
+        delivery_id=attempt.delivery.id,
+        subscription_id=attempt.delivery.what.target_id,
+        payload=attempt.delivery.what.payload,
+        reason=attempt.detail,
+        attempts=attempt.delivery.attempt,
+    )
