@@ -9,6 +9,11 @@ NOTIFICATIONS: Final = Counter(
     "Ledger entries by outcome (sent, suppressed, failed); reason is set for suppressed ones.",
     ("outcome", "reason"),
 )
+DECISIONS: Final = Counter(
+    "parley_notification_decisions_total",
+    "Messages times the users they were for, by what was decided: told, or why not.",
+    ("decision",),
+)
 SEND_SECONDS_TAKEN: Final = Histogram(
     "parley_notification_send_seconds",
     "Time until a provider took or refused a notification, by kind of device.",
