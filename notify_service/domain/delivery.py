@@ -23,7 +23,7 @@ class NewDelivery:
     """What makes it one and the same, up to 200 characters: a second one with this key is left out."""
     lane: Lane
     provider: str
-    """Who is asked, such as `fcm` or `web-push:push.example`: rate, concurrency and breaker are per provider."""
+    """Who is asked, such as `fcm` or `web-push:push.example`: rate, slots and breaker are per provider."""
     target_id: str
     """The device or the subscription."""
     payload: bytes
@@ -45,6 +45,8 @@ class Delivery:
     attempt: int
     """Counts attempts from 1; one that was cut off counts too."""
     what: NewDelivery
+    last_words: str = ""
+    """What the provider said to the attempt before."""
 
 
 class AttemptOutcome(Enum):
@@ -68,3 +70,30 @@ class Attempt:
     detail: str
     """The provider's words, up to `ledger.MAX_DETAIL` characters."""
     at_ms: int
+    next_at_ms: int = 0
+    """When the next attempt is due; 0 unless it is `DELAYED`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDelivery:
+    """A delivery as it is looked up, on its way or settled."""
+
+    id: str
+    attempts: int
+    what: NewDelivery
+    """Its payload is empty once the content is forgotten."""
+    outcome: AttemptOutcome | None
+    """What became of it; None while it is on its way."""
+    last_words: str
+    at_ms: int
+    """When the next attempt is due, or when it was settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in one lane."""
+
+    waiting: int
+    """Deliveries on their way, counted up to a limit."""
+    oldest_created_at_ms: int
+    """When the oldest of them was made; 0 when none waits."""

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
+from notify_service.domain.delivery import Attempt, AttemptOutcome
 from notify_service.domain.device import DeviceKind
 
 MAX_DETAIL = 500
@@ -50,3 +51,28 @@ def entry_id(at_ms: int, *parts: str) -> str:
     """
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return f"{at_ms // 1000:08x}{digest[:16]}"
+
+
+_ATTEMPT_OUTCOMES = {
+    AttemptOutcome.SENT: Outcome.SENT,
+    AttemptOutcome.DELAYED: Outcome.DELAYED,
+    AttemptOutcome.FAILED: Outcome.FAILED,
+    AttemptOutcome.GONE: Outcome.PRUNED,
+}
+
+
+def attempt_entry(attempt: Attempt, kind: DeviceKind) -> LedgerEntry:
+    """The entry for one attempt at a device of a user. The same attempt always gives the same entry."""
+    delivery, what = attempt.delivery, attempt.delivery.what
+    return LedgerEntry(
+        id=entry_id(attempt.at_ms, delivery.id, str(delivery.attempt), attempt.outcome.value),
+        user_ids=(what.user_id,),
+        message_ids=what.message_ids[-MAX_MESSAGES:],
+        chat_id=what.chat_id,
+        outcome=_ATTEMPT_OUTCOMES[attempt.outcome],
+        detail=attempt.detail[:MAX_DETAIL],
+        at_ms=attempt.at_ms,
+        device_id=what.target_id,
+        kind=kind,
+        attempt=delivery.attempt,
+    )

@@ -1,23 +1,25 @@
 """The connection, the indexes, and what the driver's errors mean."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pymongo
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo import DESCENDING, IndexModel
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, OperationFailure
 
 from mesh.backoff import Backoff
 from mesh.errors import Unavailable, unavailable
 from mesh.logs import get_logger
+from notify_service.adapters.mongo.indexes import INDEXES, KEPT_SINCE, RETIRED
 
 DATABASE: Final = "parley_notify"
 Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
+Collection = AsyncIOMotorCollection[Document]
 
 _log = get_logger()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,22 +27,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPERATION_MS: Final = 3_000
 _PING_SECONDS: Final = 1.5
 
-_INDEXES: Final = {
-    "devices": [
-        IndexModel([("userId", 1), ("kind", 1), ("address", 1)], unique=True, name="one_per_address"),
-        IndexModel(
-            [("kind", 1), ("address", 1)],
-            unique=True,
-            partialFilterExpression={"exclusive": True},
-            name="one_owner_per_address",
-        ),
-    ],
-    "ledger": [
-        IndexModel([("userId", 1), ("messageId", 1), ("deviceId", 1)], unique=True, name="one_per_slot"),
-        IndexModel([("userId", 1), ("_id", DESCENDING)], name="by_user"),
-        IndexModel([("messageId", 1), ("_id", DESCENDING)], name="by_message"),
-    ],
-}
+_DUPLICATE_KEY: Final = 11_000
+_KEPT_INDEX: Final = "kept"
 
 
 @asynccontextmanager
@@ -60,18 +48,41 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         client.close()
 
 
-async def ensure_indexes(database: Database) -> None:
-    """Makes the indexes that are missing, waiting for MongoDB as long as it takes. Idempotent."""
+async def ensure_indexes(database: Database, *, keep_days: float = 30.0) -> None:
+    """Makes the indexes that are missing, waiting for MongoDB as long as it takes. Idempotent.
+
+    Those that let MongoDB remove what is old are changed where another time to keep it was set.
+    """
     backoff = Backoff(base=0.2, cap=5.0)
     while True:
         try:
             with reachable():
-                for collection, indexes in _INDEXES.items():
-                    await database[collection].create_indexes(indexes)
+                for collection, names in RETIRED.items():
+                    await _drop_indexes(database, collection, names)
+                for collection, indexes in INDEXES.items():
+                    await database[collection].create_indexes(list(indexes))
+                for collection, field in KEPT_SINCE.items():
+                    await _keep(database, collection, field, int(keep_days * 86_400))
         except Unavailable:
             await asyncio.sleep(backoff.next_delay())
         else:
             return
+
+
+async def _drop_indexes(database: Database, collection: str, names: Sequence[str]) -> None:
+    existing = await database[collection].index_information()
+    for name in names:
+        if name in existing:
+            await database[collection].drop_index(name)
+
+
+async def _keep(database: Database, collection: str, field: str, seconds: int) -> None:
+    index = (await database[collection].index_information()).get(_KEPT_INDEX)
+    if index is None:
+        await database[collection].create_index(field, name=_KEPT_INDEX, expireAfterSeconds=seconds)
+    elif index["expireAfterSeconds"] != seconds:
+        change = {"name": _KEPT_INDEX, "expireAfterSeconds": seconds}
+        await database.command({"collMod": collection, "index": change})
 
 
 async def ping(database: Database) -> None:
@@ -101,6 +112,43 @@ def reachable() -> Iterator[None]:
         if code is not None:
             _log.warning("mongodb.refused", code=code, error=str(error)[:500])
         raise unavailable("mongodb") from error
+
+
+async def insert_new(collection: Collection, documents: Sequence[Document]) -> None:
+    """Inserts those that break no unique index, in one round trip.
+
+    Raises:
+        Unavailable: the server cannot be reached, or did not confirm.
+    """
+    if not documents:
+        return
+    try:
+        with reachable():
+            await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        failures = (error.details or {}).get("writeErrors", [])
+        if not failures:
+            raise unavailable("mongodb", "mongodb did not confirm a write") from error
+        if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
+            raise
+
+
+async def bulk_write(collection: Collection, updates: Sequence[UpdateOne | UpdateMany]) -> int:
+    """Makes the updates in one round trip, in any order; how many documents they found.
+
+    Raises:
+        Unavailable: the server cannot be reached, or did not confirm.
+    """
+    if not updates:
+        return 0
+    try:
+        with reachable():
+            result = await collection.bulk_write(updates, ordered=False)
+    except BulkWriteError as error:
+        if (error.details or {}).get("writeErrors"):
+            raise
+        raise unavailable("mongodb", "mongodb did not confirm a write") from error
+    return result.matched_count
 
 
 def to_time(epoch_ms: int) -> datetime:
