@@ -4,18 +4,14 @@ Every method of a store may wait for MongoDB for seconds, and raises `mesh.error
 be reached; then nothing is known about a write's effect, and repeating it is safe.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from email.message import EmailMessage
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from notify_service.domain.delivery import Attempt, Delivery, NewDelivery
 from notify_service.domain.device import Device, DeviceKind, WebPushKeys
-from notify_service.domain.digest import DueDigest, Email, WaitingChat
-from notify_service.domain.inbox import Inbox, InboxKey
 from notify_service.domain.ledger import LedgerEntry
 from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.domain.push import Push
-from notify_service.domain.recheck import Attention
 
 
 class SendError(Exception):
@@ -50,14 +46,14 @@ class Sender(Protocol):
     """Reaches one kind of devices. Many sends may be under way at once."""
 
     def provider(self, device: Device) -> str:
-        """Who will be asked, at most 100 characters: what fails for one device of it may fail for all. Pure."""
+        """Who will be asked, up to 100 characters: what fails for one device may fail for all of it. Pure."""
         ...
 
     async def send(self, push: Push, device: Device) -> str:
         """Returns once the provider took it, with its receipt for the ledger (may be empty).
 
-        It is cancelled after `notify_send_seconds`. A repeat may show the notification twice, so what goes out
-        carries the chat as its tag: a device shows one per chat.
+        It is cancelled after `notify_send_seconds`. A repeat may show the notification twice, so what goes
+        out carries the chat as its tag: a device shows one per chat.
 
         Raises:
             SendError: one of the three above.
@@ -93,7 +89,7 @@ class Courier(Protocol):
         ...
 
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
-        """Does what follows from attempts that ended, such as entries in the ledger, before their end is stored.
+        """Does what follows from attempts that ended, such as ledger entries, before their end is stored.
 
         Idempotent: after a crash, or when it raised, it is called again with the same attempts.
 
@@ -107,52 +103,7 @@ class Deliveries(Protocol):
     """Takes what is to be delivered."""
 
     async def add(self, deliveries: Sequence[NewDelivery]) -> None:
-        """Returns when they are stored: from then on they are delivered, whatever dies. Idempotent by their keys."""
-        ...
-
-
-class Inboxes(Protocol):
-    """What users have still to be told. Any number of processes use it at once."""
-
-    async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> None:
-        """Stores what each function makes of the inbox, in a few round trips for all of them.
-
-        A function is called again with a newer state when another process was faster, so it must be pure. An inbox
-        that does not exist is given to it empty, and stays away if it is returned unchanged.
-
-        Raises:
-            Unavailable: any of them may have been stored; a function that knows a repeat makes a repeat safe.
-        """
-        ...
-
-    async def claim(self, at_ms: int, until_ms: int, limit: int) -> list[Inbox]:
-        """Claims what is due by `at_ms`, those due longest first: nobody else gets them before `until_ms`.
-
-        Raises:
-            Unavailable: what was claimed nevertheless is due again at `until_ms`.
-        """
-        ...
-
-    async def is_waiting(self, user_id: str, message_id: str) -> bool:
-        """Whether the user has still to be told of this message, or not; in one round trip."""
-        ...
-
-
-class Members(Protocol):
-    """What members of chats know by now; asked from the service that owns it."""
-
-    async def attention(
-        self, keys: Sequence[InboxKey], messages: Collection[tuple[str, str]]
-    ) -> tuple[Sequence[Attention], Collection[str]]:
-        """What each user knows of the chat, in order, and which messages (chat's and own id) are deleted.
-
-        Raises:
-            Unavailable: that service, or its store, cannot be reached.
-        """
-        ...
-
-    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
-        """Unread messages of each user in all chats, in order; raises as `attention` does."""
+        """Returns when they are stored: from then on they arrive, whatever dies. Idempotent by their keys."""
         ...
 
 
@@ -167,78 +118,6 @@ class Digests(Protocol):
 
         Raises:
             Unavailable: MongoDB cannot be reached; nothing is known, and a repeat is safe.
-        """
-        ...
-
-
-class DigestStore(Digests, Protocol):
-    """Where it is kept who is armed, and when each user was last mailed."""
-
-    async def claim(self, limit: int, at_ms: int) -> Sequence[DueDigest]:
-        """Takes users whose look is due, the longest due first; nobody else gets them for the next 60 s.
-
-        Whoever is armed from now on is armed anew. What is neither settled nor put back comes up again after
-        that time, with the same `due_at_ms`.
-        """
-        ...
-
-    async def settle(self, due: Sequence[DueDigest], at_ms: int, *, mailed: Collection[str]) -> None:
-        """Ends these looks, in one round trip; notes for the users in `mailed` that they were. Idempotent."""
-        ...
-
-    async def put_back(self, due: Mapping[DueDigest, int]) -> None:
-        """Looks again at the given times (Unix milliseconds), in one round trip. Idempotent."""
-        ...
-
-
-class UnreadChats(Protocol):
-    """What the store of chats knows of unread messages. Raises `Unavailable` when it cannot be asked."""
-
-    async def of_user(self, user_id: str) -> Sequence[WaitingChat]:
-        """The chats in which the user has not read everything, of the 500 last changed."""
-        ...
-
-    async def unread_since(self, chat: WaitingChat) -> int:
-        """When the oldest unread message of the chat was sent, Unix milliseconds."""
-        ...
-
-    async def names(self, user_ids: Collection[str]) -> Mapping[str, str]:
-        """The names of those users who have one."""
-        ...
-
-
-class EmailQueue(Protocol):
-    """Takes mails that are to be sent."""
-
-    async def publish(self, emails: Sequence[Email]) -> None:
-        """Returns when they are safe in the queue.
-
-        Raises:
-            Unavailable: the broker did not confirm; some may be in the queue.
-        """
-        ...
-
-
-class Letters(Protocol):
-    """Writes mails."""
-
-    def write(self, email: Email, address: str, time_zone: str) -> EmailMessage:
-        """The letter to a mail address, with its times in a zone of the IANA database. Pure.
-
-        Raises:
-            SendRefusedError: the address cannot be written to.
-        """
-        ...
-
-
-class Mailer(Protocol):
-    """Sends letters. Many may be under way at once."""
-
-    async def send(self, letter: EmailMessage) -> str:
-        """Returns once the mail server took it, with the server's words. Safe to cancel.
-
-        Raises:
-            SendError: one of the three above; `TargetGoneError` when there is no such mailbox.
         """
         ...
 
@@ -262,7 +141,7 @@ class DeviceStore(Protocol):
         """Stores the device, or refreshes the one with this user, kind and address. Idempotent.
 
         Another user's device with the same kind and address is removed if the kind is in `EXCLUSIVE_KINDS`:
-        the app changed hands. Of more than `keep` devices of the user those refreshed longest ago are removed.
+        the app changed hands. Of more than `keep` devices of the user those refreshed longest ago go.
 
         `signing_secret` takes the place of the one there is; where it is empty, that one stays, and a device
         that is new gets `first_secret`.
@@ -286,7 +165,7 @@ class DeviceStore(Protocol):
         ...
 
     async def prune(self, device: Device) -> bool:
-        """Removes the device unless it was refreshed since it was read; false when it was, or is gone already."""
+        """Removes the device unless it was refreshed since it was read; false when it was, or is gone."""
         ...
 
 

@@ -1,0 +1,68 @@
+"""What persist_service knows of unread messages."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from notify_service.domain.digest import WaitingChat
+from notify_service.domain.notification import ContentType
+from parley.common.v1.chat_pb2 import ChatType
+from parley.common.v1.message_pb2 import MessageType
+from parley.persist.v1 import persist_service_pb2 as pb
+from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
+
+IDEMPOTENT_CALLS: Final = tuple(
+    f"parley.persist.v1.PersistService/{method}" for method in ("ListChats", "ListMessages", "GetUserNames")
+)
+"""What gRPC may repeat."""
+
+_CHATS: Final = 500
+_CONTENT_TYPES: Final = {
+    MessageType.MESSAGE_TYPE_TEXT: ContentType.TEXT,
+    MessageType.MESSAGE_TYPE_IMAGE: ContentType.IMAGE,
+    MessageType.MESSAGE_TYPE_FILE: ContentType.FILE,
+}
+
+
+class PersistUnreadChats:
+    """The `UnreadChats` port. The channel behind the stub brings deadlines, retries and typed errors."""
+
+    def __init__(self, stub: PersistServiceStub) -> None:
+        self._stub = stub
+
+    async def of_user(self, user_id: str) -> Sequence[WaitingChat]:
+        """As the port says."""
+        answer = await self._stub.ListChats(pb.ListChatsRequest(user_id=user_id, limit=_CHATS))
+        return [
+            _to_waiting(item, user_id)
+            for item in answer.chats
+            if item.last_number > item.read_number and item.chat.HasField("latest_message")
+        ]
+
+    async def unread_since(self, chat: WaitingChat) -> int:
+        """As the port says: message counts are dense, so it is the last one below the next count."""
+        answer = await self._stub.ListMessages(
+            pb.ListMessagesRequest(chat_id=chat.chat_id, limit=1, before_number=chat.first_unread_number + 1)
+        )
+        return answer.messages[0].created_at_ms if answer.messages else chat.at_ms
+
+    async def names(self, user_ids: Collection[str]) -> Mapping[str, str]:
+        """As the port says."""
+        asked = sorted(user_ids)
+        answer = await self._stub.GetUserNames(pb.GetUserNamesRequest(user_ids=asked))
+        return {user_id: name for user_id, name in zip(asked, answer.names, strict=True) if name}
+
+
+def _to_waiting(item: pb.UserChat, user_id: str) -> WaitingChat:
+    chat, latest = item.chat, item.chat.latest_message
+    direct = chat.type == ChatType.CHAT_TYPE_DIRECT
+    return WaitingChat(
+        chat_id=chat.id,
+        group_name=chat.name,
+        peer_id=next((other for other in chat.users if other != user_id), "") if direct else "",
+        unread=item.last_number - item.read_number,
+        first_unread_number=item.read_number + 1,
+        sender_id=latest.sender_id,
+        content_type=_CONTENT_TYPES.get(latest.type, ContentType.TEXT),
+        text=latest.text,
+        at_ms=latest.timestamp_ms,
+    )
