@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from redis.asyncio import Redis
-
 from mesh.admin import open_admin
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
@@ -40,6 +38,7 @@ from persist_service.use_cases.add_members import AddMembers
 from persist_service.use_cases.count_messages import CountMessages
 from persist_service.use_cases.create_direct_chat import CreateDirectChat
 from persist_service.use_cases.create_group import CreateGroup
+from persist_service.use_cases.get_attention import GetAttention
 from persist_service.use_cases.index_messages import IndexMessages
 from persist_service.use_cases.list_chats import ListChats
 from persist_service.use_cases.list_entries import ListEntries
@@ -47,7 +46,7 @@ from persist_service.use_cases.list_members import ListMembers
 from persist_service.use_cases.list_messages import ListMessages
 from persist_service.use_cases.list_pointers import ListPointers
 from persist_service.use_cases.move_pointers import MovePointers
-from persist_service.use_cases.notify_absent import NotifyAbsent
+from persist_service.use_cases.notify_members import NotifyMembers
 from persist_service.use_cases.rebuild_heads import RebuildHeads
 from persist_service.use_cases.remove_member import RemoveMember
 from persist_service.use_cases.store_entries import StoreEntries
@@ -64,6 +63,7 @@ class _Stores:
     changes: MongoChanges
     markers: MongoMarkers
     chat_lists: RedisChatLists
+    presence: RedisPresence
 
 
 async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]:
@@ -83,6 +83,7 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
         MongoChanges(mongo),
         MongoMarkers(mongo),
         RedisChatLists(redis),
+        RedisPresence(redis),
     )
 
     server = await life.enter(RpcServer("persist", settings.service_secret))
@@ -95,7 +96,7 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
     readiness.on_change(server.set_serving)
     life.supervise("readiness", readiness.run)
     life.supervise("make indexes", partial(mongo.prepare, INDEXES))
-    for queue, handler in _handlers(stores, mongo, redis, broker).items():
+    for queue, handler in _handlers(stores, mongo, broker).items():
         size = settings.persist_batch_deliveries
         consumer = Consumer(broker, queue, handler, prefetch=4 * size, batch_size=size)
         life.supervise(f"consume {queue}", partial(_consume, mongo, consumer))
@@ -130,16 +131,17 @@ def _servicer(stores: _Stores, settings: PersistSettings, broker: Broker) -> Per
         list_entries=ListEntries(chats, stores.messages, stores.changes),
         list_pointers=ListPointers(chats, memberships),
         chat_lists=ChatListAnswers(ListChats(chats, memberships), chat_lists),
+        get_attention=GetAttention(chats, memberships, stores.messages, stores.presence),
     )
 
 
-def _handlers(stores: _Stores, mongo: Mongo, redis: Redis, broker: Broker) -> dict[str, Handler]:
+def _handlers(stores: _Stores, mongo: Mongo, broker: Broker) -> dict[str, Handler]:
     follow_ups = BrokerFollowUps(broker)
-    notify_absent = NotifyAbsent(
+    notify_members = NotifyMembers(
         users=stores.users,
         chats=stores.chats,
         memberships=stores.memberships,
-        presence=RedisPresence(redis),
+        presence=stores.presence,
         follow_ups=follow_ups,
     )
     store_entries = StoreEntries(
@@ -149,9 +151,9 @@ def _handlers(stores: _Stores, mongo: Mongo, redis: Redis, broker: Broker) -> di
         memberships=stores.memberships,
         chat_lists=stores.chat_lists,
         follow_ups=follow_ups,
-        notify_absent=notify_absent,
+        notify_members=notify_members,
     )
-    move_pointers = MovePointers(stores.memberships, stores.chat_lists)
+    move_pointers = MovePointers(stores.memberships, stores.chat_lists, follow_ups)
     index_messages = IndexMessages(MongoTerms(mongo))
     count_messages = CountMessages(MongoStatistics(mongo))
     return {

@@ -10,6 +10,7 @@ from parley.events.v1 import chat_event_pb2
 from parley.persist.v1 import persist_service_pb2 as pb
 from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, LatestMessage, Member, Role
 from persist_service.domain.log import Change, LogEntry, Message, MessageType
+from persist_service.domain.notifications import Attention
 from persist_service.ports import Membership
 
 _ROLES: Final = {
@@ -39,13 +40,13 @@ def member_to_proto(member: Member) -> chat_pb2.Member:
     return chat_pb2.Member(user_id=member.user_id, role=_ROLES[member.role], joined_at_ms=member.joined_at_ms)
 
 
-def message_to_proto(message: Message) -> message_pb2.Message:
-    """A message with its position; status and readers unset."""
+def message_to_proto(message: Message, *, placed: bool = True) -> message_pb2.Message:
+    """A message, with its position if ``placed``; status and readers unset."""
     return message_pb2.Message(
         id=message.id,
         chat_id=message.chat_id,
-        seq=message.seq,
-        number=message.number,
+        seq=message.seq if placed else 0,
+        number=message.number if placed else 0,
         sender_id=message.sender_id,
         type=_MESSAGE_TYPES[message.type],
         content=message.content,
@@ -58,18 +59,14 @@ def entry_to_proto(entry: LogEntry) -> chat_event_pb2.ChatEvent:
     """A log entry as it was delivered live; a void position has no body."""
     if isinstance(entry.body, Change) and entry.body.event:
         return chat_event_pb2.ChatEvent.FromString(entry.body.event)
-    event = chat_event_pb2.ChatEvent(
+    return chat_event_pb2.ChatEvent(
         chat_id=entry.chat_id,
         occurred_at_ms=entry.occurred_at_ms,
         epoch=entry.epoch,
         seq=entry.seq,
         number=entry.number,
+        message=message_to_proto(entry.body, placed=False) if isinstance(entry.body, Message) else None,
     )
-    if isinstance(entry.body, Message):
-        event.message.CopyFrom(message_to_proto(entry.body))
-        event.message.ClearField("seq")
-        event.message.ClearField("number")
-    return event
 
 
 def head_to_proto(head: Head, member_count: int) -> pb.StoredHead:
@@ -117,6 +114,17 @@ def membership_to_proto(membership: Membership | None) -> pb.Membership:
         return pb.Membership(role=RoleProto.ROLE_NONE)
     return pb.Membership(
         role=_ROLES[membership.role], read_seq=membership.read_seq, read_number=membership.read_number
+    )
+
+
+def attention_to_proto(attention: Attention) -> pb.Attention:
+    """What a member knows of a chat."""
+    return pb.Attention(
+        role=_ROLES[attention.role],
+        read_seq=attention.read_seq,
+        delivered_seq=attention.delivered_seq,
+        unread=attention.unread,
+        last_active_ms=attention.last_active_ms,
     )
 
 

@@ -33,7 +33,7 @@ STORE_LAG_SECONDS: Final = Histogram(
 )
 NOTIFICATIONS: Final = Counter(
     "parley_persist_notifications_total",
-    "Notifications asked for.",
+    "Members named to notify_service, once per message.",
 )
 CHAT_LISTS: Final = Counter(
     "parley_persist_chat_lists_total",

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from persist_service.domain.chats import Chat, Head, Member, Role
 from persist_service.domain.log import Advance, LogEntry, Message, SendKey
+from persist_service.domain.notifications import Notification
 from persist_service.domain.pointers import Pointer
 from persist_service.domain.statistics import Fact
 
@@ -54,18 +55,9 @@ class Membership:
 
     chat_id: str
     role: Role
-    read_seq: int
-    read_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """A user to be told of a message."""
-
-    user_id: str
-    message: Message
-    chat: Chat
-    sender_name: str
+    read_seq: int = 0
+    read_number: int = 0
+    delivered_seq: int = 0
 
 
 class Users(Protocol):
@@ -162,6 +154,9 @@ class Memberships(Protocol):
     async def advance(self, pointers: Sequence[Pointer]) -> None:
         """Moves pointers, each only forward. Who is no member is passed over."""
 
+    async def unread_totals(self, user_ids: Collection[str]) -> dict[str, int]:
+        """How many messages of all their chats are after the read pointers of those users who have chats."""
+
 
 class Messages(Protocol):
     """The stored messages of all chats."""
@@ -189,6 +184,9 @@ class Messages(Protocol):
 
     async def find_sends(self, keys: Sequence[SendKey]) -> list[Message | None]:
         """What is stored under each key, in order."""
+
+    async def deleted(self, keys: Collection[tuple[str, str]]) -> set[str]:
+        """The ids of those of the messages, ``(chat_id, message_id)``, that were deleted or do not exist."""
 
 
 class Changes(Protocol):
@@ -243,15 +241,18 @@ class ChatLists(Protocol):
 class Presence(Protocol):
     """Who is online."""
 
-    async def absent(self, user_ids: Sequence[str]) -> list[str]:
-        """Those without a live connection. Never raises: without Redis nobody is known to be online."""
+    async def last_active(self, user_ids: Collection[str]) -> dict[str, int]:
+        """When a live connection of each user last did something (ms); who has none is left out.
+
+        One round trip per 500 users. Never raises: without Redis nobody is known to be online.
+        """
 
 
 class FollowUps(Protocol):
-    """Work for others that follows from a stored message. Returning means: confirmed by the broker."""
+    """Work for others that follows from what was stored. Returning means: confirmed by the broker."""
 
-    async def stored(self, messages: Sequence[Message]) -> None:
-        """Asks for the messages to be indexed and counted."""
+    async def stored(self, entries: Sequence[LogEntry]) -> None:
+        """Asks for messages to be indexed and counted, and for integrators to be told of every entry."""
 
     async def notify(self, notifications: Sequence[Notification]) -> None:
-        """Asks for users to be notified."""
+        """Tells notify_service. A notification names at most 500 recipients."""

@@ -1,19 +1,19 @@
-"""What follows from stored messages: jobs to index, to count and to notify."""
+"""What follows from stored entries: jobs to index, to count, to notify, and to tell integrators."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 from mesh.amqp.connection import Broker, Outgoing
-from mesh.amqp.topology import ANALYTICS, MESSAGE_INDEX, NOTIFICATION_SEND
+from mesh.amqp.topology import ANALYTICS, EVENT_HOOKS, MESSAGE_INDEX, NOTIFICATION_SEND
 from parley.events.v1 import jobs_pb2
-from persist_service.codec import message_to_proto
+from persist_service.codec import entry_to_proto, message_to_proto
 from persist_service.domain.chats import ChatType
-from persist_service.domain.log import Message
-from persist_service.ports import Notification
+from persist_service.domain.log import LogEntry, Message
+from persist_service.domain.notifications import NewMessage, Notification, ReadUpTo
 
 # Limits of the contract (jobs.proto).
-_MESSAGES_AT_ONCE: Final = 64
-_NOTIFICATIONS_AT_ONCE: Final = 500
+_ITEMS_AT_ONCE: Final = 64
+_RECIPIENTS_AT_ONCE: Final = 500
 
 _TYPES: Final = {
     ChatType.DIRECT: jobs_pb2.NOTIFICATION_TYPE_DIRECT_MESSAGE,
@@ -28,10 +28,14 @@ class BrokerFollowUps:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def stored(self, messages: Sequence[Message]) -> None:
+    async def stored(self, entries: Sequence[LogEntry]) -> None:
         """As the port says."""
-        outgoing: list[Outgoing] = []
-        for part in _parts(messages, _MESSAGES_AT_ONCE):
+        messages = [entry.body for entry in entries if isinstance(entry.body, Message)]
+        outgoing = [
+            Outgoing(EVENT_HOOKS, jobs_pb2.EventBatch(events=map(entry_to_proto, part)).SerializeToString())
+            for part in _parts(entries, _ITEMS_AT_ONCE)
+        ]
+        for part in _parts(messages, _ITEMS_AT_ONCE):
             index = jobs_pb2.IndexBatch(messages=map(message_to_proto, part))
             outgoing.append(Outgoing(MESSAGE_INDEX, index.SerializeToString()))
             facts = jobs_pb2.AnalyticsBatch(
@@ -53,27 +57,47 @@ class BrokerFollowUps:
         """As the port says."""
         await self._broker.publish_many(
             [
-                Outgoing(NOTIFICATION_SEND, _batch(part).SerializeToString())
-                for part in _parts(notifications, _NOTIFICATIONS_AT_ONCE)
+                Outgoing(
+                    NOTIFICATION_SEND,
+                    jobs_pb2.NotificationBatch(
+                        notifications=map(_notification_to_proto, part)
+                    ).SerializeToString(),
+                )
+                for part in _within_limits(notifications)
             ]
         )
 
 
-def _batch(notifications: Sequence[Notification]) -> jobs_pb2.NotificationBatch:
-    return jobs_pb2.NotificationBatch(
-        notifications=(
-            jobs_pb2.Notification(
-                user_id=notification.user_id,
-                type=_TYPES[notification.chat.type],
-                chat_id=notification.chat.id,
-                message=message_to_proto(notification.message),
-                sender_id=notification.message.sender_id,
-                sender_name=notification.sender_name,
-                chat_name=notification.chat.name,
+def _notification_to_proto(notification: Notification) -> jobs_pb2.Notification:
+    if isinstance(notification, ReadUpTo):
+        return jobs_pb2.Notification(
+            read_up_to=jobs_pb2.ReadUpTo(
+                chat_id=notification.chat_id, user_id=notification.user_id, seq=notification.seq
             )
-            for notification in notifications
+        )
+    return jobs_pb2.Notification(
+        new_message=jobs_pb2.NewMessage(
+            type=_TYPES[notification.chat.type],
+            message=message_to_proto(notification.message),
+            sender_name=notification.sender_name,
+            chat_name=notification.chat.name,
+            recipients=[
+                jobs_pb2.Recipient(user_id=recipient.user_id, last_active_ms=recipient.last_active_ms)
+                for recipient in notification.recipients
+            ],
         )
     )
+
+
+def _within_limits(notifications: Sequence[Notification]) -> Iterator[Sequence[Notification]]:
+    start = recipients = 0
+    for place, notification in enumerate(notifications):
+        named = len(notification.recipients) if isinstance(notification, NewMessage) else 0
+        if place - start == _ITEMS_AT_ONCE or recipients + named > _RECIPIENTS_AT_ONCE:
+            yield notifications[start:place]
+            start, recipients = place, 0
+        recipients += named
+    yield notifications[start:]
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

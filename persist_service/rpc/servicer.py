@@ -10,6 +10,7 @@ from mesh.ids import is_object_id
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1 import persist_service_pb2_grpc
 from persist_service.codec import (
+    attention_to_proto,
     chat_to_proto,
     entry_to_proto,
     found_send_to_proto,
@@ -27,6 +28,7 @@ from persist_service.rpc.chat_lists import ChatListAnswers
 from persist_service.use_cases.add_members import AddMembers
 from persist_service.use_cases.create_direct_chat import CreateDirectChat
 from persist_service.use_cases.create_group import CreateGroup
+from persist_service.use_cases.get_attention import GetAttention
 from persist_service.use_cases.list_entries import ListEntries
 from persist_service.use_cases.list_messages import ListMessages
 from persist_service.use_cases.list_pointers import ListPointers
@@ -57,6 +59,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     list_entries: ListEntries
     list_pointers: ListPointers
     chat_lists: ChatListAnswers
+    get_attention: GetAttention
 
     async def UpsertUser(self, request: pb.UpsertUserRequest, context: Context) -> pb.UpsertUserResponse:
         """Records a user."""
@@ -246,3 +249,25 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
             ),
             member_count=member_count,
         )
+
+    async def GetAttention(
+        self, request: pb.GetAttentionRequest, context: Context
+    ) -> pb.GetAttentionResponse:
+        """Tells what members know by now."""
+        checks.count_within(request.queries, "queries", 1, 500)
+        checks.count_within(request.messages, "messages", 0, 2_000)
+        attentions, deleted = await self.get_attention(
+            [(query.chat_id, query.user_id) for query in request.queries],
+            {(key.chat_id, key.message_id) for key in request.messages},
+        )
+        return pb.GetAttentionResponse(
+            attentions=map(attention_to_proto, attentions), deleted_message_ids=sorted(deleted)
+        )
+
+    async def GetUnreadTotals(
+        self, request: pb.GetUnreadTotalsRequest, context: Context
+    ) -> pb.GetUnreadTotalsResponse:
+        """Tells how many messages users have not read."""
+        checks.count_within(request.user_ids, "user_ids", 1, 500)
+        totals = await self.memberships.unread_totals(set(request.user_ids))
+        return pb.GetUnreadTotalsResponse(totals=[totals.get(user_id, 0) for user_id in request.user_ids])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mesh.clock import now_ms
 from persist_service.domain.log import Change, LogEntry, Message, advances, void
+from persist_service.domain.notifications import ReadUpTo
 from persist_service.domain.pointers import Pointer, merge
 from persist_service.metrics import ENTRIES, STORE_LAG_SECONDS
 from persist_service.ports import (
@@ -18,7 +19,7 @@ from persist_service.ports import (
     Messages,
     Verdict,
 )
-from persist_service.use_cases.notify_absent import NotifyAbsent
+from persist_service.use_cases.notify_members import NotifyMembers
 
 
 class StoreEntries:
@@ -37,7 +38,7 @@ class StoreEntries:
         memberships: Memberships,
         chat_lists: ChatLists,
         follow_ups: FollowUps,
-        notify_absent: NotifyAbsent,
+        notify_members: NotifyMembers,
     ) -> None:
         self._messages = messages
         self._changes = changes
@@ -45,7 +46,7 @@ class StoreEntries:
         self._memberships = memberships
         self._chat_lists = chat_lists
         self._follow_ups = follow_ups
-        self._notify_absent = notify_absent
+        self._notify_members = notify_members
 
     async def __call__(self, entries: Sequence[LogEntry]) -> Mapping[int, str]:
         """Stores; returns the reasons of those entries that can never be stored, by their place.
@@ -79,8 +80,9 @@ class StoreEntries:
             self._chats.advance(advances([*in_log, *voids])), self._memberships.advance(sent)
         )
         await self._chat_lists.drop({pointer.user_id for pointer in sent})
-        if messages:
-            await asyncio.gather(self._follow_ups.stored(messages), self._notify_absent(messages))
+        if in_log:
+            read = [ReadUpTo(pointer.chat_id, pointer.user_id, pointer.read_seq) for pointer in sent]
+            await asyncio.gather(self._follow_ups.stored(in_log), self._notify_members(messages, read))
         return {
             place: insertion.reason
             for place, insertion in enumerate(insertions)

@@ -75,10 +75,7 @@ class MongoMemberships:
                 )
             )
         known = {(str(m["chatId"]), m["userId"]): _to_membership(m) for page in pages for m in page}
-        return [
-            known.get(question) or Membership(question[0], Role.NONE, read_seq=0, read_number=0)
-            for question in questions
-        ]
+        return [known.get(question) or Membership(question[0], Role.NONE) for question in questions]
 
     async def has_admin(self, chat_id: str, *, besides: str = "") -> bool:
         """As the port says."""
@@ -145,6 +142,19 @@ class MongoMemberships:
             with self._mongo.guard():
                 await self._memberships.bulk_write(writes, ordered=False)
 
+    async def unread_totals(self, user_ids: AnyOf[str]) -> dict[str, int]:
+        """As the port says: one aggregation; the counts of chats are looked up by their ids."""
+        unread = {"$subtract": ["$chat.lastNumber", "$readNumber"]}
+        pipeline: list[Document] = [
+            {"$match": {"userId": {"$in": list(user_ids)}}},
+            {"$lookup": {"from": "chats", "localField": "chatId", "foreignField": "_id", "as": "chat"}},
+            {"$unwind": "$chat"},
+            # A pointer that was moved for a message may be ahead of the chat for a moment.
+            {"$group": {"_id": "$userId", "total": {"$sum": {"$max": [0, unread]}}}},
+        ]
+        with self._mongo.guard():
+            return {found["_id"]: found["total"] async for found in self._memberships.aggregate(pipeline)}
+
 
 def _new_membership(member: Member) -> Document:
     return {
@@ -161,7 +171,11 @@ def _new_membership(member: Member) -> Document:
 
 def _to_membership(membership: Document) -> Membership:
     return Membership(
-        str(membership["chatId"]), Role(membership["role"]), membership["readSeq"], membership["readNumber"]
+        str(membership["chatId"]),
+        Role(membership["role"]),
+        membership["readSeq"],
+        membership["readNumber"],
+        membership["deliveredSeq"],
     )
 
 

@@ -17,6 +17,7 @@ from pymongo import MongoClient
 from mesh.amqp.connection import Broker, Outgoing
 from mesh.amqp.topology import (
     ANALYTICS,
+    EVENT_HOOKS,
     MESSAGE_INDEX,
     MESSAGE_PERSIST,
     MESSAGE_READ,
@@ -29,7 +30,7 @@ from mesh.lifecycle import Lifecycle
 from mesh.rpc.channel import open_channel
 from parley.common.v1.message_pb2 import Message, MessageType
 from parley.events.v1.chat_event_pb2 import ChatEvent
-from parley.events.v1.jobs_pb2 import NotificationBatch, PersistBatch
+from parley.events.v1.jobs_pb2 import EventBatch, NotificationBatch, PersistBatch
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 from persist_service.app import serve
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from parley.common.v1.chat_pb2 import Chat
-    from parley.events.v1.jobs_pb2 import Notification
+    from parley.events.v1.jobs_pb2 import NewMessage, ReadUpTo
 
 T = TypeVar("T")
 SECRET = "a secret of the tests, 32 bytes and more"
@@ -140,12 +141,27 @@ class Service:
             await eventually(take)
             return found
 
-    async def notifications(self, count: int) -> list[Notification]:
-        """The next notifications that were asked for."""
-        found: list[Notification] = []
-        while len(found) < count:
+    async def notifications(self, recipients: int, reads: int) -> tuple[list[NewMessage], list[ReadUpTo]]:
+        """What notify_service is told next, until so many recipients and reads were named."""
+        news: list[NewMessage] = []
+        read: list[ReadUpTo] = []
+        while sum(len(one.recipients) for one in news) < recipients or len(read) < reads:
             [message] = await self.taken(NOTIFICATION_SEND, 1)
-            found += NotificationBatch.FromString(message.body).notifications
+            batch = NotificationBatch.FromString(message.body).notifications
+            assert 1 <= len(batch) <= 64
+            assert sum(len(one.new_message.recipients) for one in batch) <= 500
+            news += [one.new_message for one in batch if one.HasField("new_message")]
+            read += [one.read_up_to for one in batch if one.HasField("read_up_to")]
+        return news, read
+
+    async def hook_events(self, count: int) -> list[ChatEvent]:
+        """What integrators are told next."""
+        found: list[ChatEvent] = []
+        while len(found) < count:
+            [message] = await self.taken(EVENT_HOOKS, 1)
+            batch = EventBatch.FromString(message.body)
+            assert 1 <= len(batch.events) <= 64
+            found += batch.events
         return found
 
 
@@ -253,7 +269,7 @@ async def purge(amqp_url: str) -> None:
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         await Topology().declare(channel)
-        for queue in (*_OWN_QUEUES, NOTIFICATION_SEND):
+        for queue in (*_OWN_QUEUES, NOTIFICATION_SEND, EVENT_HOOKS):
             for name in (queue, dead_queue(queue)):
                 await (await channel.get_queue(name, ensure=False)).purge()
 

@@ -169,4 +169,5 @@ async def test_without_redis_only_the_cache_is_off(servers: Servers) -> None:
             await service.stored(log.chat_id, 1)
             assert (await service.chats("bob"))[log.chat_id].last_number == 1
             # Who is online is not known: better one notification too many than one too few.
-            assert [n.user_id for n in await service.notifications(1)] == ["bob"]
+            [news], _ = await service.notifications(recipients=1, reads=1)
+            assert [(one.user_id, one.last_active_ms) for one in news.recipients] == [("bob", 0)]

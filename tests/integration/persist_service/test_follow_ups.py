@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 from bson import ObjectId
 from redis import Redis
 
-from mesh.amqp.topology import ANALYTICS, MESSAGE_INDEX
+from mesh.amqp.topology import ANALYTICS, MESSAGE_INDEX, MESSAGE_READ
+from mesh.clock import now_ms
 from parley.common.v1.message_pb2 import MessageType
-from parley.events.v1.jobs_pb2 import AnalyticsBatch, IndexBatch, MessageFact, NotificationType
+from parley.events.v1.jobs_pb2 import (
+    AnalyticsBatch,
+    IndexBatch,
+    MessageFact,
+    NotificationType,
+    Pointer,
+    PointerBatch,
+)
 from parley.persist.v1 import persist_service_pb2 as pb
 from tests.integration.persist_service.conftest import Log, holds
 
@@ -20,32 +28,43 @@ if TYPE_CHECKING:
 DAY = 86_400_000
 
 
-async def test_only_absent_members_are_notified(service: Service, servers: Servers) -> None:
+async def test_all_others_are_named_with_their_last_activity(service: Service, servers: Servers) -> None:
     chat = await service.group("alice", "bob", "carol", "dave", name="friends")
     await service.stub.UpsertUser(pb.UpsertUserRequest(user_id="alice", name="Alice A."))
+    before = now_ms()
     with Redis.from_url(servers.redis_url) as redis:
-        redis.set("user:{bob}:online", "1", ex=300)
+        redis.set("user:{bob}:online", "1790000000123", ex=300)
+        redis.set("user:{dave}:online", "1", ex=300)  # as releases wrote it that knew no activity
     log = Log(chat.id)
     await service.publish(log.message(content="who is there?"))
-    found = await service.notifications(2)
-    assert sorted(notification.user_id for notification in found) == ["carol", "dave"]
-    for notification in found:
-        assert notification.type == NotificationType.NOTIFICATION_TYPE_GROUP_MESSAGE
-        assert (notification.sender_id, notification.sender_name) == ("alice", "Alice A.")
-        assert (notification.chat_id, notification.chat_name) == (chat.id, "friends")
-        assert (notification.message.content, notification.message.seq) == ("who is there?", 1)
+    [news], [read] = await service.notifications(recipients=3, reads=1)
+    assert news.type == NotificationType.NOTIFICATION_TYPE_GROUP_MESSAGE
+    assert (news.sender_name, news.chat_name) == ("Alice A.", "friends")
+    assert (news.message.content, news.message.seq, news.message.number) == ("who is there?", 1, 1)
+    active = {one.user_id: one.last_active_ms for one in news.recipients}
+    assert active.pop("dave") >= before
+    assert active == {"bob": 1_790_000_000_123, "carol": 0}
+    assert (read.chat_id, read.user_id, read.seq) == (chat.id, "alice", 1)
 
 
-async def test_members_beyond_the_listed_ones_are_notified_too(service: Service) -> None:
+async def test_each_message_of_a_large_group_names_its_members_in_pages(service: Service) -> None:
     chat = await service.group("alice", "bob")
-    users = [f"user-{n}" for n in range(200)]
-    for start in (0, 100):
+    users = [f"user-{n}" for n in range(600)]
+    for start in range(0, len(users), 100):
         await service.stub.AddMembers(
             pb.AddMembersRequest(chat_id=chat.id, member_ids=users[start : start + 100])
         )
-    await service.publish(Log(chat.id).message("user-150"))
-    found = await service.notifications(201)
-    assert {notification.user_id for notification in found} == {"alice", "bob", *users} - {"user-150"}
+    log = Log(chat.id)
+    await service.publish(log.message("user-150"), log.message("alice"))
+    news, read = await service.notifications(recipients=2 * 601, reads=2)
+    everybody = {"alice", "bob", *users}
+    for event, sender in zip(log.sent, ("user-150", "alice"), strict=True):
+        pages = [one for one in news if one.message.id == event.message.id]
+        assert len(pages) == 2
+        named = [recipient.user_id for page in pages for recipient in page.recipients]
+        assert len(named) == len(set(named))
+        assert set(named) == everybody - {sender}
+    assert {(one.user_id, one.seq) for one in read} == {("user-150", 1), ("alice", 2)}
 
 
 async def test_members_are_notified_of_a_group_whose_making_broke_off(service: Service) -> None:
@@ -54,7 +73,43 @@ async def test_members_are_notified_of_a_group_whose_making_broke_off(service: S
     unlisted = {"members": [], "users": [], "memberCount": 0, "membersVersion": 0}
     service.db.chats.update_one({"_id": ObjectId(chat.id)}, {"$set": unlisted})
     await service.publish(Log(chat.id).message("alice"))
-    assert [notification.user_id for notification in await service.notifications(1)] == ["bob"]
+    [news], _ = await service.notifications(recipients=1, reads=1)
+    assert [one.user_id for one in news.recipients] == ["bob"]
+
+
+async def test_a_burst_is_told_in_few_messages_and_read_once_per_sender(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    events = [log.message("alice" if n % 3 else "bob") for n in range(60)]
+    await service.publish(*events)
+    news, read = await service.notifications(recipients=60, reads=2)
+    assert [one.message.seq for one in news] == list(range(1, 61))
+    for one in news:
+        assert {one.message.sender_id, one.recipients[0].user_id} == {"alice", "bob"}
+    last = {event.message.sender_id: event.seq for event in events}
+    assert {one.user_id: one.seq for one in read} == last
+
+
+async def test_who_reads_is_told_also_when_the_news_comes_again(service: Service) -> None:
+    chat = await service.direct("alice", "bob")
+    moves = [
+        Pointer(chat_id=chat.id, user_id="bob", read_seq=4, read_number=4, at_ms=1),
+        Pointer(chat_id=chat.id, user_id="bob", read_seq=7, read_number=7, at_ms=2),
+        Pointer(chat_id=chat.id, user_id="alice", delivered_seq=7, at_ms=2),
+    ]
+    for _ in range(2):
+        await service.broker.publish(MESSAGE_READ, PointerBatch(pointers=moves).SerializeToString())
+        _, [read] = await service.notifications(recipients=0, reads=1)
+        assert (read.chat_id, read.user_id, read.seq) == (chat.id, "bob", 7)
+
+
+async def test_integrators_are_told_of_every_stored_entry(service: Service) -> None:
+    log = Log((await service.group("alice", "bob", "carol")).id)
+    removal = log.change("carol")
+    first = log.message(client_msg_id="same")
+    again = log.message(client_msg_id="same")  # stored under its first position alone
+    last = log.message("bob")
+    await service.publish(removal, first, again, last)
+    assert await service.hook_events(3) == [removal, first, last]
 
 
 async def test_words_become_terms_once(service: Service) -> None:

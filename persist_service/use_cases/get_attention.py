@@ -1,0 +1,51 @@
+"""Tells how much members know by now."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+from mesh.ids import is_object_id
+from persist_service.domain.chats import Role
+from persist_service.domain.notifications import Attention
+from persist_service.ports import Chats, Memberships, Messages, Presence
+
+
+class GetAttention:
+    """What stands between a stored message and telling somebody of it, asked at the last moment."""
+
+    def __init__(
+        self, chats: Chats, memberships: Memberships, messages: Messages, presence: Presence
+    ) -> None:
+        self._chats = chats
+        self._memberships = memberships
+        self._messages = messages
+        self._presence = presence
+
+    async def __call__(
+        self, questions: Sequence[tuple[str, str]], messages: Collection[tuple[str, str]]
+    ) -> tuple[list[Attention], set[str]]:
+        """What is known per ``(chat_id, user_id)``, and the ids of those messages that are no more.
+
+        An id that is none names no chat and no message. Raises ``Unavailable``.
+        """
+        possible = sorted({question for question in questions if is_object_id(question[0])})
+        nameable = {key for key in messages if all(map(is_object_id, key))}
+        unnameable = {message_id for _, message_id in set(messages) - nameable}
+        memberships, heads, active, deleted = await asyncio.gather(
+            self._memberships.find_many(possible),
+            self._chats.heads({chat_id for chat_id, _ in possible}),
+            self._presence.last_active({user_id for _, user_id in possible}),
+            self._messages.deleted(nameable),
+        )
+        numbers = {head.chat_id: head.number for head, _ in heads}
+        known = {
+            question: Attention(
+                membership.role,
+                membership.read_seq,
+                membership.delivered_seq,
+                max(0, numbers.get(question[0], 0) - membership.read_number),
+                active.get(question[1], 0),
+            )
+            for question, membership in zip(possible, memberships, strict=True)
+            if membership.role is not Role.NONE
+        }
+        return [known.get(question, Attention(Role.NONE)) for question in questions], deleted | unnameable

@@ -1,0 +1,99 @@
+"""Tells notify_service of new messages, with everybody who may have to be told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Final
+
+from mesh.logs import get_logger
+from persist_service.domain.chats import Chat
+from persist_service.domain.log import Message
+from persist_service.domain.notifications import NewMessage, Notification, ReadUpTo, Recipient
+from persist_service.metrics import NOTIFICATIONS
+from persist_service.ports import Chats, FollowUps, Memberships, Presence, Users
+
+_PAGE: Final = 500
+# Recipients kept in memory before they are sent: a large group times a large batch is many.
+_HELD: Final = 5_000
+_log = get_logger()
+
+
+class NotifyMembers:
+    """Goes through the members of each chat once per batch, never telling a sender of its own message.
+
+    All other members are named, with their last activity, and not only those without a connection: who is
+    told is decided later, and the ledger must be able to answer for those as well who were busy.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: Users,
+        chats: Chats,
+        memberships: Memberships,
+        presence: Presence,
+        follow_ups: FollowUps,
+    ) -> None:
+        self._users = users
+        self._chats = chats
+        self._memberships = memberships
+        self._presence = presence
+        self._follow_ups = follow_ups
+
+    async def __call__(self, messages: Sequence[Message], read: Sequence[ReadUpTo]) -> None:
+        """Returns when everything is confirmed by the broker, also ``read``; raises ``Unavailable``."""
+        held: list[Notification] = []
+        recipients = 0
+        async for notification in self._new_messages(messages):
+            held.append(notification)
+            recipients += len(notification.recipients)
+            if recipients >= _HELD:
+                await self._send(held)
+                held, recipients = [], 0
+        await self._send([*held, *read])
+
+    async def _new_messages(self, messages: Sequence[Message]) -> AsyncIterator[NewMessage]:
+        by_chat: dict[str, list[Message]] = {}
+        for message in messages:
+            by_chat.setdefault(message.chat_id, []).append(message)
+        chats, names = await asyncio.gather(
+            self._chats.find_many(by_chat), self._users.names({message.sender_id for message in messages})
+        )
+        for chat_id in by_chat.keys() - chats.keys():
+            _log.warning("notify.chat_unknown", chat_id=chat_id, messages=len(by_chat[chat_id]))
+        listed = {chat.id: [m.user_id for m in chat.members] for chat in chats.values() if _lists_all(chat)}
+        active = await self._presence.last_active({user for members in listed.values() for user in members})
+        for chat in chats.values():
+            if chat.id in listed:
+                for notification in _of_page(chat, by_chat[chat.id], names, listed[chat.id], active):
+                    yield notification
+                continue
+            async for page in self._memberships.user_ids(chat.id, _PAGE):
+                page_active = await self._presence.last_active(page)
+                for notification in _of_page(chat, by_chat[chat.id], names, page, page_active):
+                    yield notification
+
+    async def _send(self, notifications: Sequence[Notification]) -> None:
+        if notifications:
+            await self._follow_ups.notify(notifications)
+            NOTIFICATIONS.inc(
+                sum(len(one.recipients) for one in notifications if isinstance(one, NewMessage))
+            )
+
+
+def _lists_all(chat: Chat) -> bool:
+    # Version 0: the group's making broke off before its members were listed in it.
+    return chat.members_version > 0 and len(chat.members) >= chat.member_count
+
+
+def _of_page(
+    chat: Chat,
+    messages: Sequence[Message],
+    names: Mapping[str, str],
+    user_ids: Sequence[str],
+    active: Mapping[str, int],
+) -> Iterator[NewMessage]:
+    members = [Recipient(user_id, active.get(user_id, 0)) for user_id in user_ids]
+    for message in messages:
+        recipients = tuple(member for member in members if member.user_id != message.sender_id)
+        if recipients:
+            yield NewMessage(message, chat, names.get(message.sender_id, ""), recipients)
