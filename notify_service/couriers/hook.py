@@ -7,7 +7,7 @@ from mesh.clock import now_ms
 from mesh.logs import get_logger
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.hook_event import DeadEvent, to_json
-from notify_service.domain.subscription import Subscription
+from notify_service.domain.subscription import REMOVED, Subscription
 from notify_service.hook_ports import DeadEvents, SignedPost, SubscriptionStore
 from notify_service.hook_wire import BadEventError, from_bytes
 from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
@@ -33,7 +33,7 @@ class HookCourier:
         """Posts the event to where the subscription points now, signed with what it has now."""
         subscription = (await self._known.all()).get(delivery.what.target_id)
         if subscription is None:
-            raise SendRefusedError("the subscription was removed")
+            raise SendRefusedError(REMOVED)
         if not subscription.spec.enabled:
             # As a receiver that is down: all that waits for it is held back, not only this one.
             raise SendDelayedError("the subscription is disabled")

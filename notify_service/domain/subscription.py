@@ -18,6 +18,9 @@ MAX_SECRETS: Final = 5
 SECRET_OVERLAP_MS: Final = 86_400_000
 """How long a secret is still signed with after the next one was made."""
 
+REMOVED: Final = "the subscription was removed"
+"""Why what waited for it is given up."""
+
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSpec:

@@ -6,10 +6,12 @@ from typing import Never
 from mesh.clock import now_ms
 from mesh.errors import NotFound
 from mesh.logs import get_logger
+from notify_service.delivery_ports import DeliveryLog
 from notify_service.domain.limits import invalid
 from notify_service.domain.signature import BadSecretError, check_secret, new_secret
 from notify_service.domain.subscription import (
     MAX_SUBSCRIPTIONS,
+    REMOVED,
     Subscription,
     SubscriptionSpec,
     check_spec,
@@ -28,10 +30,15 @@ class Subscriptions:
     """
 
     def __init__(
-        self, store: SubscriptionStore, known: KnownSubscriptions, check_url: Callable[[str], None]
+        self,
+        store: SubscriptionStore,
+        known: KnownSubscriptions,
+        deliveries: DeliveryLog,
+        check_url: Callable[[str], None],
     ) -> None:
         self._store = store
         self._known = known
+        self._deliveries = deliveries
         self._check_url = check_url
 
     async def create(self, spec: SubscriptionSpec, secret: str = "") -> Subscription:
@@ -84,7 +91,7 @@ class Subscriptions:
         return secret
 
     async def remove(self, subscription_id: str) -> None:
-        """Removes it; what waits for it is given up when it is due.
+        """Removes it, and gives up what waits for it.
 
         Raises:
             NotFound: SUBSCRIPTION_NOT_FOUND.
@@ -92,7 +99,9 @@ class Subscriptions:
         if not await self._store.remove(subscription_id):
             _not_found()
         self._known.forget()
-        _log.info("hooks.subscription_removed", subscription_id=subscription_id)
+        # What another process adds in the next seconds is given up by the courier.
+        waited = await self._deliveries.give_up(subscription_id, REMOVED, now_ms())
+        _log.info("hooks.subscription_removed", subscription_id=subscription_id, given_up=waited)
 
     def _check(self, spec: SubscriptionSpec) -> None:
         check_spec(spec)
