@@ -18,7 +18,7 @@ from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.consumers.notification_send import NotificationConsumer
 from notify_service.domain.device import DeviceKind
 from notify_service.ports import Sender
-from notify_service.rpc import NotifyRpc
+from notify_service.rpc.notify import NotifyRpc
 from notify_service.settings import NotifySettings
 from notify_service.use_cases.devices import Devices
 from notify_service.use_cases.ledger import LedgerQuery

@@ -1,0 +1,1 @@
+"""gRPC in: protobuf to values and back, nothing else."""
