@@ -6,6 +6,7 @@ from mesh.lifecycle import Lifecycle
 from mesh.logs import get_logger
 from notify_service.adapters.senders.http import HttpClient, open_http
 from notify_service.adapters.senders.log import LogSender
+from notify_service.adapters.senders.smtp import SmtpMailer, SmtpServer
 from notify_service.adapters.senders.vapid import Vapid
 from notify_service.adapters.senders.web_push import WebPushSender
 from notify_service.domain.device import DeviceKind
@@ -49,6 +50,23 @@ async def open_guarded(settings: NotifySettings, life: Lifecycle) -> HttpClient:
             ca_file=settings.notify_ca_file,
         )
     )
+
+
+async def open_mailer(settings: NotifySettings, life: Lifecycle) -> SmtpMailer | None:
+    """What mails go through; without a mail server there is none, and one line in the log."""
+    if not settings.notify_smtp_host:
+        _log.info("notify.sender_disabled", kind=DeviceKind.EMAIL.value, missing="PARLEY_NOTIFY_SMTP_HOST")
+        return None
+    server = SmtpServer(
+        host=settings.notify_smtp_host,
+        port=settings.notify_smtp_port,
+        user=settings.notify_smtp_user,
+        password=settings.notify_smtp_password.get_secret_value(),
+        security=settings.notify_smtp_security,
+        ca_file=settings.notify_ca_file,
+        seconds=settings.notify_send_seconds * _REQUEST_SHARE,
+    )
+    return await life.enter(SmtpMailer.open(server))
 
 
 def make_vapid(settings: NotifySettings, store: KeyStore) -> Vapid:

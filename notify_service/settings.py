@@ -17,6 +17,7 @@ from mesh.settings import (
     PositiveSeconds,
     variable_name,
 )
+from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.vapid import VapidKey
 
 _TOGETHER = {
@@ -115,6 +116,13 @@ class NotifySettings(MeshSettings):
             except OSError as error:
                 raise ValueError(f"cannot be read: {error.strerror}") from error
         return path
+
+    @field_validator("notify_smtp_from")
+    @classmethod
+    def _mailbox(cls, text: str) -> str:
+        if text:
+            parse_mailbox(text)
+        return text
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email import policy
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlencode, urlsplit
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from notify_service.domain.digest import Digest, Email, UnreadChat, one_line
+from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.unsubscribe import UnsubscribeTokens
 from notify_service.ports import SendRefusedError
 
@@ -59,9 +60,8 @@ class MailLetters:
     """
 
     def __init__(self, sender: str, public_url: str, tokens: UnsubscribeTokens) -> None:
-        name, address = parseaddr(sender)
-        self._from = Address(one_line(name), addr_spec=address)
-        self._product = one_line(name) or self._from.domain
+        self._from = parse_mailbox(sender)
+        self._product = self._from.display_name or self._from.domain
         self._app_url = public_url.rstrip("/")
         self._tokens = tokens
         self._templates = Environment(
