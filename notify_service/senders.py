@@ -9,6 +9,7 @@ from notify_service.adapters.senders.log import LogSender
 from notify_service.adapters.senders.smtp import SmtpMailer, SmtpServer
 from notify_service.adapters.senders.vapid import Vapid
 from notify_service.adapters.senders.web_push import WebPushSender
+from notify_service.adapters.senders.webhook import WebhookClient, WebhookSender
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.vapid import VapidKey
 from notify_service.ports import KeyStore, Sender
@@ -33,6 +34,7 @@ async def open_senders(
     """
     senders: dict[DeviceKind, Sender] = {
         DeviceKind.WEB_PUSH: WebPushSender(guarded, vapid, settings.notify_push_expire_seconds),
+        DeviceKind.WEBHOOK: WebhookSender(WebhookClient(guarded)),
     }
     if settings.is_development:
         # The log sender shows what messages say: never outside of development.
