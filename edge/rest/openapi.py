@@ -8,7 +8,8 @@ import msgspec
 
 from edge.identity import OPERATOR_SCOPE
 from edge.rest.bodies import ErrorAnswer
-from edge.rest.operations import OPERATIONS, Operation, Parameter
+from edge.rest.operation import Operation, Parameter
+from edge.rest.operations import OPERATIONS
 
 VERSION: Final = "1.0.0"
 _REF: Final = "#/components/schemas/{name}"

@@ -1,11 +1,7 @@
 """Every operation of the API, as the OpenAPI document tells it and as the tests hold the handlers to it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Final
 
 from edge.identity.user_id import MAX_USER_ID_LENGTH
 from edge.rest.bodies import (
@@ -23,37 +19,8 @@ from edge.rest.bodies import (
     ReadyAnswer,
     SessionsAnswer,
 )
+from edge.rest.operation import ALWAYS, BODY, Operation, Parameter
 from edge.rest.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_SEQ
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A part of the path or of the query string."""
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    in_path: bool = False
-
-
-Answers = Mapping[HTTPStatus, type[msgspec.Struct] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path. ``answers`` are the good ends, ``errors`` the statuses of refusals."""
-
-    name: str
-    method: Literal["get", "post", "delete"]
-    path: str
-    summary: str
-    answers: Answers
-    errors: tuple[HTTPStatus, ...]
-    parameters: tuple[Parameter, ...] = ()
-    body: type[msgspec.Struct] | None = None
-    public: bool = False
-    operators_only: bool = False
-
 
 _CHAT: Final = Parameter("chatId", "The chat.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True)
 _USER: Final = Parameter(
@@ -81,15 +48,6 @@ _PAGE: Final = Parameter(
     {"type": "integer", "minimum": 1, "maximum": MAX_PAGE},
 )
 
-# What every call to chat_service can end in, and what every body can be refused for.
-_ALWAYS: Final = (
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
-_BODY: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 _OF_CHAT: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN)
 
 OPERATIONS: Final = (
@@ -99,7 +57,7 @@ OPERATIONS: Final = (
         path="/api/v1/chats",
         summary="The user's chats, the last changed first",
         answers={HTTPStatus.OK: ChatsAnswer},
-        errors=_ALWAYS,
+        errors=ALWAYS,
     ),
     Operation(
         name="createChat",
@@ -108,7 +66,7 @@ OPERATIONS: Final = (
         summary="Make the direct chat with a user (201), or find it (200); there is one per pair",
         body=CreateChatBody,
         answers={HTTPStatus.OK: ChatAnswer, HTTPStatus.CREATED: ChatAnswer},
-        errors=(*_ALWAYS, *_BODY),
+        errors=(*ALWAYS, *BODY),
     ),
     Operation(
         name="createGroup",
@@ -117,7 +75,7 @@ OPERATIONS: Final = (
         summary="Make a group; a repeat makes another one",
         body=CreateGroupBody,
         answers={HTTPStatus.CREATED: GroupAnswer},
-        errors=(*_ALWAYS, *_BODY),
+        errors=(*ALWAYS, *BODY),
     ),
     Operation(
         name="getChat",
@@ -126,7 +84,7 @@ OPERATIONS: Final = (
         summary="One chat",
         parameters=(_CHAT,),
         answers={HTTPStatus.OK: ChatAnswer},
-        errors=(*_ALWAYS, *_OF_CHAT),
+        errors=(*ALWAYS, *_OF_CHAT),
     ),
     Operation(
         name="listMessages",
@@ -135,7 +93,7 @@ OPERATIONS: Final = (
         summary="A page of history, the oldest message first",
         parameters=(_CHAT, _LIMIT, _BEFORE, _PAGE),
         answers={HTTPStatus.OK: MessagesAnswer},
-        errors=(*_ALWAYS, *_OF_CHAT),
+        errors=(*ALWAYS, *_OF_CHAT),
     ),
     Operation(
         name="addMembers",
@@ -145,7 +103,7 @@ OPERATIONS: Final = (
         parameters=(_CHAT,),
         body=AddMembersBody,
         answers={HTTPStatus.OK: MembersAddedAnswer},
-        errors=(*_ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+        errors=(*ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     ),
     Operation(
         name="leaveChat",
@@ -154,7 +112,7 @@ OPERATIONS: Final = (
         summary="Leave a group",
         parameters=(_CHAT,),
         answers={HTTPStatus.NO_CONTENT: None},
-        errors=(*_ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
+        errors=(*ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
     ),
     Operation(
         name="removeMember",
@@ -163,7 +121,7 @@ OPERATIONS: Final = (
         summary="Remove a member from a group; takes an admin. A user called `me` is reached as `%6De`",
         parameters=(_CHAT, _USER),
         answers={HTTPStatus.NO_CONTENT: None},
-        errors=(*_ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
+        errors=(*ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
     ),
     Operation(
         name="listSessions",
@@ -171,7 +129,7 @@ OPERATIONS: Final = (
         path="/api/v1/sessions",
         summary="The user's live connections, on all edges",
         answers={HTTPStatus.OK: SessionsAnswer},
-        errors=_ALWAYS,
+        errors=ALWAYS,
     ),
     Operation(
         name="revokeSessions",
@@ -179,7 +137,7 @@ OPERATIONS: Final = (
         path="/api/v1/sessions",
         summary="End all live connections, and refuse every token issued so far, the one used here included",
         answers={HTTPStatus.NO_CONTENT: None},
-        errors=_ALWAYS,
+        errors=ALWAYS,
     ),
     Operation(
         name="revokeSession",
@@ -188,7 +146,7 @@ OPERATIONS: Final = (
         summary="End one live connection; its token stays good",
         parameters=(_CONNECTION,),
         answers={HTTPStatus.NO_CONTENT: None},
-        errors=(*_ALWAYS, HTTPStatus.BAD_REQUEST),
+        errors=(*ALWAYS, HTTPStatus.BAD_REQUEST),
     ),
     Operation(
         name="createDevToken",
@@ -197,7 +155,7 @@ OPERATIONS: Final = (
         summary="A token for any user; in development mode only, elsewhere 404",
         body=DevTokenBody,
         answers={HTTPStatus.OK: DevTokenAnswer},
-        errors=(*_BODY, HTTPStatus.NOT_FOUND),
+        errors=(*BODY, HTTPStatus.NOT_FOUND),
         public=True,
     ),
     Operation(

@@ -4,7 +4,8 @@ import httpx
 import msgspec
 
 from edge.rest.bodies import ErrorAnswer
-from edge.rest.operations import OPERATIONS, Operation
+from edge.rest.operation import Operation
+from edge.rest.operations import OPERATIONS
 
 
 class Api:
