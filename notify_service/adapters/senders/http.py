@@ -25,6 +25,8 @@ _MAX_CONNECTIONS: Final = 256
 _KEEP_ALIVE_SECONDS: Final = 60.0
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _MAX_RETRY_DIGITS: Final = 9
+_MAX_PORT: Final = 65_535
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +176,10 @@ def parse_url(url: str) -> httpcore.URL:
         raise SendRefusedError("the address names no host")
     if parsed.userinfo:
         raise SendRefusedError("the address holds a user name or password")
-    return httpcore.URL(
-        scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
-    )
+    if parsed.port is not None and not 0 < parsed.port <= _MAX_PORT:
+        raise SendRefusedError(f"the address names the port {parsed.port}")
+    port = None if parsed.port == _DEFAULT_PORTS.get(parsed.scheme) else parsed.port
+    return httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=port, target=parsed.raw_path)
 
 
 def _backends(*, guarded: bool, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
