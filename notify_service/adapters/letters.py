@@ -140,6 +140,8 @@ def _zone(name: str) -> ZoneInfo:
 
 def _mailbox(address: str) -> Address:
     """The stored address, which is in its ASCII form."""
+    if not address.isascii():
+        raise SendRefusedError("this is not a mail address in its ASCII form")
     try:
         return Address(addr_spec=address)
     except (ValueError, IndexError) as error:
