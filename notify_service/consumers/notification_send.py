@@ -1,113 +1,153 @@
-"""Queue `notification-send`: users to be told of messages."""
+"""Queue `notification-send`: what members may have to be told."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from mesh.amqp.connection import Broker, Outgoing
-from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, Retry, next_stop
+from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, next_stop
 from mesh.amqp.topology import NOTIFICATION_SEND
 from mesh.ids import is_object_id
 from mesh.logs import get_logger
 from notify_service.domain.limits import MAX_USER_ID
-from notify_service.domain.notification import ContentType, Notification
-from notify_service.use_cases.notify_users import NotifyUsers
+from notify_service.domain.notification import (
+    ContentType,
+    Message,
+    NewMessage,
+    Notification,
+    ReadUpTo,
+    Recipient,
+)
+from notify_service.use_cases.take_in import TakeIn
 from parley.common.v1.message_pb2 import MessageType
 from parley.events.v1 import jobs_pb2
 from parley.events.v1.jobs_pb2 import NotificationType
 
-_TYPES: Final = {
-    NotificationType.NOTIFICATION_TYPE_DIRECT_MESSAGE,
-    NotificationType.NOTIFICATION_TYPE_GROUP_MESSAGE,
+MAX_RECIPIENTS: Final = 500
+_DIRECT: Final = {
+    NotificationType.NOTIFICATION_TYPE_DIRECT_MESSAGE: True,
+    NotificationType.NOTIFICATION_TYPE_GROUP_MESSAGE: False,
 }
 _CONTENT_TYPES: Final = {
     MessageType.MESSAGE_TYPE_TEXT: ContentType.TEXT,
     MessageType.MESSAGE_TYPE_IMAGE: ContentType.IMAGE,
     MessageType.MESSAGE_TYPE_FILE: ContentType.FILE,
 }
+_LAST_MS: Final = 2**32 * 1000
+"""Ids of the ledger begin with the seconds in 32 bits."""
+_LAST_SEQ: Final = 2**63
+"""MongoDB counts up to there."""
 
 _log = get_logger()
 
 
 class NotificationConsumer:
-    """Turns deliveries into notifications and what became of those into outcomes."""
+    """Turns deliveries into jobs. What is malformed goes to the dead letters, alone."""
 
-    def __init__(self, notify_users: NotifyUsers, broker: Broker, queue: str = NOTIFICATION_SEND) -> None:
-        self._notify_users = notify_users
+    def __init__(self, take_in: TakeIn, broker: Broker, queue: str = NOTIFICATION_SEND) -> None:
+        self._take_in = take_in
         self._broker = broker
         self._queue = queue
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        """One outcome per delivery. What is malformed alone is dead-lettered alone.
+        """One outcome per delivery.
 
         Raises:
             Unavailable: MongoDB, or the broker for dead letters, cannot be reached; nothing is lost by it.
         """
-        batches: list[list[Notification] | Dead] = []
+        outcomes: list[Outcome] = []
+        good: list[Notification] = []
         malformed: list[Outgoing] = []
         for delivery in deliveries:
-            good, bad = self._read(delivery)
-            batches.append(good)
-            malformed += bad
+            try:
+                batch = jobs_pb2.NotificationBatch.FromString(delivery.body)
+            except DecodeError as error:
+                outcomes.append(Dead(f"not a NotificationBatch: {error}"))
+                continue
+            if not batch.notifications:
+                outcomes.append(Dead("an empty NotificationBatch"))
+                continue
+            outcomes.append(Ack())
+            for job in batch.notifications:
+                problem = _problem(job)
+                if problem is None:
+                    good.append(_to_notification(job))
+                else:
+                    malformed.append(self._dead_letter(delivery, job, problem))
         if malformed:
             await self._broker.publish_many(malformed)
-        wanted = [notification for batch in batches if isinstance(batch, list) for notification in batch]
-        held = set(await self._notify_users(wanted)) if wanted else set()
-        return [_outcome(batch, held) for batch in batches]
+        if good:
+            await self._take_in(good)
+        return outcomes
 
-    def _read(self, delivery: Delivery) -> tuple[list[Notification] | Dead, list[Outgoing]]:
-        """The good ones, and dead letters of their own for the bad ones; or why nothing of it can be read."""
-        try:
-            batch = jobs_pb2.NotificationBatch.FromString(delivery.body)
-        except DecodeError as error:
-            return Dead(f"not a NotificationBatch: {error}"), []
-        if not batch.notifications:
-            return Dead("an empty NotificationBatch"), []
-        good: list[Notification] = []
-        bad: list[Outgoing] = []
-        for job in batch.notifications:
-            problem = _problem(job)
-            if problem is None:
-                good.append(_to_notification(job))
-                continue
-            _log.warning("notify.malformed", problem=problem, message_id=job.message.id)
-            alone = replace(
-                delivery, body=jobs_pb2.NotificationBatch(notifications=[job]).SerializeToString()
-            )
-            bad.append(next_stop(alone, Dead(problem), self._queue, ()))
-        return good, bad
-
-
-def _outcome(batch: list[Notification] | Dead, held: set[Notification]) -> Outcome:
-    if isinstance(batch, Dead):
-        return batch
-    # The others of the batch come back with it, and find their entries settled.
-    return Retry("another process is sending it") if held.intersection(batch) else Ack()
+    def _dead_letter(self, delivery: Delivery, job: jobs_pb2.Notification, problem: str) -> Outgoing:
+        _log.warning("notify.malformed", problem=problem)
+        alone = Delivery(
+            body=jobs_pb2.NotificationBatch(notifications=[job]).SerializeToString(),
+            headers=delivery.headers,
+            attempt=delivery.attempt,
+            message_id=delivery.message_id,
+            redelivered=delivery.redelivered,
+        )
+        return next_stop(alone, Dead(problem), self._queue, ())
 
 
 def _problem(job: jobs_pb2.Notification) -> str | None:
     """What makes a job impossible to handle, for the dead letter's reason."""
-    checks = (
-        (1 <= len(job.user_id) <= MAX_USER_ID, f"user_id: must have 1 to {MAX_USER_ID} characters"),
-        (job.type in _TYPES, f"type: {job.type} is not known"),
-        (is_object_id(job.chat_id), "chat_id: must be 24 lower-case hex digits"),
-        (is_object_id(job.message.id), "message.id: must be 24 lower-case hex digits"),
-        (job.message.type in _CONTENT_TYPES, f"message.type: {job.message.type} is not known"),
-        (1 <= len(job.sender_id) <= MAX_USER_ID, f"sender_id: must have 1 to {MAX_USER_ID} characters"),
-    )
+    match job.WhichOneof("body"):
+        case "new_message":
+            checks = _checks_of_message(job.new_message)
+        case "read_up_to":
+            read = job.read_up_to
+            checks = (
+                (is_object_id(read.chat_id), "read_up_to.chat_id: must be 24 lower-case hex digits"),
+                (_is_user_id(read.user_id), f"read_up_to.user_id: must have 1 to {MAX_USER_ID} characters"),
+                (0 < read.seq < _LAST_SEQ, "read_up_to.seq: must be from 1 to 2^63 - 1"),
+            )
+        case _:
+            return "body: is not set, or not known to this version"
     return next((problem for holds, problem in checks if not holds), None)
 
 
+def _checks_of_message(new: jobs_pb2.NewMessage) -> tuple[tuple[bool, str], ...]:
+    message, users = new.message, [recipient.user_id for recipient in new.recipients]
+    return (
+        (new.type in _DIRECT, f"type: {new.type} is not known"),
+        (is_object_id(message.id), "message.id: must be 24 lower-case hex digits"),
+        (is_object_id(message.chat_id), "message.chat_id: must be 24 lower-case hex digits"),
+        (0 < message.seq < _LAST_SEQ, "message.seq: must be from 1 to 2^63 - 1"),
+        (message.type in _CONTENT_TYPES, f"message.type: {message.type} is not known"),
+        (_is_user_id(message.sender_id), f"message.sender_id: must have 1 to {MAX_USER_ID} characters"),
+        (0 < message.created_at_ms < _LAST_MS, "message.created_at_ms: is not a time of this era"),
+        (1 <= len(users) <= MAX_RECIPIENTS, f"recipients: must be 1 to {MAX_RECIPIENTS}"),
+        (all(map(_is_user_id, users)), f"recipients.user_id: must have 1 to {MAX_USER_ID} characters"),
+        (len(set(users)) == len(users), "recipients: a user comes twice"),
+    )
+
+
+def _is_user_id(user_id: str) -> bool:
+    return 1 <= len(user_id) <= MAX_USER_ID
+
+
 def _to_notification(job: jobs_pb2.Notification) -> Notification:
-    return Notification(
-        user_id=job.user_id,
-        chat_id=job.chat_id,
-        message_id=job.message.id,
-        sender_id=job.sender_id,
-        content=job.message.content,
-        content_type=_CONTENT_TYPES[job.message.type],
-        sender_name=job.sender_name,
-        chat_name=job.chat_name,
+    if job.HasField("read_up_to"):
+        read = job.read_up_to
+        return ReadUpTo(read.chat_id, read.user_id, read.seq)
+    new, message = job.new_message, job.new_message.message
+    return NewMessage(
+        Message(
+            id=message.id,
+            chat_id=message.chat_id,
+            seq=message.seq,
+            sender_id=message.sender_id,
+            content=message.content,
+            created_at_ms=message.created_at_ms,
+            content_type=_CONTENT_TYPES[message.type],
+            sender_name=new.sender_name,
+            chat_name=new.chat_name,
+            direct=_DIRECT[new.type],
+            mentions=frozenset(message.mentions),
+        ),
+        tuple(Recipient(recipient.user_id, recipient.last_active_ms) for recipient in new.recipients),
     )

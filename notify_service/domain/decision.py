@@ -1,20 +1,36 @@
-"""Whether a user is told, and through which devices."""
+"""Whether a user is told, and through which devices. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
-from notify_service.domain.notification import Notification
-from notify_service.domain.preferences import Preferences
+from notify_service.domain.ledger import MAX_MESSAGES, LedgerEntry, Outcome, entry_id
+from notify_service.domain.person import Person
+from notify_service.domain.preferences import Preferences, QuietHours
 
 
 class Reason(Enum):
-    """Why nothing is sent; the value is the ledger's `detail`."""
+    """Why a user is not told of a message; the value is the ledger's `detail`."""
 
+    NOT_A_MEMBER = "not-a-member"
+    DELETED = "deleted"
+    COLLAPSED = "collapsed"
+    """Told together with a later message."""
+    READ = "read"
+    SEEN = "seen"
+    ACTIVE = "active"
     DISABLED = "disabled"
     MUTED = "muted"
+    QUIET_HOURS = "quiet-hours"
     NO_DEVICE = "no-device"
+
+
+MAY_STAY_UNREAD: Final = frozenset({Reason.SEEN, Reason.ACTIVE, Reason.QUIET_HOURS, Reason.NO_DEVICE})
+"""Reasons after which a digest may have something to tell to those who wish for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +52,93 @@ Decision = Suppress | SendTo
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What this deployment can do; fixed while the process lives."""
+    """What this deployment does; fixed while the process lives."""
 
     kinds: Collection[DeviceKind]
-    """Kinds of devices that there is a sender for."""
+    """Kinds of devices that are told at once, and that there is a sender for."""
     implicit_log_device: bool
     """Development only: a user without a device is shown notifications in the log."""
+    idle_ms: int
+    """A connected user who did nothing for so long is told."""
+
+    def active(self, last_active_ms: int, at_ms: int) -> bool:
+        """Whether a user with a live connection, and busy with it, needs no telling."""
+        return last_active_ms > 0 and at_ms - last_active_ms < self.idle_ms
+
+    def reach(self, person: Person) -> tuple[Device, ...]:
+        """Those of the user's devices that can be told."""
+        if self.implicit_log_device and not person.devices:
+            return (implicit_log_device(person.user_id),)
+        return tuple(device for device in person.devices if device.kind in self.kinds)
 
 
-def decide(
-    notification: Notification, preferences: Preferences, devices: Sequence[Device], policy: Policy
-) -> Decision:
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What there is to tell, as far as a user's wishes go by it."""
+
+    chat_id: str
+    direct: bool
+    mentioned: bool
+    """A message among it mentions the user."""
+    at_ms: int
+    """The time by which mutings end and quiet hours begin."""
+
+
+def decide(occasion: Occasion, person: Person, policy: Policy) -> Decision:
     """The user's own wishes come first, so that the ledger names them even where no device is left."""
-    if not preferences.enabled:
+    wishes = person.preferences
+    if not wishes.enabled:
         return Suppress(Reason.DISABLED)
-    if notification.chat_id in preferences.muted_chat_ids:
+    mentioned = occasion.mentioned and wishes.mention_overrides
+    if not mentioned and _muted(occasion, wishes):
         return Suppress(Reason.MUTED)
-    reachable = tuple(device for device in devices if device.kind in policy.kinds)
-    if reachable:
-        return SendTo(reachable)
-    if policy.implicit_log_device and not devices:
-        return SendTo((implicit_log_device(notification.user_id),))
-    return Suppress(Reason.NO_DEVICE)
+    comes_through = mentioned or (occasion.direct and wishes.direct_overrides)
+    if not comes_through and wishes.quiet_hours and is_quiet(wishes.quiet_hours, occasion.at_ms):
+        return Suppress(Reason.QUIET_HOURS)
+    devices = policy.reach(person)
+    return SendTo(devices) if devices else Suppress(Reason.NO_DEVICE)
+
+
+def suppressed(
+    reason: Reason,
+    user_ids: Sequence[str],
+    chat_id: str,
+    message_ids: Sequence[str],
+    *,
+    id_parts: Sequence[str],
+    id_at_ms: int,
+    at_ms: int,
+) -> LedgerEntry:
+    """The entry that says why these users were not told; the same parts and time give the same id."""
+    return LedgerEntry(
+        id=entry_id(id_at_ms, *id_parts, reason.value),
+        user_ids=tuple(user_ids),
+        message_ids=tuple(message_ids[-MAX_MESSAGES:]),
+        chat_id=chat_id,
+        outcome=Outcome.SUPPRESSED,
+        detail=reason.value,
+        at_ms=at_ms,
+    )
+
+
+def is_quiet(hours: QuietHours, at_ms: int) -> bool:
+    """Whether the clock on the user's wall stands in the quiet hours, whatever daylight saving did to it.
+
+    A time zone that this machine does not know makes no hour quiet: rather told than lost.
+    """
+    try:
+        zone = ZoneInfo(hours.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return False
+    wall = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone)
+    minute = wall.hour * 60 + wall.minute
+    if hours.start_minute < hours.end_minute:
+        return hours.start_minute <= minute < hours.end_minute
+    return minute >= hours.start_minute or minute < hours.end_minute
+
+
+def _muted(occasion: Occasion, preferences: Preferences) -> bool:
+    return any(
+        chat.chat_id == occasion.chat_id and (chat.until_ms == 0 or chat.until_ms > occasion.at_ms)
+        for chat in preferences.muted_chats
+    )

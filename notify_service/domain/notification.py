@@ -1,4 +1,4 @@
-"""What users are told of."""
+"""What the jobs of the queue `notification-send` say."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -13,16 +13,48 @@ class ContentType(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notification:
-    """One user to be told of one message. The pair of user and message makes it one and the same."""
+class Message:
+    """A stored message."""
 
-    user_id: str
+    id: str
     chat_id: str
-    message_id: str
+    seq: int
     sender_id: str
     content: str
+    created_at_ms: int
     content_type: ContentType = ContentType.TEXT
     sender_name: str = ""
     """Empty when it is not known."""
     chat_name: str = ""
     """Empty for direct chats."""
+    direct: bool = True
+    mentions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A member who may have to be told, and how busy with the app when the job was made."""
+
+    user_id: str
+    last_active_ms: int
+    """When a live connection of the user last did something; 0 without one, or where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """These members, at most 500 and never the sender, may have to be told of a message."""
+
+    message: Message
+    recipients: tuple[Recipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadUpTo:
+    """A member has read everything up to this position."""
+
+    chat_id: str
+    user_id: str
+    seq: int
+
+
+Notification = NewMessage | ReadUpTo

@@ -1,13 +1,31 @@
 """What a notification says."""
 
+import unicodedata
 from dataclasses import dataclass
+from typing import Final
 
-from notify_service.domain.notification import ContentType, Notification
-from notify_service.domain.preferences import Preferences
+from notify_service.domain.notification import ContentType, Message
 
-PREVIEW_CHARACTERS = 140
-_HIDDEN = "New message"
-_WITHOUT_TEXT = {ContentType.IMAGE: "Sent an image", ContentType.FILE: "Sent a file"}
+PREVIEW_CHARACTERS: Final = 140
+_WITHOUT_TEXT: Final = {ContentType.IMAGE: "Sent an image", ContentType.FILE: "Sent a file"}
+_NOT_PRINTED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS_TEXT_AROUND: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Explicit directional formatting (Unicode Annex 9): what follows a name would be shown in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """As much of a message as a notification shows: all that is kept of its content until then."""
+
+    message_id: str
+    sender_id: str
+    title: str
+    """The sender's name, and the group's if there is one."""
+    chat_title: str
+    """What names the chat without its last sender."""
+    body: str
+    at_ms: int
+    """When the message was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +36,43 @@ class Wording:
     body: str
 
 
-def word(notification: Notification, preferences: Preferences) -> Wording:
-    """Names the sender, and the group if there is one; shows the message only to those who want that."""
-    sender = notification.sender_name or notification.sender_id
-    title = f"{sender} · {notification.chat_name}" if notification.chat_name else sender
-    if not preferences.show_preview:
-        return Wording(title, _HIDDEN)
-    return Wording(title, _WITHOUT_TEXT.get(notification.content_type) or _preview(notification.content))
+def preview(message: Message) -> Preview:
+    """One line of the message, and how to name who sent it. Nothing of it can break a line or a header."""
+    sender = one_line(message.sender_name) or one_line(message.sender_id)
+    chat = one_line(message.chat_name)
+    body = _WITHOUT_TEXT.get(message.content_type) or _cut(one_line(message.content))
+    return Preview(
+        message_id=message.id,
+        sender_id=message.sender_id,
+        title=f"{sender} · {chat}" if chat else sender,
+        chat_title=chat or sender,
+        body=body,
+        at_ms=message.created_at_ms,
+    )
 
 
-def _preview(content: str) -> str:
-    line = " ".join(content.split())
+def word(last: Preview, count: int, *, show_preview: bool, deleted: bool = False) -> Wording:
+    """The wording for `count` unread messages of a chat, of which `last` is the last.
+
+    What it says is shown only to those who want that, and not when it was deleted meanwhile.
+    """
+    many = f"{count} new messages"
+    if deleted:
+        return Wording(last.chat_title, many if count > 1 else "New message")
+    if not show_preview:
+        return Wording(last.title, many if count > 1 else "New message")
+    return Wording(last.title, f"{many}: {last.body}" if count > 1 else last.body)
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space and control characters turned into one space."""
+    printed = (" " if _breaks(character) else character for character in text)
+    return " ".join("".join(printed).split())
+
+
+def _breaks(character: str) -> bool:
+    return character in _TURNS_TEXT_AROUND or unicodedata.category(character) in _NOT_PRINTED
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= PREVIEW_CHARACTERS else line[: PREVIEW_CHARACTERS - 1] + "…"

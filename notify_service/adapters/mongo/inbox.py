@@ -1,0 +1,219 @@
+"""Collection `inbox`: one document per user and chat, as `domain.inbox.Inbox` says.
+
+`_id` is `<chatId>:<userId>`; `userId`, `version` (another one with every change), `usedAt`, and what there is
+of `waiting`, `firing`, `claimedUntil`, `handled`, `floor`, `toldSeq`, `toldAt`, `readSeq`, `shown`. `due` is
+derived from them when they are stored, for its index. A document that was not used for 30 days is removed.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from bson import ObjectId
+from pymongo import IndexModel, InsertOne, ReplaceOne
+from pymongo.errors import BulkWriteError
+
+from mesh.clock import now_ms
+from mesh.errors import unavailable
+from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
+from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
+from notify_service.domain.wording import Preview
+
+COLLECTION: Final = "inbox"
+INDEXES: Final = (
+    IndexModel([("due", 1)], name="due", sparse=True),
+    IndexModel([("userId", 1)], name="by_user"),
+    IndexModel([("usedAt", 1)], name="unused", expireAfterSeconds=30 * 86_400),
+)
+
+# Fewer documents than would keep one operation from ending in its time.
+_AT_ONCE: Final = 500
+_DUPLICATE_KEY: Final = 11_000
+
+
+class MongoInboxes:
+    """An `Inboxes`. A document is replaced only in the version that was read, so that no change is lost."""
+
+    def __init__(self, database: Database, rhythm: Rhythm) -> None:
+        self._inbox = database[COLLECTION]
+        self._rhythm = rhythm
+
+    async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> None:
+        """Two round trips for some hundreds, and two or three more for those that others were faster with."""
+        left = iter(changes.items())
+        while some := dict(islice(left, _AT_ONCE)):
+            while some:
+                before = await self._load(some)
+                changed = {key: change(before[key]) for key, change in some.items()}
+                new = [inbox for key, inbox in changed.items() if inbox is not before[key]]
+                stored = await self._store(new)
+                some = {inbox.key: some[inbox.key] for inbox in new if inbox.key not in stored}
+
+    async def claim(self, at_ms: int, until_ms: int, limit: int) -> list[Inbox]:
+        """Two round trips, and one more when another process was faster with some."""
+        with reachable():
+            cursor = self._inbox.find({"due": {"$lte": to_time(at_ms)}}).sort("due").limit(limit)
+            due = [_to_inbox(document) async for document in cursor]
+        claimed = [inbox.claim(until_ms) for inbox in due]
+        stored = await self._store(claimed)
+        return [inbox for inbox in claimed if inbox.key in stored]
+
+    async def is_waiting(self, user_id: str, message_id: str) -> bool:
+        """One round trip over the inboxes of the user."""
+        wanted = ObjectId(message_id)
+        either = [{f"{place}.messages.id": wanted} for place in ("waiting", "firing")]
+        with reachable():
+            return await self._inbox.find_one({"userId": user_id, "$or": either}, {"_id": 1}) is not None
+
+    async def _load(self, keys: Collection[InboxKey]) -> dict[InboxKey, Inbox]:
+        found = {key: Inbox(key) for key in keys}
+        with reachable():
+            async for document in self._inbox.find({"_id": {"$in": [_id(key) for key in keys]}}):
+                inbox = _to_inbox(document)
+                found[inbox.key] = inbox
+        return found
+
+    async def _store(self, inboxes: Sequence[Inbox]) -> Collection[InboxKey]:
+        """Those that were stored: nobody has changed them since they were read."""
+        if not inboxes:
+            return ()
+        version = ObjectId()
+        writes: list[InsertOne[Document] | ReplaceOne[Document]] = []
+        for inbox in inboxes:
+            document = self._to_document(inbox, version)
+            if inbox.version:
+                writes.append(
+                    ReplaceOne({"_id": document["_id"], "version": ObjectId(inbox.version)}, document)
+                )
+            else:
+                writes.append(InsertOne(document))
+        if await self._write(writes) == len(inboxes):
+            return {inbox.key for inbox in inboxes}
+        with reachable():
+            ours = {"_id": {"$in": [_id(inbox.key) for inbox in inboxes]}, "version": version}
+            return {_key(document) async for document in self._inbox.find(ours, {"userId": 1})}
+
+    async def _write(self, writes: Sequence[InsertOne[Document] | ReplaceOne[Document]]) -> int:
+        """How many took effect."""
+        with reachable():
+            try:
+                result = await self._inbox.bulk_write(writes, ordered=False)
+            except BulkWriteError as error:
+                details = error.details or {}
+                if details.get("writeConcernErrors"):
+                    raise unavailable("mongodb", "mongodb did not confirm a write") from error
+                if any(failure["code"] != _DUPLICATE_KEY for failure in details["writeErrors"]):
+                    raise
+                return int(details["nInserted"] + details["nMatched"])
+        return result.inserted_count + result.matched_count
+
+    def _to_document(self, inbox: Inbox, version: ObjectId) -> Document:
+        due_ms = inbox.due_ms(self._rhythm)
+        document = {
+            "_id": _id(inbox.key),
+            "userId": inbox.key.user_id,
+            "version": version,
+            "usedAt": to_time(now_ms()),
+            "due": None if due_ms is None else to_time(due_ms),
+            "waiting": inbox.waiting and _from_batch(inbox.waiting),
+            "firing": inbox.firing and _from_batch(inbox.firing),
+            "claimedUntil": inbox.claimed_until_ms and to_time(inbox.claimed_until_ms),
+            "handled": list(inbox.handled),
+            "floor": inbox.floor,
+            "toldSeq": inbox.told_seq,
+            "toldAt": inbox.told_at_ms and to_time(inbox.told_at_ms),
+            "readSeq": inbox.read_seq,
+            "shown": inbox.shown and _from_shown(inbox.shown),
+        }
+        return {field: value for field, value in document.items() if value not in (None, 0, [])}
+
+
+def _id(key: InboxKey) -> str:
+    return f"{key.chat_id}:{key.user_id}"
+
+
+def _key(document: Document) -> InboxKey:
+    return InboxKey(document["userId"], document["_id"].partition(":")[0])
+
+
+def _to_inbox(document: Document) -> Inbox:
+    claimed_until, told_at = document.get("claimedUntil"), document.get("toldAt")
+    return Inbox(
+        key=_key(document),
+        version=str(document["version"]),
+        waiting=_to_batch(document.get("waiting")),
+        firing=_to_batch(document.get("firing")),
+        claimed_until_ms=to_ms(claimed_until) if claimed_until else 0,
+        handled=tuple(document.get("handled", ())),
+        floor=document.get("floor", 0),
+        told_seq=document.get("toldSeq", 0),
+        told_at_ms=to_ms(told_at) if told_at else 0,
+        read_seq=document.get("readSeq", 0),
+        shown=_to_shown(document.get("shown")),
+    )
+
+
+def _from_batch(batch: Batch) -> Document:
+    preview = batch.preview
+    return {
+        "id": ObjectId(batch.id),
+        "firstAt": to_time(batch.first_at_ms),
+        "lastAt": to_time(batch.last_at_ms),
+        "messages": [
+            {"id": ObjectId(message.id), "seq": message.seq, "mentions": message.mentions}
+            for message in batch.messages
+        ],
+        "preview": {
+            "messageId": ObjectId(preview.message_id),
+            "senderId": preview.sender_id,
+            "title": preview.title,
+            "chatTitle": preview.chat_title,
+            "body": preview.body,
+            "at": to_time(preview.at_ms),
+        },
+        "direct": batch.direct,
+        "offline": batch.offline,
+    }
+
+
+def _to_batch(document: Document | None) -> Batch | None:
+    if document is None:
+        return None
+    preview = document["preview"]
+    return Batch(
+        id=str(document["id"]),
+        first_at_ms=to_ms(document["firstAt"]),
+        last_at_ms=to_ms(document["lastAt"]),
+        messages=tuple(
+            WaitingMessage(str(message["id"]), message["seq"], message["mentions"])
+            for message in document["messages"]
+        ),
+        preview=Preview(
+            message_id=str(preview["messageId"]),
+            sender_id=preview["senderId"],
+            title=preview["title"],
+            chat_title=preview["chatTitle"],
+            body=preview["body"],
+            at_ms=to_ms(preview["at"]),
+        ),
+        direct=document["direct"],
+        offline=document["offline"],
+    )
+
+
+def _from_shown(shown: Shown) -> Document:
+    return {
+        "batchId": ObjectId(shown.batch_id),
+        "seq": shown.seq,
+        "deviceIds": [ObjectId(device_id) for device_id in shown.device_ids],
+    }
+
+
+def _to_shown(document: Document | None) -> Shown | None:
+    if document is None:
+        return None
+    return Shown(
+        batch_id=str(document["batchId"]),
+        seq=document["seq"],
+        device_ids=tuple(str(device_id) for device_id in document["deviceIds"]),
+    )

@@ -1,0 +1,65 @@
+"""`Members` on persist_service."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from notify_service.domain.inbox import InboxKey
+from notify_service.domain.recheck import Attention
+from parley.common.v1.chat_pb2 import Role
+from parley.persist.v1 import persist_service_pb2 as pb
+from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
+
+IDEMPOTENT_CALLS: Final = tuple(
+    f"parley.persist.v1.PersistService/{method}" for method in ("GetAttention", "GetUnreadTotals")
+)
+
+# The limits of a call.
+_QUERIES: Final = 500
+_MESSAGES: Final = 2_000
+_MEMBERS: Final = frozenset({Role.ROLE_MEMBER, Role.ROLE_ADMIN})
+
+
+class PersistMembers:
+    """A `Members`. The channel behind the stub brings deadlines, retries and typed errors."""
+
+    def __init__(self, stub: PersistServiceStub) -> None:
+        self._stub = stub
+
+    async def attention(
+        self, keys: Sequence[InboxKey], messages: Collection[tuple[str, str]]
+    ) -> tuple[Sequence[Attention], Collection[str]]:
+        """One call for up to 500 keys and 2,000 messages, more calls for more."""
+        queries = [pb.MembershipQuery(chat_id=key.chat_id, user_id=key.user_id) for key in keys]
+        asked = [pb.MessageKey(chat_id=chat_id, message_id=message_id) for chat_id, message_id in messages]
+        attentions: list[Attention] = []
+        deleted: set[str] = set()
+        for start in range(0, len(queries), _QUERIES):
+            request = pb.GetAttentionRequest(queries=queries[start : start + _QUERIES])
+            request.messages.extend(asked[:_MESSAGES])
+            asked = asked[_MESSAGES:]
+            answer = await self._stub.GetAttention(request)
+            attentions += map(_attention, answer.attentions)
+            deleted.update(answer.deleted_message_ids)
+        while asked:
+            request = pb.GetAttentionRequest(queries=queries[:1], messages=asked[:_MESSAGES])
+            deleted.update((await self._stub.GetAttention(request)).deleted_message_ids)
+            asked = asked[_MESSAGES:]
+        return attentions, deleted
+
+    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """One call for up to 500 users."""
+        totals: list[int] = []
+        for start in range(0, len(user_ids), _QUERIES):
+            request = pb.GetUnreadTotalsRequest(user_ids=user_ids[start : start + _QUERIES])
+            totals += (await self._stub.GetUnreadTotals(request)).totals
+        return totals
+
+
+def _attention(answer: pb.Attention) -> Attention:
+    return Attention(
+        member=answer.role in _MEMBERS,
+        read_seq=answer.read_seq,
+        delivered_seq=answer.delivered_seq,
+        unread=answer.unread,
+        last_active_ms=answer.last_active_ms,
+    )

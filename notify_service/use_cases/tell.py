@@ -1,0 +1,216 @@
+"""Tells users, after a last look, what has waited long enough."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from mesh.clock import now_ms
+from notify_service.domain.decision import MAY_STAY_UNREAD, Policy, suppressed
+from notify_service.domain.delivery import Lane, NewDelivery
+from notify_service.domain.device import Device, DeviceKind
+from notify_service.domain.inbox import Batch, Inbox, Shown
+from notify_service.domain.ledger import LedgerEntry
+from notify_service.domain.person import Person
+from notify_service.domain.push import Push, PushKind, to_payload
+from notify_service.domain.recheck import Attention, Findings, Telling, Verdict, judge
+from notify_service.domain.wording import word
+from notify_service.inbox_ports import Inboxes, Members
+from notify_service.metrics import DECISIONS
+from notify_service.ports import Deliveries, Digests, Ledger, Sender
+from notify_service.use_cases.people import People
+
+_TOLD: Final = "told"
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One claimed inbox and what becomes of it."""
+
+    inbox: Inbox
+    person: Person
+    attention: Attention
+    verdict: Verdict | None
+    """None where nothing waited: there is something to take away."""
+
+    @property
+    def telling(self) -> Telling | None:
+        return self.verdict.telling if self.verdict else None
+
+    @property
+    def clearing(self) -> Shown | None:
+        """What is shown in place of it takes it away as well."""
+        return None if self.telling else self.inbox.to_clear
+
+
+class Tell:
+    """Decides claimed batches and hands over what goes out.
+
+    The order makes it safe to be cut off anywhere: deliveries and ledger entries have ids that a repeat makes
+    again, and the inbox is settled last. Until then it stays claimed, and is decided again when that is over.
+    """
+
+    def __init__(
+        self,
+        *,
+        inboxes: Inboxes,
+        members: Members,
+        people: People,
+        deliveries: Deliveries,
+        ledger: Ledger,
+        digests: Digests,
+        senders: Mapping[DeviceKind, Sender],
+        policy: Policy,
+        expire_ms: int,
+    ) -> None:
+        self._inboxes = inboxes
+        self._members = members
+        self._people = people
+        self._deliveries = deliveries
+        self._ledger = ledger
+        self._digests = digests
+        self._senders = senders
+        self._policy = policy
+        self._expire_ms = expire_ms
+
+    async def __call__(self, claimed: Sequence[Inbox]) -> None:
+        """Returns when all is handed over and settled.
+
+        Raises:
+            Unavailable: MongoDB or persist_service cannot be reached. Nobody is told blindly; call again.
+        """
+        at_ms = now_ms()
+        cases = await self._look(claimed, at_ms)
+        badges = await self._badges(cases)
+        deliveries = [
+            delivery
+            for case in cases
+            for delivery in self._deliveries_of(case, badges.get(case.person.user_id, 0), at_ms)
+        ]
+        if deliveries:
+            await self._deliveries.add(deliveries)
+        if entries := [entry for case in cases for entry in _entries(case, at_ms)]:
+            await self._ledger.write(entries)
+        if mailed := {case.person.user_id for case in cases if _may_stay_unread(case)}:
+            await self._digests.arm(mailed, at_ms)
+        await self._inboxes.change({case.inbox.key: _settlement(case, at_ms) for case in cases})
+        _count(cases)
+
+    async def _look(self, claimed: Sequence[Inbox], at_ms: int) -> list[_Case]:
+        waiting = [(inbox.key, inbox.firing) for inbox in claimed if inbox.firing]
+        keys = [key for key, _ in waiting]
+        messages = {(key.chat_id, message.id) for key, batch in waiting for message in batch.messages}
+        people = await self._people.find({inbox.key.user_id for inbox in claimed})
+        attentions, deleted_ids = await self._members.attention(keys, messages) if keys else ((), ())
+        known = dict(zip(keys, attentions, strict=True))
+        cases = []
+        for inbox in claimed:
+            person, attention = people[inbox.key.user_id], known.get(inbox.key, Attention(member=True))
+            verdict = None
+            if inbox.firing:
+                findings = Findings(attention, deleted_ids, person, at_ms)
+                verdict = judge(inbox, inbox.firing, findings, self._policy)
+            cases.append(_Case(inbox, person, attention, verdict))
+        return cases
+
+    async def _badges(self, cases: Sequence[_Case]) -> Mapping[str, int]:
+        users = sorted({case.person.user_id for case in cases if case.telling or case.clearing})
+        return dict(zip(users, await self._members.unread_totals(users), strict=True)) if users else {}
+
+    def _deliveries_of(self, case: _Case, badge: int, at_ms: int) -> list[NewDelivery]:
+        if case.telling and case.inbox.firing:
+            push = _show(case, case.inbox.firing, case.telling, badge)
+            message_ids = tuple(message.id for message in case.telling.messages)
+            return [
+                self._delivery(f"{case.inbox.firing.id}:{device.id}", push, device, message_ids, at_ms)
+                for device in case.telling.devices
+            ]
+        if case.clearing:
+            push = Push(PushKind.CLEAR, case.inbox.key.chat_id, badge, urgent=False)
+            return [
+                self._delivery(f"clear:{case.clearing.batch_id}:{device.id}", push, device, (), at_ms)
+                for device in self._policy.reach(case.person)
+                if device.id in case.clearing.device_ids
+            ]
+        return []
+
+    def _delivery(
+        self, key: str, push: Push, device: Device, message_ids: tuple[str, ...], at_ms: int
+    ) -> NewDelivery:
+        return NewDelivery(
+            key=key,
+            lane=Lane.DEVICE,
+            provider=self._senders[device.kind].provider(device),
+            target_id=device.id,
+            payload=to_payload(push),
+            created_at_ms=at_ms,
+            expires_at_ms=at_ms + self._expire_ms,
+            user_id=device.user_id,
+            chat_id=push.chat_id,
+            message_ids=message_ids,
+        )
+
+
+def _show(case: _Case, batch: Batch, telling: Telling, badge: int) -> Push:
+    # What is asked at two moments may not fit: there is one message at least, and it is in the total.
+    count = max(1, case.attention.unread)
+    shows = case.person.preferences.show_preview
+    wording = word(batch.preview, count, show_preview=shows, deleted=telling.last_deleted)
+    return Push(
+        kind=PushKind.SHOW,
+        chat_id=case.inbox.key.chat_id,
+        badge=max(count, badge),
+        title=wording.title,
+        body=wording.body,
+        message_id=telling.messages[-1].id,
+        sender_id="" if telling.last_deleted else batch.preview.sender_id,
+        count=count,
+        at_ms=batch.preview.at_ms,
+    )
+
+
+def _entries(case: _Case, at_ms: int) -> list[LedgerEntry]:
+    """Why messages of it are not told. Those that are have an entry per attempt, written by who makes it."""
+    batch = case.inbox.firing
+    if batch is None or case.verdict is None:
+        return []
+    return [
+        suppressed(
+            reason,
+            (case.person.user_id,),
+            case.inbox.key.chat_id,
+            [message.id for message in messages],
+            id_parts=(batch.id,),
+            id_at_ms=batch.last_at_ms,
+            at_ms=at_ms,
+        )
+        for reason, messages in case.verdict.suppressed
+    ]
+
+
+def _settlement(case: _Case, at_ms: int) -> Callable[[Inbox], Inbox]:
+    shown = None
+    if case.telling and case.inbox.firing:
+        device_ids = tuple(device.id for device in case.telling.devices)
+        shown = Shown(case.inbox.firing.id, case.telling.messages[-1].seq, device_ids)
+    return partial(
+        Inbox.settle,
+        batch_id=case.inbox.firing.id if case.inbox.firing else "",
+        shown=shown,
+        cleared_id=case.clearing.batch_id if case.clearing else "",
+        at_ms=at_ms,
+    )
+
+
+def _may_stay_unread(case: _Case) -> bool:
+    if case.verdict is None or not case.person.wants_digests:
+        return False
+    return case.telling is not None or any(reason in MAY_STAY_UNREAD for reason, _ in case.verdict.suppressed)
+
+
+def _count(cases: Sequence[_Case]) -> None:
+    for case in cases:
+        if case.telling:
+            DECISIONS.labels(_TOLD).inc(len(case.telling.messages))
+        for reason, messages in case.verdict.suppressed if case.verdict else ():
+            DECISIONS.labels(reason.value).inc(len(messages))
