@@ -74,6 +74,18 @@ class KeyStore(Protocol):
         ...
 
 
+class PushKey(Protocol):
+    """The key that names this deployment to push services."""
+
+    async def public_key(self) -> str:
+        """What browsers subscribe with: 65 bytes in base64url without padding.
+
+        Raises:
+            Unavailable: it is not known yet and the store cannot be asked.
+        """
+        ...
+
+
 class Courier(Protocol):
     """Carries out the deliveries of one lane."""
 
