@@ -49,3 +49,15 @@ def to_payload(push: Push) -> bytes:
 def from_payload(payload: bytes) -> Push:
     """What `to_payload` was given."""
     return msgspec.json.decode(payload, type=Push)
+
+
+def seconds_left(push: Push, keep_seconds: float, now_ms: int) -> int:
+    """How long a provider may still keep it for a device that is away, whole seconds; 0: now or never.
+
+    Args:
+        push: what goes out; one that does not say when its message was accepted is as new as can be.
+        keep_seconds: how long it is worth telling.
+        now_ms: Unix milliseconds.
+    """
+    age_ms = max(0, now_ms - push.at_ms) if push.at_ms else 0
+    return max(0, int(keep_seconds - age_ms / 1000))

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+import h2.exceptions
 import httpcore
 import httpx
 
@@ -25,6 +26,17 @@ _MAX_CONNECTIONS: Final = 256
 _KEEP_ALIVE_SECONDS: Final = 60.0
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _MAX_RETRY_DIGITS: Final = 9
+_SILENCE_SHARE: Final = 0.8
+"""Of the time of a request: a connection that says nothing for so long is given up. If only the request were,
+the next ones would wait on the same dead connection: HTTP/2 has one for all."""
+_LOST: Final = (
+    httpcore.ReadError,
+    httpcore.WriteError,
+    httpcore.ProtocolError,
+    # httpcore lets it through when it comes while a body is read.
+    h2.exceptions.ProtocolError,
+)
+"""A connection ended under a request."""
 _MAX_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
@@ -54,14 +66,18 @@ class Answer:
 class HttpClient:
     """Posts to URLs, with connections that are kept and reused. Made by `open_http`."""
 
-    def __init__(self, pools: Mapping[str, httpcore.AsyncConnectionPool], seconds: float) -> None:
+    def __init__(
+        self, pools: Mapping[str, httpcore.AsyncConnectionPool], seconds: float, *, http2: bool
+    ) -> None:
         self._pools = pools
         self._seconds = seconds
+        self._http2 = http2
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Answer:
         """The server's answer, whatever its status is; `failure` says what a status means.
 
-        No cookie is kept and no redirect followed: a 3xx is an answer like others.
+        No cookie is kept and no redirect followed: a 3xx is an answer like others. A request that lost its
+        HTTP/2 connection is sent once more, on another one; the server may get it twice.
 
         Raises:
             SendRefusedError: the URL or a header is malformed, or the URL leads where this client may not go.
@@ -76,14 +92,29 @@ class HttpClient:
                 raise SendRefusedError(f"the header {name} would hold characters that it must not")
         try:
             async with asyncio.timeout(self._seconds):
-                return await _post(pool, target, content, headers, self._seconds / 2)
-        except TimeoutError as error:
+                return await self._post(pool, target, content, headers)
+        except (TimeoutError, httpcore.ReadTimeout, httpcore.WriteTimeout) as error:
             raise SendDelayedError(f"no answer within {self._seconds:g} s") from error
         except httpcore.PoolTimeout as error:
             # This process is at its limit, which is nobody's fault out there.
             raise SendDelayedError("too many connections are open", provider_down=False) from error
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        except (httpcore.NetworkError, httpcore.TimeoutException, *_LOST) as error:
             raise SendDelayedError(_no_answer(error)) from error
+
+    async def _post(
+        self,
+        pool: httpcore.AsyncConnectionPool,
+        url: httpcore.URL,
+        content: bytes,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        try:
+            return await _post(pool, url, content, headers, self._seconds)
+        except _LOST:
+            if not self._http2:
+                raise
+        # Servers end HTTP/2 connections whenever they like (GOAWAY), and nobody looks while one is idle.
+        return await _post(pool, url, content, headers, self._seconds)
 
 
 @asynccontextmanager
@@ -125,7 +156,7 @@ async def open_http(
             )
             for scheme, backend in _backends(guarded=guarded, allow_loopback=allow_loopback).items()
         }
-        yield HttpClient(pools, seconds)
+        yield HttpClient(pools, seconds, http2=http2)
 
 
 def failure(answer: Answer, *, gone: Container[int] = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)) -> SendError:
@@ -199,13 +230,15 @@ async def _post(
     url: httpcore.URL,
     content: bytes,
     headers: Mapping[str, str],
-    pool_seconds: float,
+    seconds: float,
 ) -> Answer:
     # Not compressed: a few kilobytes of answer cannot grow into more.
     sent = [("user-agent", "Parley"), ("accept-encoding", "identity"), *headers.items()]
     body = bytearray()
+    silence = seconds * _SILENCE_SHARE
+    timeouts = {"pool": seconds / 2, "read": silence, "write": silence}
     async with pool.stream(
-        "POST", url, headers=sent, content=content, extensions={"timeout": {"pool": pool_seconds}}
+        "POST", url, headers=sent, content=content, extensions={"timeout": timeouts}
     ) as response:
         async for chunk in response.aiter_stream():
             body += chunk
