@@ -75,6 +75,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
             **{str(int(status)): _error(status) for status in operation.errors},
         },
     }
+    if operation.page:
+        for answer in shown["responses"].values():
+            answer["content"] = {"text/html": {"schema": {"type": "string"}}}
     if operation.parameters:
         shown["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body is not None:

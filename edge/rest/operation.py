@@ -35,6 +35,8 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     public: bool = False
     operators_only: bool = False
+    page: bool = False
+    """Answers and refusals are pages for people."""
 
 
 # What every call to a service behind can end in, and what every body can be refused for.

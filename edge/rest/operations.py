@@ -33,6 +33,9 @@ _CONNECTION: Final = Parameter(
     "connectionId", "The connection.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True
 )
 _LIMIT: Final = Parameter(
+_UNSUBSCRIBE_TOKEN: Final = Parameter(
+    "token", "The token of the link.", {"type": "string", "minLength": 1, "maxLength": 1024}
+)
     "limit",
     "How many messages at most.",
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
@@ -160,6 +163,34 @@ OPERATIONS: Final = (
     ),
     Operation(
         name="getHealth",
+    Operation(
+        name="askToUnsubscribe",
+        method="get",
+        path="/api/v1/unsubscribe",
+        summary="The page that the unsubscribe link of a mail leads to; changes nothing",
+        parameters=(_UNSUBSCRIBE_TOKEN,),
+        answers={HTTPStatus.OK: None},
+        errors=(HTTPStatus.BAD_REQUEST,),
+        public=True,
+        page=True,
+    ),
+    Operation(
+        name="unsubscribe",
+        method="post",
+        path="/api/v1/unsubscribe",
+        summary="End the mails, from that page or in one click (RFC 8058); a body is not needed and not read",
+        parameters=(_UNSUBSCRIBE_TOKEN,),
+        answers={HTTPStatus.OK: None},
+        errors=(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.GATEWAY_TIMEOUT,
+        ),
+        public=True,
+        page=True,
+    ),
         method="get",
         path="/healthz",
         summary="Whether the process is alive",

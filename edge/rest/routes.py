@@ -16,6 +16,14 @@ from edge.rest.health import HealthHandler, ReadyHandler
 from edge.rest.members import MemberHandler, MembersHandler, OwnMembershipHandler
 from edge.rest.messages import MessagesHandler
 from edge.rest.sessions import SessionHandler, SessionsHandler
+from edge.rest.unsubscribe import UnsubscribeHandler
+from edge.rest.webhooks import (
+    HookDeliveriesHandler,
+    ReplayHandler,
+    SecretHandler,
+    SubscriptionHandler,
+    SubscriptionsHandler,
+)
 from mesh.logs import get_logger
 
 _log = get_logger()
@@ -37,6 +45,7 @@ PATHS: Final[dict[str, type[RestHandler]]] = {
     "/readyz": ReadyHandler,
 }
 
+    "/api/v1/unsubscribe": UnsubscribeHandler,
 
 def routes(deps: RestDeps) -> list[Rule]:
     """The rules to mount. Everything else under ``/api`` is answered 404 in the shape of other errors.
