@@ -10,15 +10,14 @@ from mesh.amqp.topology import NOTIFICATION_SEND
 from mesh.lifecycle import Lifecycle
 from mesh.readiness import Readiness
 from mesh.rpc.server import RpcServer
-from notify_service.adapters.log_sender import LogSender
 from notify_service.adapters.mongo.database import ensure_indexes, open_database, ping
 from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.consumers.notification_send import NotificationConsumer
-from notify_service.domain.device import DeviceKind
-from notify_service.ports import Sender
 from notify_service.rpc.notify import NotifyRpc
+from notify_service.senders import make_vapid, open_guarded, open_senders
 from notify_service.settings import NotifySettings
 from notify_service.use_cases.devices import Devices
 from notify_service.use_cases.ledger import LedgerQuery
@@ -42,7 +41,9 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
 
     devices, preferences = MongoDeviceStore(database), MongoPreferenceStore(database)
     ledger = MongoLedger(database)
-    senders = _senders(settings)
+    vapid = make_vapid(settings, MongoKeyStore(database))
+    guarded = await open_guarded(settings, life)
+    senders = await open_senders(settings, life, guarded, vapid)
     notify_users = NotifyUsers(
         devices, preferences, ledger, senders, implicit_log_device=settings.is_development
     )
@@ -74,8 +75,3 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     life.on_drain("grpc", partial(server.stop, _GRPC_GRACE_SECONDS))
     life.on_drain("readiness", readiness.start_drain)
     return {"grpc": port, "admin": admin}
-
-
-def _senders(settings: NotifySettings) -> dict[DeviceKind, Sender]:
-    # The log sender shows what messages say: never outside of development.
-    return {DeviceKind.LOG: LogSender()} if settings.is_development else {}
