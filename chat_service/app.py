@@ -85,6 +85,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
             caller="chat",
             callee="persist",
             secret=settings.service_secret,
+            tls=settings.tls,
             idempotent=IDEMPOTENT_CALLS,
         )
     )
@@ -94,7 +95,9 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     ports = _ports(settings, redis, amqp, PersistServiceStub(channel))
     announcer = Announcer(ports.log, ports.store)
 
-    server = await life.enter(RpcServer("chat", settings.service_secret))
+    server = await life.enter(
+        RpcServer("chat", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
+    )
     changes = MembershipChanges(ports.locks, ports.log, ports.outbox, ports.broker, ports.store)
     use_cases = _use_cases(settings, ports, announcer, changes)
     server.add(add_ChatServiceServicer_to_server, ChatRpc(use_cases))

@@ -7,17 +7,17 @@ from pydantic import Field
 from mesh.settings import (
     AmqpUrl,
     GrpcTarget,
-    MeshSettings,
     Port,
     PositiveInt,
     PositiveSeconds,
     RedisUrl,
+    ServerSettings,
 )
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class ChatSettings(MeshSettings):
+class ChatSettings(ServerSettings):
     """Read from ``PARLEY_<FIELD>``. Rates are per user: so many per second lasting, and a burst at once."""
 
     redis_url: RedisUrl

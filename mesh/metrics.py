@@ -21,8 +21,12 @@ RPC_CLIENT_SECONDS: Final = Histogram(
 )
 RPC_REFUSED: Final = Counter(
     "parley_rpc_refused_total",
-    "Calls refused because the service token was missing or not valid.",
+    "Calls refused: no service token or not a valid one, or its caller may not call the method.",
     ("cause",),
+)
+RPC_IN_FLIGHT: Final = Gauge("parley_rpc_in_flight", "gRPC calls being served.")
+RPC_SHED: Final = Counter(
+    "parley_rpc_shed_total", "gRPC calls turned away with OVERLOADED because too many were being served."
 )
 AMQP_PUBLISHED: Final = Counter(
     "parley_amqp_published_total",

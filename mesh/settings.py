@@ -6,15 +6,26 @@ The only module of Parley that reads the environment. A service subclasses ``Mes
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mesh.logs import LogFormat, LogLevel
+from mesh.rpc.tls import TlsFiles
 
 ENV_PREFIX = "PARLEY_"
 _SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash output
@@ -66,9 +77,15 @@ def _split_commas(value: object) -> object:
     return value
 
 
+# https://github.com/grpc/grpc/blob/master/doc/naming.md; without a scheme gRPC takes dns.
+_TARGET: Final = re.compile(
+    r"(dns:(//[^/\s]*/)?[^/\s]+:\d+|(ipv4|ipv6):\S+:\d+|unix:\S+|unix-abstract:\S+|xds:///\S+|[^:/\s]+:\d+)"
+)
+
+
 def _grpc_target(target: str) -> str:
-    if not target or any(character.isspace() for character in target):
-        raise ValueError("must be a gRPC target such as dns:///chat.example:50051")
+    if _TARGET.fullmatch(target) is None:
+        raise ValueError("must be a gRPC target: dns:///host:port, ipv4:…, ipv6:…, unix:/path or xds:///name")
     return target
 
 
@@ -107,11 +124,44 @@ class MeshSettings(EnvironmentSettings):
     drain_seconds: PositiveSeconds = 25.0
     service_secret: Secret
     """Signs the tokens by which services know one another; the same for all of them."""
+    tls_cert_file: Path | None = None
+    """Certificate (PEM, with its chain) that this service shows; one of its names is the service's."""
+    tls_key_file: Path | None = None
+    """The key (PEM) of that certificate."""
+    tls_ca_file: Path | None = Field(default=None, validate_default=True)
+    """Who signs the services' certificates (PEM). The three turn mutual TLS on, and may be replaced."""
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files of mutual TLS between services; None when it is off."""
+        if self.tls_cert_file is None or self.tls_key_file is None or self.tls_ca_file is None:
+            return None
+        return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+    # A validator of the last field, not of the model: pydantic asks those of the model only when every field
+    # is good, and all problems are to be told at once.
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _tls_is_whole(cls, ca_file: Path | None, info: ValidationInfo) -> Path | None:
+        cert_file, key_file = info.data.get("tls_cert_file"), info.data.get("tls_key_file")
+        if cert_file is None and key_file is None and ca_file is None:
+            return None
+        if cert_file is None or key_file is None or ca_file is None:
+            raise ValueError("goes together with PARLEY_TLS_CERT_FILE and PARLEY_TLS_KEY_FILE")
+        TlsFiles(cert_file, key_file, ca_file).read()
+        return ca_file
 
     @property
     def is_development(self) -> bool:
         """Whether conveniences that would be unsafe on the open network are on."""
         return self.env == "development"
+
+
+class ServerSettings(MeshSettings):
+    """What a service that serves gRPC needs to know besides."""
+
+    rpc_concurrency: PositiveInt = 1000
+    """Calls served at once; more are refused with OVERLOADED, so that those that are served come in time."""
 
 
 SettingsT = TypeVar("SettingsT", bound=EnvironmentSettings)

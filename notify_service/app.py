@@ -55,7 +55,9 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
         batch_size=_BATCH,
     )
 
-    server = await life.enter(RpcServer("notify", settings.service_secret))
+    server = await life.enter(
+        RpcServer("notify", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
+    )
     rpc = NotifyRpc(Devices(devices, senders.keys()), UserPreferences(preferences), LedgerQuery(ledger))
     server.add(add_NotifyServiceServicer_to_server, rpc)
     port = await server.start(settings.bind_host, settings.notify_port, field="notify_port")

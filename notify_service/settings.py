@@ -10,11 +10,11 @@ from mesh.settings import (
     AmqpUrl,
     GrpcTarget,
     HttpUrl,
-    MeshSettings,
     MongoUrl,
     Port,
     PositiveInt,
     PositiveSeconds,
+    ServerSettings,
     variable_name,
 )
 from notify_service.domain.mailbox import parse_mailbox
@@ -27,7 +27,7 @@ _TOGETHER = {
 """What a sender needs as a whole: some of it and not all is a mistake."""
 
 
-class NotifySettings(MeshSettings):
+class NotifySettings(ServerSettings):
     """Read from `PARLEY_AMQP_URL`, `PARLEY_MONGO_URL`, `PARLEY_NOTIFY_PORT` and so on."""
 
     amqp_url: AmqpUrl

@@ -86,7 +86,9 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
         RedisPresence(redis),
     )
 
-    server = await life.enter(RpcServer("persist", settings.service_secret))
+    server = await life.enter(
+        RpcServer("persist", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
+    )
     server.add(add_PersistServiceServicer_to_server, _servicer(stores, settings, broker))
     port = await server.start(settings.bind_host, settings.persist_port, field="persist_port")
     admin = await life.enter(

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mesh.settings import AmqpUrl, MeshSettings, MongoUrl, Port, PositiveInt, RedisUrl
+from mesh.settings import AmqpUrl, MongoUrl, Port, PositiveInt, RedisUrl, ServerSettings
 
 
-class PersistSettings(MeshSettings):
+class PersistSettings(ServerSettings):
     """``persist_port`` is read from ``PARLEY_PERSIST_PORT``, and so on."""
 
     mongo_url: MongoUrl

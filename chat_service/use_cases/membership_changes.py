@@ -14,6 +14,7 @@ from chat_service.domain.events import Change
 from chat_service.domain.model import Role
 from chat_service.ports import Broker, ChatLocks, ChatLog, Outbox, Store
 from mesh.backoff import Backoff
+from mesh.deadline import without_deadline
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
 
@@ -48,7 +49,8 @@ class MembershipChanges:
             async with self._locks.hold(chat_id):
                 return await change()
 
-        task = asyncio.create_task(alone(), name=f"membership {chat_id}")
+        with without_deadline():
+            task = asyncio.create_task(alone(), name=f"membership {chat_id}")
         self._running.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)

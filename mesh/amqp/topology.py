@@ -1,6 +1,6 @@
 """The queues of Parley, their delayed retries and their dead-letter queues.
 
-- Seven work queues. A message that cannot be handled moves to ``<queue>.dead`` with the reason in its headers.
+- Seven work queues. A message that cannot be handled moves to ``<queue>.dead``, the reason in its headers.
 - Retry tiers, shared by all queues: a fanout exchange and a queue of the same name whose messages expire
   after the tier's delay. Publishing to the exchange with the work queue's name as routing key keeps that key,
   and an expired message goes through the default exchange to the queue that the key names. Tiers of one delay

@@ -1,5 +1,6 @@
 """Channels to other services: a deadline and a token on every call, typed errors, quick reconnects."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -10,12 +11,15 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
+from mesh import deadline
 from mesh.breaker import Breaker, State
-from mesh.errors import Unavailable, unavailable
+from mesh.errors import DeadlineExceeded, Unavailable, unavailable
 from mesh.metrics import RPC_CLIENT_SECONDS
 from mesh.rpc.auth import TokenIssuer
 from mesh.rpc.errors import STATUS_TRAILER, from_rpc_error
 from mesh.rpc.server import MAX_MESSAGE_BYTES
+from mesh.rpc.tls import Material, Rotation, TlsFiles
+from parley.common.v1.error_pb2 import ErrorReason
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -32,6 +36,8 @@ _OPTIONS: Final = (
     # Channels of one process to one target are separate: closing one leaves the others alone.
     ("grpc.use_local_subchannel_pool", 1),
 )
+# How often the files of mutual TLS are looked at, and how long calls on the old connections may go on.
+_ROTATION_SECONDS: Final = 10.0
 _SILENCE: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
@@ -49,7 +55,7 @@ class RpcChannel(grpc.aio.Channel):
 
     Awaiting a stub's method gives the answer or raises a ``ParleyError``: the one that the other side raised,
     or ``Unavailable`` / ``DeadlineExceeded`` naming ``callee``. Calls fail at once while the callee is down,
-    and once ``breaker`` has seen that it hangs.
+    and once ``breaker`` has seen that it hangs. A call made while another one is served ends with that one.
     """
 
     def __init__(
@@ -68,6 +74,11 @@ class RpcChannel(grpc.aio.Channel):
         self._token = ""
         self._metadata = grpc.aio.Metadata()
 
+    @property
+    def plain(self) -> grpc.aio.Channel:
+        """The channel of gRPC that is used now, for a probe that must pass where calls are refused."""
+        return self._channel
+
     def unary_unary(
         self,
         method: str,
@@ -76,21 +87,22 @@ class RpcChannel(grpc.aio.Channel):
         _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - gRPC's generated code passes it
     ) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
         """Called by a generated stub for each of its methods."""
-        inner: Callable[..., Any] = self._channel.unary_unary(
-            method, request_serializer, response_deserializer
-        )
+        channel, inner = self._channel, self._method(method, request_serializer, response_deserializer)
         observe = _observer(method.removeprefix("/"))
 
         async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - gRPC's own argument
+            nonlocal channel, inner
+            if channel is not self._channel:  # the certificates changed
+                channel, inner = (
+                    self._channel,
+                    self._method(method, request_serializer, response_deserializer),
+                )
+            seconds = self._seconds(timeout)
             started = time.perf_counter()
             code = "CANCELLED"
             try:
                 with self._breaker.guard():
-                    answer = await inner(
-                        request,
-                        timeout=self._default_deadline if timeout is None else timeout,
-                        metadata=self._credentials(),
-                    )
+                    answer = await inner(request, timeout=seconds, metadata=self._credentials())
             except Unavailable:
                 code = "REFUSED"
                 raise
@@ -111,6 +123,11 @@ class RpcChannel(grpc.aio.Channel):
 
     stream_unary = unary_stream
     stream_stream = unary_stream
+
+    async def replace(self, channel: grpc.aio.Channel) -> None:
+        """Makes further calls on ``channel``; those under way end on the old one, which is then closed."""
+        old, self._channel = self._channel, channel
+        await old.close(self._default_deadline)
 
     async def close(self, grace: float | None = None) -> None:
         """Ends the calls in flight after ``grace`` seconds, at once by default."""
@@ -136,16 +153,33 @@ class RpcChannel(grpc.aio.Channel):
         """
         if self._breaker.state is not State.CLOSED:
             raise unavailable(self._callee, f"{self._callee} does not answer")
-        state = self._channel.get_state(try_to_connect=True)
+        channel = self._channel
+        state = channel.get_state(try_to_connect=True)
         while state is not grpc.ChannelConnectivity.READY:
-            await self._channel.wait_for_state_change(state)
-            state = self._channel.get_state(try_to_connect=True)
+            await channel.wait_for_state_change(state)
+            state = channel.get_state(try_to_connect=True)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def _method(self, method: str, serializer: Any, deserializer: Any) -> Callable[..., Any]:
+        multi_callable: Callable[..., Any] = self._channel.unary_unary(method, serializer, deserializer)
+        return multi_callable
+
+    def _seconds(self, timeout: float | None) -> float:
+        """How long a call may take: as asked for, and no longer than the call that it is made for."""
+        wanted = self._default_deadline if timeout is None else timeout
+        left = deadline.remaining_seconds()
+        if left is None:
+            return wanted
+        if left == 0:
+            raise DeadlineExceeded(
+                ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "no time is left to ask", dependency=self._callee
+            )
+        return min(wanted, left)
 
     def _credentials(self) -> grpc.aio.Metadata:
         token = self._issuer.token()
@@ -162,28 +196,66 @@ async def open_channel(
     caller: str,
     callee: str,
     secret: SecretStr,
+    tls: TlsFiles | None = None,
     idempotent: Iterable[str] = (),
     default_deadline_seconds: float = 5.0,
+    rotation_seconds: float = _ROTATION_SECONDS,
 ) -> AsyncIterator[RpcChannel]:
     """A channel to ``target`` while entered, spread over all addresses that the name resolves to.
 
     ``idempotent`` lists methods (``parley.chat.v1.ChatService/ListChats``) that gRPC may repeat, up to 3
-    attempts, after UNAVAILABLE. It connects by itself and never waits for it here.
+    attempts, after UNAVAILABLE. It connects by itself and never waits for it here. With ``tls`` it shows the
+    certificate of the files, which are looked at again every ``rotation_seconds``.
+
+    Raises:
+        ValueError: the files of ``tls`` are not usable.
     """
     options = (*_OPTIONS, ("grpc.service_config", service_config(idempotent)))
     issuer = TokenIssuer(secret.get_secret_value(), caller, callee)
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
 
-        async def probe() -> None:
-            try:
-                await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
-            except grpc.aio.AioRpcError as error:
-                if _is_silence(error):
-                    raise
+    def connect(material: Material | None) -> grpc.aio.Channel:
+        if material is None:
+            return grpc.aio.insecure_channel(target, options=options)
+        return grpc.aio.secure_channel(target, material.channel_credentials(), options=options)
 
-        async with Breaker(callee, probe, is_silence=_is_silence) as breaker:
-            yield RpcChannel(channel, callee, issuer, default_deadline_seconds, breaker)
+    async def probe() -> None:
+        try:
+            health = health_pb2_grpc.HealthStub(channel.plain)
+            await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            if _is_silence(error):
+                raise
+
+    material = None if tls is None else tls.read()
+    async with (
+        Breaker(callee, probe, is_silence=_is_silence) as breaker,
+        RpcChannel(connect(material), callee, issuer, default_deadline_seconds, breaker) as channel,
+    ):
+        if tls is None or material is None:
+            yield channel
+            return
+        following = asyncio.create_task(
+            _follow(Rotation(tls, material), channel, connect, rotation_seconds), name=f"tls {callee}"
+        )
+        try:
+            yield channel
+        finally:
+            following.cancel()
+            await asyncio.wait((following,))
+
+
+async def _follow(
+    rotation: Rotation,
+    channel: RpcChannel,
+    connect: Callable[[Material], grpc.aio.Channel],
+    every_seconds: float,
+) -> None:
+    """Makes new connections whenever the files changed, until cancelled."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        material = await asyncio.to_thread(rotation.changed)
+        if material is not None:
+            await channel.replace(connect(material))
 
 
 def _is_silence(error: BaseException) -> bool:

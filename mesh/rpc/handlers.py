@@ -1,4 +1,4 @@
-"""What surrounds every served method: authentication, default deadline, errors, metrics.
+"""What surrounds every served method: who may call it, load shedding, deadline, errors, metrics.
 
 Each handler is wrapped once, when it is registered. A ``grpc.aio`` server interceptor would be awaited and
 would build a new handler for every call.
@@ -6,21 +6,35 @@ would build a new handler for every call.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NoReturn
 
 import grpc
 
-from mesh.errors import DeadlineExceeded, Internal, ParleyError, Unauthenticated
+from mesh import deadline
+from mesh.errors import (
+    DeadlineExceeded,
+    Internal,
+    ParleyError,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+)
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
-from mesh.metrics import RPC_REFUSED, RPC_SERVER_SECONDS
+from mesh.metrics import RPC_IN_FLIGHT, RPC_REFUSED, RPC_SERVER_SECONDS, RPC_SHED
+from mesh.rpc.access import ANYBODY, Rules, callers_of
 from mesh.rpc.auth import TokenVerifier
 from mesh.rpc.errors import STATUS_TRAILER, to_status
+from mesh.rpc.tls import service_names
 from parley.common.v1.error_pb2 import ErrorReason
 
 _BEARER: Final = "Bearer "
+_ALTERNATIVE_NAMES: Final = "x509_subject_alternative_name"
+# What a caller who was turned away waits: long enough to be relieved by, short enough for a person.
+_SHED_RETRY_MS: Final = 200
 _CALLER: ContextVar[str] = ContextVar("parley_caller", default="")
 _log = get_logger()
 
@@ -35,9 +49,22 @@ def current_caller() -> str:
 class HandlerWrapper:
     """Wraps the handlers of one server."""
 
-    def __init__(self, verifier: TokenVerifier, default_deadline_seconds: float) -> None:
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        default_deadline_seconds: float,
+        *,
+        access: Mapping[str, Rules],
+        concurrency: int,
+        certified: bool,
+    ) -> None:
+        """`certified`: callers show certificates that must name them. `concurrency`: calls served at once."""
         self._verifier = verifier
         self._default_deadline = default_deadline_seconds
+        self._access = access
+        self._concurrency = concurrency
+        self._certified = certified
+        self._in_flight = 0
 
     def wrap(self, method: str, handler: Any) -> Any:
         """The same handler with everything around it. Unary calls and streams of answers.
@@ -55,16 +82,20 @@ class HandlerWrapper:
 
     def _unary(self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Any:
         observe = _observer(method)
+        allowed = self._callers(method)
 
         async def call(request: Any, context: Context) -> Any:
             started = time.perf_counter()
             code = "OK"
             try:
-                _CALLER.set(self._authenticate(context))
-                if context.time_remaining() is not None:
-                    return await behaviour(request, context)
-                async with asyncio.timeout(self._default_deadline):
-                    return await behaviour(request, context)
+                _CALLER.set(self._authorize(context, method, allowed))
+                with self._admitted():
+                    if context.time_remaining() is not None:
+                        deadline.begin(context.time_remaining())
+                        return await behaviour(request, context)
+                    deadline.begin(self._default_deadline)
+                    async with asyncio.timeout(self._default_deadline):
+                        return await behaviour(request, context)
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
@@ -79,14 +110,16 @@ class HandlerWrapper:
 
     def _stream(self, method: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:
         observe = _observer(method)
+        allowed = self._callers(method)
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
             code = "OK"
             try:
-                _CALLER.set(self._authenticate(context))
-                async for answer in behaviour(request, context):
-                    yield answer
+                _CALLER.set(self._authorize(context, method, allowed))
+                with self._admitted():
+                    async for answer in behaviour(request, context):
+                        yield answer
             except (asyncio.CancelledError, GeneratorExit):
                 code = "CANCELLED"
                 raise
@@ -99,14 +132,55 @@ class HandlerWrapper:
 
         return stream
 
+    def _callers(self, method: str) -> frozenset[str]:
+        service, _, name = method.partition("/")
+        callers = callers_of(service, name, self._access)
+        if callers is None:
+            raise TypeError(f"{method}: mesh.rpc.access does not say who may call it")
+        return callers
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Turns the call away while too many are under way: late answers to all would help nobody."""
+        if self._in_flight >= self._concurrency:
+            RPC_SHED.inc()
+            raise ResourceExhausted(
+                ErrorReason.ERROR_REASON_OVERLOADED, "too many calls at once", retry_after_ms=_SHED_RETRY_MS
+            )
+        self._in_flight += 1
+        RPC_IN_FLIGHT.set(self._in_flight)
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            RPC_IN_FLIGHT.set(self._in_flight)
+
+    def _authorize(self, context: Context, method: str, allowed: frozenset[str]) -> str:
+        caller = self._authenticate(context)
+        if allowed is not ANYBODY and caller not in allowed:
+            RPC_REFUSED.labels("NOT_ALLOWED").inc()
+            _log.warning("rpc.not_allowed", method=method, caller=caller)
+            raise PermissionDenied(
+                ErrorReason.ERROR_REASON_PERMISSION_DENIED, f"{caller} may not call {method}"
+            )
+        return caller
+
     def _authenticate(self, context: Context) -> str:
         for key, value in context.invocation_metadata() or ():
             if key == "authorization" and isinstance(value, str) and value.startswith(_BEARER):
                 try:
-                    return self._verifier.caller(value[len(_BEARER) :])
+                    caller = self._verifier.caller(value[len(_BEARER) :])
                 except Unauthenticated as error:
                     RPC_REFUSED.labels(error.code).inc()
                     raise
+                if self._certified and caller not in service_names(
+                    context.auth_context().get(_ALTERNATIVE_NAMES, ())
+                ):
+                    RPC_REFUSED.labels("OTHER_CERTIFICATE").inc()
+                    raise Unauthenticated(
+                        ErrorReason.ERROR_REASON_INVALID_TOKEN, f"the certificate does not name {caller}"
+                    )
+                return caller
         RPC_REFUSED.labels("NO_TOKEN").inc()
         raise Unauthenticated(ErrorReason.ERROR_REASON_INVALID_TOKEN, "a service token is required")
 

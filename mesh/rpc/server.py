@@ -11,10 +11,14 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from pydantic import SecretStr
 
 from mesh.lifecycle import BindError
+from mesh.rpc.access import ACCESS, Rules
 from mesh.rpc.auth import TokenVerifier
 from mesh.rpc.handlers import HandlerWrapper
+from mesh.rpc.tls import TlsFiles, server_credentials
 
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+CONCURRENCY: Final = 1000
+"""Calls served at once by default: far more than edges have under way, and yet answered in time."""
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -35,15 +39,31 @@ _OPTIONS: Final = (
 class RpcServer:
     """One gRPC server. Add services, ``start`` it, and ``stop`` it as a phase of the drain.
 
-    Calls need a token for ``name``; the health service alone does not. A call that came without a deadline
-    gets ``default_deadline_seconds``. Health is NOT_SERVING until ``set_serving(True)``.
+    Calls need a token for ``name`` whose caller may call the method by ``access``; the health service alone
+    needs none. More than ``concurrency`` calls at once are refused with OVERLOADED. A call that came without
+    a deadline gets ``default_deadline_seconds``. With ``tls`` callers must show a certificate of
+    theirs. Health is NOT_SERVING until ``set_serving(True)``.
     """
 
-    def __init__(self, name: str, secret: SecretStr, *, default_deadline_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        secret: SecretStr,
+        *,
+        tls: TlsFiles | None = None,
+        access: Mapping[str, Rules] = ACCESS,
+        concurrency: int = CONCURRENCY,
+        default_deadline_seconds: float = 5.0,
+    ) -> None:
         self._server = grpc.aio.server(options=_OPTIONS)
         self._wrapper = HandlerWrapper(
-            TokenVerifier(secret.get_secret_value(), name), default_deadline_seconds
+            TokenVerifier(secret.get_secret_value(), name),
+            default_deadline_seconds,
+            access=access,
+            concurrency=concurrency,
+            certified=tls is not None,
         )
+        self._tls = tls
         self._health = health_aio.HealthServicer()
         self._services: list[str] = []
         self._stopped = False
@@ -69,8 +89,12 @@ class RpcServer:
             reflection.aio.ReflectionServicer(names),
         )
         await self.set_serving(serving=False)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            if self._tls is None:
+                bound = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, server_credentials(self._tls))
         except RuntimeError as error:
             raise BindError(host, port, field) from error
         await self._server.start()

@@ -51,10 +51,20 @@ class Authority:
         self, *names: str, addresses: Sequence[str] = ("127.0.0.1", "::1"), alpn: Sequence[str] = ()
     ) -> ssl.SSLContext:
         """What a server needs to be believed under these names (`localhost` when none) and addresses."""
-        names = names or ("localhost",)
+        chain = self.issue(*(names or ("localhost",)), addresses=addresses)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        return context
+
+    def issue(self, *names: str, addresses: Sequence[str] = ("127.0.0.1", "::1")) -> Path:
+        """A file with a key and its certificate for both ends of a connection; a name with a scheme is a URI."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        alternatives: list[x509.GeneralName] = [
+            x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names
+        ]
         alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         certificate = (
             _builder(subject, self._name, key.public_key())
@@ -63,7 +73,10 @@ class Authority:
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
+            )
             .sign(self._key, hashes.SHA256())
         )
         chain = self._directory / f"{certificate.serial_number:x}.pem"
@@ -75,11 +88,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
-        if alpn:
-            context.set_alpn_protocols(list(alpn))
-        return context
+        return chain
 
 
 def _builder(

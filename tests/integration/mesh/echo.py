@@ -1,12 +1,16 @@
 """A gRPC service of one method, as generated code would register and call it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
 from google.protobuf.wrappers_pb2 import StringValue
 
+from mesh.rpc.access import ACCESS, ANYBODY, Rules
+
 METHOD = "test.v1.EchoService/Echo"
+OPEN: Mapping[str, Rules] = {**ACCESS, "test.v1.EchoService": {"*": ANYBODY}}
+"""Everybody may call it."""
 
 Behaviour = Callable[[str], Awaitable[str]]
 

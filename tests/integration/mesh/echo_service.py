@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from mesh.errors import NotFound, unavailable
 from mesh.rpc.server import RpcServer
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.mesh.echo import EchoServicer, add_to_server
+from tests.integration.mesh.echo import OPEN, EchoServicer, add_to_server
 
 _SLOW_SECONDS = 0.3  # longer than a breaker lets pass as quick
 
@@ -23,7 +23,7 @@ async def _behave(text: str) -> str:
 
 
 async def _main(port: int) -> None:
-    async with RpcServer("echo", SecretStr("s" * 32)) as server:
+    async with RpcServer("echo", SecretStr("s" * 32), access=OPEN) as server:
         server.add(add_to_server, EchoServicer(_behave))
         await server.start("127.0.0.1", port, field="echo_port")
         await asyncio.Event().wait()

@@ -24,7 +24,7 @@ from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.handlers import current_caller
 from mesh.rpc.server import MAX_MESSAGE_BYTES, RpcServer
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.mesh.echo import METHOD, Behaviour, EchoServicer, EchoStub, add_to_server
+from tests.integration.mesh.echo import METHOD, OPEN, Behaviour, EchoServicer, EchoStub, add_to_server
 
 SECRET = SecretStr("s" * 32)
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -38,7 +38,7 @@ async def _same(text: str) -> str:
 async def _served(
     behaviour: Behaviour = _same, *, port: int = 0, default_deadline: float = 5.0
 ) -> AsyncIterator[tuple[RpcServer, int]]:
-    async with RpcServer("echo", SECRET, default_deadline_seconds=default_deadline) as server:
+    async with RpcServer("echo", SECRET, access=OPEN, default_deadline_seconds=default_deadline) as server:
         server.add(add_to_server, EchoServicer(behaviour))
         yield server, await server.start("127.0.0.1", port, field="echo_port")
 

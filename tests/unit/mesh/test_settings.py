@@ -142,3 +142,47 @@ def test_a_misspelt_variable_is_suspected_and_another_services_is_not(
         ("PARLEY_CHAT_PROT", "PARLEY_CHAT_PORT"),
         ("PARLEY_DRAIN_SECOND", "PARLEY_DRAIN_SECONDS"),
     ]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "dns:///chat:50051",
+        "dns://8.8.8.8/chat:50051",
+        "ipv4:10.0.0.1:50051,10.0.0.2:50051",
+        "ipv6:[::1]:50051",
+        "unix:/run/chat.sock",
+        "unix-abstract:chat",
+        "xds:///chat",
+        "chat:50051",
+    ],
+)
+def test_targets_are_what_grpc_resolves(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PERSIST_TARGET", target)
+    assert load(ServiceSettings).persist_target == target
+
+
+@pytest.mark.parametrize("target", ["", "chat", "http://chat:50051", "dns:///chat", "chat 50051", "xds://"])
+def test_other_targets_are_refused(
+    target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PARLEY_PERSIST_TARGET", target)
+    assert "PARLEY_PERSIST_TARGET: must be a gRPC target" in _refused(capsys)
+
+
+def test_a_part_of_mutual_tls_is_told_together_with_other_problems(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PARLEY_TLS_CERT_FILE", "/nowhere/tls.crt")
+    monkeypatch.setenv("PARLEY_CHAT_PORT", "no port")
+    told = _refused(capsys)
+    assert "PARLEY_TLS_CA_FILE: goes together with PARLEY_TLS_CERT_FILE and PARLEY_TLS_KEY_FILE" in told
+    assert "PARLEY_CHAT_PORT" in told
+
+
+def test_files_of_mutual_tls_that_are_not_usable_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CERT", "KEY", "CA"):
+        monkeypatch.setenv(f"PARLEY_TLS_{name}_FILE", "/nowhere/file")
+    assert "PARLEY_TLS_CA_FILE: /nowhere/file, /nowhere/file, /nowhere/file: No such file" in _refused(capsys)
