@@ -34,6 +34,7 @@ ACCESS: Final[Mapping[str, Rules]] = {
         "GetChat": _ASKING,
         "ListChats": _ASKING,
         "GetUserNames": _ASKING,
+        "ListMessages": _ASKING,
     },
     "parley.notify.v1.NotifyService": {"*": ANYBODY},
     "parley.notify.v1.WebhookService": {"*": ANYBODY},
