@@ -29,6 +29,10 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("targetId", 1), ("_id", DESCENDING)], name="of_hook", partialFilterExpression=_HOOKS),
         IndexModel([("contentUntil", 1)], name="contents", sparse=True),
     ],
+    "digests": [
+        IndexModel([("dueAt", 1)], name="due", sparse=True),
+        IndexModel([("leaseUntil", 1)], name="left_behind", sparse=True),
+    ],
     "ledger": [
         IndexModel([("users", 1), *_NEWEST_FIRST], name="of_user"),
         IndexModel([("messages", 1), *_NEWEST_FIRST], name="of_message"),
