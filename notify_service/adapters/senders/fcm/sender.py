@@ -1,0 +1,79 @@
+"""Sends through Firebase Cloud Messaging (HTTP v1)."""
+
+from typing import Final
+from urllib.parse import quote as quote_path
+
+import msgspec
+
+from mesh.clock import now_ms
+from notify_service.adapters.senders.fcm.access_token import AccessToken, AccessTokens
+from notify_service.adapters.senders.fcm.errors import fcm_error, is_access_refused
+from notify_service.adapters.senders.fcm.message import fcm_message
+from notify_service.adapters.senders.http import Answer, HttpClient
+from notify_service.credentials import ServiceAccount
+from notify_service.domain.device import Device
+from notify_service.domain.push import Push
+from notify_service.domain.trimming import TooLongError
+from notify_service.ports import SendDelayedError, SendRefusedError
+
+_PROVIDER: Final = "fcm"
+
+
+class _Sent(msgspec.Struct):
+    name: str
+
+
+class FcmSender:
+    """The `Sender` for devices of kind `FCM`; their address is a registration token."""
+
+    def __init__(self, http: HttpClient, url: str, account: ServiceAccount, keep_seconds: float) -> None:
+        """Makes the sender; nothing is asked yet.
+
+        Args:
+            http: has to speak HTTP/2, and may go to the operator's URLs.
+            url: Firebase's, without a path.
+            account: belongs to the Firebase project.
+            keep_seconds: how long Firebase may keep a message for a device that is away.
+        """
+        self._http = http
+        self._url = f"{url.rstrip('/')}/v1/projects/{quote_path(account.project_id, safe=':')}/messages:send"
+        self._tokens = AccessTokens(http, account)
+        self._keep_seconds = keep_seconds
+
+    def provider(self, device: Device) -> str:
+        """One for all devices."""
+        del device
+        return _PROVIDER
+
+    async def send(self, push: Push, device: Device) -> str:
+        """The message's name, without the project that all names begin with.
+
+        An access token that is refused is replaced, once.
+
+        Raises:
+            SendError: as `Sender` has it.
+        """
+        try:
+            body = fcm_message(push, device.address, now_ms=now_ms(), keep_seconds=self._keep_seconds)
+        except TooLongError as error:
+            raise SendRefusedError(str(error)) from error
+        token = await self._tokens.get()
+        answer = await self._post(body, token)
+        if is_access_refused(answer):
+            self._tokens.forget(token)
+            answer = await self._post(body, await self._tokens.get())
+        if not answer.is_success:
+            raise fcm_error(answer, device.address)
+        return _receipt(answer)
+
+    async def _post(self, body: bytes, token: AccessToken) -> Answer:
+        headers = {"authorization": f"Bearer {token.value}", "content-type": "application/json"}
+        return await self._http.post(self._url, body, headers)
+
+
+def _receipt(answer: Answer) -> str:
+    try:
+        return msgspec.json.decode(answer.body, type=_Sent).name.rpartition("/")[2]
+    except msgspec.DecodeError as error:
+        # Something that is not Firebase says 200 to everything, such as a proxy's page for logging in.
+        raise SendDelayedError(f"HTTP {answer.status} without the name of a message") from error
