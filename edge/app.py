@@ -37,6 +37,7 @@ from parley.chat.v1.chat_service_pb2 import Session
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.events.v1.user_event_pb2 import UserEvent
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
+from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 # Calls of chat_service that may be repeated after UNAVAILABLE. SendMessages is too, but its retries are the
 # client's: the edge would make the queue behind it wait.
@@ -59,7 +60,7 @@ _IDEMPOTENT = tuple(
     )
 )
 
-# Of notify_service: all but RemoveDevice, whose repeat would not find the device.
+# Of notify_service: a repeat of the others would not find what they removed, or would make another one.
 _IDEMPOTENT_AT_NOTIFY = tuple(
     f"parley.notify.v1.NotifyService/{method}"
     for method in (
@@ -74,6 +75,9 @@ _IDEMPOTENT_AT_NOTIFY = tuple(
         "ListLedger",
         "ExplainNotification",
     )
+) + tuple(
+    f"parley.notify.v1.WebhookService/{method}"
+    for method in ("ListSubscriptions", "UpdateSubscription", "ListHookDeliveries", "ReplayHookDelivery")
 )
 
 _MAX_HEADER_BYTES = 16 * 1024  # a token and what proxies add
@@ -114,6 +118,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     deps = RestDeps(
         chat=chats,
         notify=NotifyServiceStub(notify_channel),
+        webhooks=WebhookServiceStub(notify_channel),
         verifier=verifier,
         revocations=revocations,
         readiness=readiness,

@@ -22,27 +22,30 @@ UserId: TypeAlias = Annotated[
 Scope: TypeAlias = Annotated[str, Meta(pattern=r"^[!#-\[\]-~]{1,100}$")]
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A field that does not exist is refused: ignored, a misspelt `memberIds` would lose the members."""
+class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What clients send.
+
+    A field that does not exist is refused: ignored, a misspelt `memberIds` would lose the members.
+    """
 
 
-class CreateChatBody(_Request, frozen=True):
+class CreateChatBody(Request, frozen=True):
     """Makes or finds the direct chat with a user."""
 
     user_id: UserId
 
     def __post_init__(self) -> None:
-        _check_user_ids(self.user_id)
+        check_user_ids(self.user_id)
 
 
-class GroupSettingsBody(_Request, frozen=True, kw_only=True):
+class GroupSettingsBody(Request, frozen=True, kw_only=True):
     """What the admins of a group decide."""
 
     is_public: Annotated[bool, Meta(description="Anyone may find and join the group.")] = False
     allow_invites: Annotated[bool, Meta(description="Members that are no admins may add others.")] = False
 
 
-class CreateGroupBody(_Request, frozen=True, kw_only=True):
+class CreateGroupBody(Request, frozen=True, kw_only=True):
     """Makes a group; whoever makes it is its first admin."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -55,19 +58,19 @@ class CreateGroupBody(_Request, frozen=True, kw_only=True):
     settings: GroupSettingsBody = GroupSettingsBody()
 
     def __post_init__(self) -> None:
-        _check_user_ids(*self.member_ids)
+        check_user_ids(*self.member_ids)
 
 
-class AddMembersBody(_Request, frozen=True):
+class AddMembersBody(Request, frozen=True):
     """Adds members to a group."""
 
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=100)]
 
     def __post_init__(self) -> None:
-        _check_user_ids(*self.user_ids)
+        check_user_ids(*self.user_ids)
 
 
-class DevTokenBody(_Request, frozen=True, kw_only=True):
+class DevTokenBody(Request, frozen=True, kw_only=True):
     """Asks for a token (development mode only)."""
 
     user_id: UserId
@@ -78,83 +81,83 @@ class DevTokenBody(_Request, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        _check_user_ids(self.user_id)
+        check_user_ids(self.user_id)
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A JSON object with camelCase names."""
+class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the API answers: a JSON object with camelCase names."""
 
 
-class ChatsAnswer(_Answer, frozen=True):
+class ChatsAnswer(Answer, frozen=True):
     """The user's chats, the last changed first, at most 1,000."""
 
     chats: list[ChatJson]
 
 
-class ChatAnswer(_Answer, frozen=True):
+class ChatAnswer(Answer, frozen=True):
     """One chat, as the user sees it."""
 
     chat: ChatJson
 
 
-class GroupAnswer(_Answer, frozen=True):
+class GroupAnswer(Answer, frozen=True):
     """One group, as the user sees it."""
 
     group: GroupChatJson
 
 
-class MembersAddedAnswer(_Answer, frozen=True):
+class MembersAddedAnswer(Answer, frozen=True):
     """The group, and those who were no members before."""
 
     group: GroupChatJson
     added_ids: list[str]
 
 
-class MessagesAnswer(_Answer, frozen=True):
+class MessagesAnswer(Answer, frozen=True):
     """A page of history, the oldest message first."""
 
     messages: list[MessageJson]
     has_more: bool
 
 
-class SessionJson(_Answer, frozen=True):
+class SessionJson(Answer, frozen=True):
     """A live connection; its `welcome` told it this id."""
 
     connection_id: str
 
 
-class SessionsAnswer(_Answer, frozen=True):
+class SessionsAnswer(Answer, frozen=True):
     """The user's live connections, on all edges."""
 
     sessions: list[SessionJson]
 
 
-class DevTokenAnswer(_Answer, frozen=True):
+class DevTokenAnswer(Answer, frozen=True):
     """A token for `Authorization: Bearer`."""
 
     token: str
     expires_at: Timestamp
 
 
-class HealthAnswer(_Answer, frozen=True):
+class HealthAnswer(Answer, frozen=True):
     """The process is alive."""
 
     status: str = "alive"
 
 
-class ReadyAnswer(_Answer, frozen=True):
+class ReadyAnswer(Answer, frozen=True):
     """Whether the process should be sent work."""
 
     ready: bool
 
 
-class ErrorAnswer(_Answer, frozen=True):
+class ErrorAnswer(Answer, frozen=True):
     """Why the request was refused."""
 
     error: ErrorJson
 
 
-BodyT = TypeVar("BodyT", bound=_Request)
+BodyT = TypeVar("BodyT", bound=Request)
 
 
 def parse_body(body: bytes, kind: type[BodyT]) -> BodyT:
@@ -171,7 +174,8 @@ def parse_body(body: bytes, kind: type[BodyT]) -> BodyT:
         raise malformed("the body is not JSON in UTF-8") from error
 
 
-def _check_user_ids(*user_ids: str) -> None:
+def check_user_ids(*user_ids: str) -> None:
+    """For ``__post_init__``: raises ``ValueError`` for what no user's id may hold."""
     # msgspec tells a ValueError of __post_init__ as a ValidationError.
     if not all(map(is_user_id, user_ids)):
         raise ValueError("A user id must not contain control characters")

@@ -25,6 +25,7 @@ from mesh.readiness import Readiness
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
+from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -42,6 +43,7 @@ class RestDeps:
 
     chat: ChatServiceStub
     notify: NotifyServiceStub
+    webhooks: WebhookServiceStub
     verifier: TokenVerifier
     revocations: Revocations
     readiness: Readiness

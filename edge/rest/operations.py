@@ -21,6 +21,7 @@ from edge.rest.bodies import (
 )
 from edge.rest.operation import ALWAYS, BODY, Operation, Parameter
 from edge.rest.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_SEQ
+from edge.rest.webhook_operations import WEBHOOK_OPERATIONS
 
 _CHAT: Final = Parameter("chatId", "The chat.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True)
 _USER: Final = Parameter(
@@ -151,6 +152,7 @@ OPERATIONS: Final = (
         answers={HTTPStatus.NO_CONTENT: None},
         errors=(*ALWAYS, HTTPStatus.BAD_REQUEST),
     ),
+    *WEBHOOK_OPERATIONS,
     Operation(
         name="createDevToken",
         method="post",

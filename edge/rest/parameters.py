@@ -28,9 +28,7 @@ def chat_id(text: str) -> str:
     Raises:
         InvalidArgument: not the form of an id.
     """
-    if not is_object_id(text):
-        raise invalid("chatId must be 24 lower-case hexadecimal digits")
-    return text
+    return object_id("chatId", text)
 
 
 def connection_id(text: str) -> str:
@@ -39,8 +37,17 @@ def connection_id(text: str) -> str:
     Raises:
         InvalidArgument: not the form of an id.
     """
+    return object_id("connectionId", text)
+
+
+def object_id(name: str, text: str) -> str:
+    """The id that a path has in the place of ``name``.
+
+    Raises:
+        InvalidArgument: not the form of an id.
+    """
     if not is_object_id(text):
-        raise invalid("connectionId must be 24 lower-case hexadecimal digits")
+        raise invalid(f"{name} must be 24 lower-case hexadecimal digits")
     return text
 
 
@@ -64,13 +71,18 @@ def history_page(limit: str | None, before: str | None, page: str | None) -> His
     if before is not None and page is not None:
         raise invalid("give before or page, not both")
     return HistoryPage(
-        limit=DEFAULT_LIMIT if limit is None else _number("limit", limit, MAX_LIMIT),
-        before_seq=0 if before is None else _number("before", before, MAX_SEQ),
-        page=0 if page is None else _number("page", page, MAX_PAGE),
+        limit=DEFAULT_LIMIT if limit is None else number("limit", limit, MAX_LIMIT),
+        before_seq=0 if before is None else number("before", before, MAX_SEQ),
+        page=0 if page is None else number("page", page, MAX_PAGE),
     )
 
 
-def _number(name: str, text: str, most: int) -> int:
+def number(name: str, text: str, most: int) -> int:
+    """The number from 1 to ``most`` that a query string has for ``name``.
+
+    Raises:
+        InvalidArgument: out of range, or no number.
+    """
     # `int` alone would take signs, spaces, underscores and the digits of other scripts.
     if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most:
         return int(text)

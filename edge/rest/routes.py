@@ -24,6 +24,13 @@ from edge.rest.webhooks import (
     SubscriptionHandler,
     SubscriptionsHandler,
 )
+from edge.rest.webhooks import (
+    HookDeliveriesHandler,
+    ReplayHandler,
+    SecretHandler,
+    SubscriptionHandler,
+    SubscriptionsHandler,
+)
 from mesh.logs import get_logger
 
 _log = get_logger()
@@ -39,6 +46,11 @@ PATHS: Final[dict[str, type[RestHandler]]] = {
     "/api/v1/chats/{chatId}/members/{userId}": MemberHandler,
     "/api/v1/sessions": SessionsHandler,
     "/api/v1/sessions/{connectionId}": SessionHandler,
+    "/api/v1/admin/webhooks": SubscriptionsHandler,
+    "/api/v1/admin/webhooks/{subscriptionId}": SubscriptionHandler,
+    "/api/v1/admin/webhooks/{subscriptionId}/secret": SecretHandler,
+    "/api/v1/admin/webhooks/{subscriptionId}/deliveries": HookDeliveriesHandler,
+    "/api/v1/admin/webhooks/{subscriptionId}/deliveries/{deliveryId}/replay": ReplayHandler,
     "/api/v1/dev/token": DevTokenHandler,
     "/api/v1/openapi.json": DocumentHandler,
     "/healthz": HealthHandler,

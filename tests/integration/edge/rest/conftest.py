@@ -27,7 +27,7 @@ from mesh.readiness import Readiness
 from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
 from parley.chat.v1 import chat_service_pb2, chat_service_pb2_grpc
-from parley.notify.v1 import notify_service_pb2_grpc
+from parley.notify.v1 import notify_service_pb2_grpc, webhook_service_pb2_grpc
 from tests.integration.edge.rest.api import Api
 
 SECRET = "a secret of the tests, 32 bytes or more"
@@ -105,7 +105,10 @@ async def deps(chat: ScriptedChat, notify: ScriptedNotify) -> AsyncIterator[Rest
     async with (
         channel_to("chat", chat, chat_service_pb2_grpc.add_ChatServiceServicer_to_server) as to_chat,
         channel_to(
-            "notify", notify, notify_service_pb2_grpc.add_NotifyServiceServicer_to_server
+            "notify",
+            notify,
+            notify_service_pb2_grpc.add_NotifyServiceServicer_to_server,
+            webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server,
         ) as to_notify,
     ):
         readiness = Readiness()
@@ -113,6 +116,7 @@ async def deps(chat: ScriptedChat, notify: ScriptedNotify) -> AsyncIterator[Rest
         yield RestDeps(
             chat=chat_service_pb2_grpc.ChatServiceStub(to_chat),
             notify=notify_service_pb2_grpc.NotifyServiceStub(to_notify),
+            webhooks=webhook_service_pb2_grpc.WebhookServiceStub(to_notify),
             verifier=JwtVerifier(FixedKey(Key(SECRET, ("HS256",))), TokenRules()),
             revocations=Revocations(chat_service_pb2_grpc.ChatServiceStub(to_chat)),
             readiness=readiness,

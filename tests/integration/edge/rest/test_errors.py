@@ -52,7 +52,8 @@ PRIVATE = [operation.name for operation in OPERATIONS if not operation.public]
 async def test_nothing_is_done_without_a_good_token(
     api: Api, chat: ScriptedChat, name: str, token: str, code: str
 ) -> None:
-    response = await api.call(name, chatId=CHAT_ID, userId="bob", connectionId=CHAT_ID, token=token)
+    path = dict.fromkeys(("chatId", "connectionId", "subscriptionId", "deliveryId"), CHAT_ID)
+    response = await api.call(name, userId="bob", token=token, **path)
     assert error_of(response) == (401, code, False)
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert chat.requests == []
