@@ -4,7 +4,7 @@ Every method may wait for MongoDB for seconds, and raises `mesh.errors.Unavailab
 then nothing is known about a write's effect, and repeating it is safe.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from notify_service.domain.delivery import (
@@ -27,14 +27,17 @@ class DeliveryStore(Deliveries, Protocol):
     again, for the holder may have died. Of each delivery one holder at most is within its time.
     """
 
-    async def due(self, at_ms: int, limit: int, scope: Scope, *, take_over: bool) -> list[Delivery]:
-        """Deliveries whose next attempt may begin, provider by provider, for each the longest due first.
+    async def due(
+        self, at_ms: int, limit: int, scope: Scope, lanes: Collection[Lane], *, take_over: bool
+    ) -> list[Delivery]:
+        """Deliveries of these lanes whose next attempt may begin, and whose time is not over.
 
-        `take_over` includes those whose holder is past its time. Nothing is claimed yet.
+        They come provider by provider, by name, for each the longest due first. `take_over` includes those
+        whose holder is past its time. Nothing is claimed yet.
         """
         ...
 
-    async def expired(self, at_ms: int, limit: int) -> list[Delivery]:
+    async def expired(self, at_ms: int, limit: int, lanes: Collection[Lane]) -> list[Delivery]:
         """Deliveries whose time is over and that nobody works on; of any provider."""
         ...
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 NOTIFICATIONS: Final = Counter(
     "parley_notifications_total",
@@ -19,4 +19,30 @@ SEND_SECONDS_TAKEN: Final = Histogram(
     "Time until a provider took or refused a notification, by kind of device.",
     ("kind",),
     buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+ATTEMPTS: Final = Counter(
+    "parley_delivery_attempts_total",
+    "Attempts that ended, by kind of provider and outcome (sent, delayed, failed, gone).",
+    ("kind", "outcome"),
+)
+SEND_SECONDS: Final = Histogram(
+    "parley_delivery_attempt_seconds",
+    "Time that an attempt took, by kind of provider.",
+    ("kind",),
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+WAITING: Final = Gauge(
+    "parley_deliveries_waiting",
+    "Deliveries on their way in the whole deployment, by lane; counted up to 100,000.",
+    ("lane",),
+)
+OLDEST_SECONDS: Final = Gauge(
+    "parley_deliveries_oldest_seconds",
+    "Age of the oldest delivery on its way, by lane; 0 when none is.",
+    ("lane",),
+)
+PROVIDER_BREAKER: Final = Gauge(
+    "parley_provider_breaker_state",
+    "Providers that this process does not ask now, because they did not answer; absent for all others.",
+    ("provider",),
 )

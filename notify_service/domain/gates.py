@@ -18,6 +18,7 @@ from mesh.breaker import Circuit, State
 MAX_PAUSE_SECONDS: Final = 600.0
 """The longest pause that a provider may ask for as a whole."""
 _IDLE_MS: Final = 600_000
+_TOGETHER_SECONDS: Final = 0.05
 _MAX_GATES: Final = 1_000
 
 
@@ -63,6 +64,11 @@ class Scope:
     after: str = ""
     """Only those whose names come after this one."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether some provider is known to have no room."""
+        return self.only is not None or bool(self.without)
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
@@ -96,6 +102,9 @@ class Gate:
             return 1 if self.circuit.state is State.OPEN else 0
         self._fill(now_ms)
         slots = self.limits.concurrency if self.trusted else self.limits.per_stranger
+        # Where the rate is what holds it up, some attempts begin together rather than each by itself.
+        if self.tokens < min(slots, max(1.0, self.limits.rate * _TOGETHER_SECONDS)):
+            return 0
         return max(0, min(slots - self.in_flight, int(self.tokens)))
 
     @property

@@ -6,7 +6,7 @@ set and `dueAt` is when the claim runs out, so that one index finds what is due 
 Settled: `outcome`, `settledAt`, and for a hook `contentUntil`. `words` are the provider's last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from bson import ObjectId
@@ -53,10 +53,18 @@ class MongoDeliveries:
             documents = [_to_document(delivery) for delivery in deliveries[start : start + _INSERT]]
             await insert_new(self._deliveries, documents)
 
-    async def due(self, at_ms: int, limit: int, scope: Scope, *, take_over: bool) -> list[Delivery]:
+    async def due(
+        self, at_ms: int, limit: int, scope: Scope, lanes: Collection[Lane], *, take_over: bool
+    ) -> list[Delivery]:
         """One round trip over the index by provider, whose blocked parts are skipped, not read."""
         at = to_time(at_ms)
-        query = {**_WAITING, "provider": _providers(scope), "dueAt": {"$lte": at}, "expiresAt": {"$gt": at}}
+        query = {
+            **_WAITING,
+            "provider": _providers(scope),
+            "dueAt": {"$lte": at},
+            "expiresAt": {"$gt": at},
+            "lane": _lanes(lanes),
+        }
         if not take_over:
             query["holder"] = {"$exists": False}
         order = [("provider", 1), ("dueAt", 1)]
@@ -64,10 +72,10 @@ class MongoDeliveries:
             cursor = self._deliveries.find(query).sort(order).hint("due").limit(limit)
             return [_to_delivery(document) async for document in cursor]
 
-    async def expired(self, at_ms: int, limit: int) -> list[Delivery]:
+    async def expired(self, at_ms: int, limit: int, lanes: Collection[Lane]) -> list[Delivery]:
         """One round trip."""
         at = to_time(at_ms)
-        query = {**_WAITING, "expiresAt": {"$lte": at}, "dueAt": {"$lte": at}}
+        query = {**_WAITING, "expiresAt": {"$lte": at}, "dueAt": {"$lte": at}, "lane": _lanes(lanes)}
         with reachable():
             cursor = self._deliveries.find(query).sort("expiresAt").hint("expiring").limit(limit)
             return [_to_delivery(document) async for document in cursor]
@@ -209,6 +217,10 @@ def _providers(scope: Scope) -> Document:
     elif scope.without:
         condition["$nin"] = sorted(scope.without)
     return condition
+
+
+def _lanes(lanes: Collection[Lane]) -> Document:
+    return {"$in": [lane.value for lane in lanes]}
 
 
 def _delay(attempt: Attempt, holder: str) -> UpdateOne:

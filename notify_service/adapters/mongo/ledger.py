@@ -1,6 +1,6 @@
 """Collection `ledger`: `users`, `messages`, `chatId`, `outcome`, `detail`, `at`.
 
-Attempts also have `deviceId`, `kind` and `attempt`. Entries are written once and never changed; MongoDB removes
+Attempts also have `deviceId`, `kind`, `attempt`. Entries are written once and never changed; MongoDB removes
 those that are older than the setting says.
 """
 

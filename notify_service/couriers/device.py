@@ -1,0 +1,102 @@
+"""The courier of pushes to devices."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
+from notify_service.domain.device import Device, DeviceKind, implicit_log_device
+from notify_service.domain.ledger import MAX_DETAIL, LedgerEntry, Outcome, attempt_entry
+from notify_service.domain.push import from_payload
+from notify_service.ports import DeviceStore, Ledger, Sender, SendRefusedError, TargetGoneError
+from notify_service.use_cases.attempt import kind_of
+
+_IMPLICIT = implicit_log_device("").id
+
+
+class DeviceCourier:
+    """A `Courier`: a push through the sender of the device's kind, and an entry in the ledger per attempt."""
+
+    def __init__(self, devices: DeviceStore, senders: Mapping[DeviceKind, Sender], ledger: Ledger) -> None:
+        self._devices = devices
+        self._senders = senders
+        self._ledger = ledger
+        self._lookups = _Lookups(devices)
+        self._gone: dict[str, Device] = {}
+        """By the delivery's id: the device as it was when its provider called it gone."""
+
+    async def deliver(self, delivery: Delivery) -> str:
+        """Sends the push to where the device is reached by now."""
+        device = await self._find(delivery)
+        if device is None:
+            raise SendRefusedError("the device was removed")
+        sender = self._senders.get(device.kind)
+        if sender is None:
+            raise SendRefusedError(f"this deployment has no sender for {device.kind.value} devices")
+        try:
+            push = from_payload(delivery.what.payload)
+        except msgspec.DecodeError as error:
+            raise SendRefusedError("the push cannot be read") from error
+        try:
+            return await sender.send(replace(push, delivery_id=delivery.id), device)
+        except TargetGoneError:
+            self._gone[delivery.id] = device
+            raise
+
+    async def conclude(self, attempts: Sequence[Attempt]) -> None:
+        """Forgets the devices that are gone, and writes one entry for each attempt."""
+        gone = [attempt for attempt in attempts if attempt.outcome is AttemptOutcome.GONE]
+        kept = await self._prune(gone) if gone else frozenset()
+        await self._ledger.write([_entry(attempt, kept=attempt.delivery.id in kept) for attempt in attempts])
+        for attempt in gone:
+            self._gone.pop(attempt.delivery.id, None)
+
+    async def _find(self, delivery: Delivery) -> Device | None:
+        if delivery.what.target_id == _IMPLICIT:
+            return implicit_log_device(delivery.what.user_id)
+        return await self._lookups.get(delivery.what.target_id)
+
+    async def _prune(self, gone: Sequence[Attempt]) -> frozenset[str]:
+        """The deliveries whose device stays: it was registered anew since its provider was asked."""
+        devices = {device.id: device for a in gone if (device := self._gone.get(a.delivery.id)) is not None}
+        refreshed = [device.id for device in devices.values() if not await self._devices.prune(device)]
+        there = await self._devices.get_many(refreshed) if refreshed else {}
+        return frozenset(attempt.delivery.id for attempt in gone if attempt.delivery.what.target_id in there)
+
+
+class _Lookups:
+    """Devices by their ids. What is asked for in one turn of the event loop is one question to the store."""
+
+    def __init__(self, devices: DeviceStore) -> None:
+        self._devices = devices
+        self._asked: dict[str, None] = {}
+        self._answer: asyncio.Task[Mapping[str, Device]] | None = None
+
+    async def get(self, device_id: str) -> Device | None:
+        self._asked[device_id] = None
+        if self._answer is None:
+            self._answer = asyncio.create_task(self._ask(), name="look devices up")
+            self._answer.add_done_callback(_was_seen)
+        # One who stops waiting must not take the answer from the others.
+        return (await asyncio.shield(self._answer)).get(device_id)
+
+    async def _ask(self) -> Mapping[str, Device]:
+        asked, self._asked, self._answer = list(self._asked), {}, None
+        return await self._devices.get_many(asked)
+
+
+def _was_seen(answer: asyncio.Task[Mapping[str, Device]]) -> None:
+    # Nobody may be left who waits for a failure.
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _entry(attempt: Attempt, *, kept: bool) -> LedgerEntry:
+    entry = attempt_entry(attempt, DeviceKind(kind_of(attempt.delivery)))
+    if not kept:
+        return entry
+    return replace(
+        entry, outcome=Outcome.FAILED, detail=f"{entry.detail} (registered anew since)"[:MAX_DETAIL]
+    )

@@ -1,0 +1,269 @@
+"""The engine: takes deliveries that are due, lets their couriers try, and has it written down."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mesh.backoff import Backoff
+from mesh.breaker import State
+from mesh.cancellation import is_cancelled
+from mesh.clock import now_ms
+from mesh.errors import Unavailable
+from mesh.logs import get_logger
+from notify_service.delivery_ports import DeliveryStore
+from notify_service.domain.delivery import Attempt, Delivery, Lane, NewDelivery
+from notify_service.domain.gates import Gates, Limits, Ticket
+from notify_service.metrics import ATTEMPTS, PROVIDER_BREAKER
+from notify_service.ports import Courier
+from notify_service.use_cases.attempt import give_up, kind_of, make_attempt
+from notify_service.use_cases.record import Claim, Recorder
+
+_LEAST_PAGE: Final = 16
+_PAGES: Final = 16
+_EXPIRED_PAGE: Final = 200
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often and how long; the defaults suit production."""
+
+    send_seconds: float = 10.0
+    """How long one attempt may take."""
+    poll_seconds: float = 0.25
+    """How often the store is asked what has become due."""
+    rest_seconds: float = 0.01
+    """The least time between two looks, so that what ends together is replaced together."""
+    lease_margin_seconds: float = 20.0
+    """How much longer than an attempt a claim lasts: for writing down how it ended."""
+    expire_seconds: float = 1.0
+    """How often the store is asked what has run out of time."""
+    careful_seconds: float = 5.0
+    """After an outage of the store nobody's claim is taken over for so long: its holder may have carried it
+    out, and could not say so."""
+    not_made_seconds: float = 1.0
+    """When an attempt that could not be made for want of a store is due again."""
+
+
+class Deliver:
+    """Carries out deliveries, each once, whatever dies; any number of these work side by side.
+
+    Nobody tries without a claim, and a claim lasts longer than an attempt may. What a crash costs depends on
+    when it comes: before the claim nothing; between the claim and the record of how the attempt ended, one
+    wait until the claim runs out, and a second notification in case the provider had taken the first; after
+    the record nothing.
+
+    Enter `run` into a lifecycle's supervision, and `drain` into its drain.
+    """
+
+    def __init__(
+        self,
+        store: DeliveryStore,
+        couriers: Mapping[Lane, Courier],
+        limits: Limits,
+        pace: Pace,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._store = store
+        self._couriers = couriers
+        self._pace = pace
+        self._clock = clock
+        self._gates = Gates(limits, _show_breaker)
+        self._holder = secrets.token_hex(8)
+        self._lease_ms = round((pace.send_seconds + pace.lease_margin_seconds) * 1000)
+        self._recorders = {
+            lane: Recorder(
+                store, courier, Claim(self._holder, self._lease_ms), clock, on_recorded=self._forget
+            )
+            for lane, courier in couriers.items()
+        }
+        self._held: set[str] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        # Held while claiming, so that a drain knows that no attempt begins after it.
+        self._claiming = asyncio.Lock()
+        self._draining = False
+        self._crowded = False
+        self._contended = False
+        self._careful_until_ms = 0
+        self._after = ""
+
+    async def add(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Stores them, and begins at once. A `Deliveries`."""
+        await self._store.add(deliveries)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until it is cancelled; attempts under way are cut off then."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for lane, recorder in self._recorders.items():
+                    tasks.create_task(recorder.run(), name=f"record {lane.value}")
+                tasks.create_task(self._work(self._claim_what_is_due, self._rest), name="claim")
+                tasks.create_task(self._work(self._give_up_expired, self._until_expiry), name="expire")
+        finally:
+            # Restarted after a failure it goes on with them.
+            if is_cancelled() and self._under_way:
+                for attempt in self._under_way:
+                    attempt.cancel()
+                await asyncio.wait(self._under_way)
+
+    async def drain(self) -> None:
+        """Begins no more attempts, and returns once those under way have ended and are recorded."""
+        self._draining = True
+        self.wake()
+        async with self._claiming:
+            pass
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        for recorder in self._recorders.values():
+            await recorder.flushed()
+
+    async def _work(self, step: Callable[[], Awaitable[None]], rest: Callable[[], Awaitable[None]]) -> None:
+        backoff, away = Backoff(base=0.1, cap=2.0), False
+        while not self._draining:
+            try:
+                async with self._claiming:
+                    await step()
+            except Unavailable as outage:
+                if not away:
+                    _log.warning("deliveries.store_away", error=str(outage))
+                away = True
+                self._careful_until_ms = self._clock() + round(self._pace.careful_seconds * 1000)
+                await asyncio.sleep(backoff.next_delay())
+            else:
+                backoff.reset()
+                away = False
+                await rest()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(self._pace.rest_seconds)
+        try:
+            async with asyncio.timeout(self._pace.poll_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _until_expiry(self) -> None:
+        await asyncio.sleep(self._pace.expire_seconds)
+
+    def _lanes(self) -> list[Lane]:
+        return [lane for lane, recorder in self._recorders.items() if not recorder.crowded]
+
+    def _may_take_over(self, at_ms: int) -> bool:
+        return at_ms >= self._careful_until_ms
+
+    async def _claim_what_is_due(self) -> None:
+        self._wake.clear()
+        self._crowded = False
+        self._gates.forget_idle(self._clock())
+        for _ in range(_PAGES):
+            if self._draining or not await self._claim_page():
+                return
+        self.wake()
+
+    async def _claim_page(self) -> bool:
+        """Begins some attempts; whether there may be more to begin."""
+        at_ms = self._clock()
+        scope, lanes, first = self._gates.scope(at_ms, self._after), self._lanes(), not self._after
+        if scope is None or not lanes:
+            self._crowded = True
+            return False
+        self._crowded |= scope.limited
+        limit = max(_LEAST_PAGE, self._gates.room(at_ms))
+        due = await self._store.due(at_ms, limit, scope, lanes, take_over=self._may_take_over(at_ms))
+        # Full: the next page goes on behind the last provider, so that all have their turn.
+        self._after = due[-1].what.provider if len(due) == limit else ""
+        if self._contended:
+            # Another process looks at the same page: not both from its top.
+            random.shuffle(due)
+        begun = await self._begin(due, at_ms)
+        return bool(self._after and begun) or not first
+
+    async def _begin(self, due: Sequence[Delivery], at_ms: int) -> int:
+        tickets: dict[str, Ticket] = {}
+        for delivery in due:
+            if delivery.id not in self._held:
+                ticket = self._gates.take(delivery.what.provider, at_ms)
+                if ticket is None:
+                    self._crowded = True
+                else:
+                    tickets[delivery.id] = ticket
+        wanted = [delivery for delivery in due if delivery.id in tickets]
+        try:
+            claimed = await self._claim(wanted, at_ms)
+            for delivery in claimed:
+                task = asyncio.create_task(self._attempt(delivery, tickets.pop(delivery.id)))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+        finally:
+            for ticket in tickets.values():
+                self._gates.give_back(ticket, at_ms)
+        return len(claimed)
+
+    async def _claim(self, wanted: Sequence[Delivery], at_ms: int) -> list[Delivery]:
+        if not wanted:
+            return []
+        claimed = await self._store.claim(wanted, self._holder, at_ms, at_ms + self._lease_ms)
+        self._contended = len(claimed) < len(wanted)
+        self._held.update(delivery.id for delivery in claimed)
+        return claimed
+
+    async def _attempt(self, delivery: Delivery, ticket: Ticket) -> None:
+        lane = delivery.what.lane
+        result = await make_attempt(self._couriers[lane], delivery, self._pace.send_seconds, self._clock)
+        self._gates.end(ticket, result.verdict, self._clock(), result.pause_seconds)
+        if self._crowded:
+            self.wake()
+        if result.attempt is None:
+            await self._give_back(delivery)
+        else:
+            self._record(result.attempt)
+
+    def _record(self, attempt: Attempt) -> None:
+        ATTEMPTS.labels(kind_of(attempt.delivery), attempt.outcome.value).inc()
+        self._recorders[attempt.delivery.what.lane].put(attempt)
+
+    async def _give_back(self, delivery: Delivery) -> None:
+        due_ms = self._clock() + round(self._pace.not_made_seconds * 1000)
+        try:
+            await self._store.release([delivery], self._holder, due_ms)
+        except Unavailable:
+            _log.warning("delivery.not_given_back", delivery_id=delivery.id)  # its claim will run out
+        finally:
+            self._held.discard(delivery.id)
+
+    def _forget(self, recorded: Sequence[Attempt]) -> None:
+        self._held.difference_update(attempt.delivery.id for attempt in recorded)
+
+    async def _give_up_expired(self) -> None:
+        """Also what no provider was asked for, because it was away all the time."""
+        at_ms = self._clock()
+        lanes = self._lanes()
+        if not self._may_take_over(at_ms) or not lanes:
+            return
+        expired = await self._store.expired(at_ms, _EXPIRED_PAGE, lanes)
+        wanted = [delivery for delivery in expired if delivery.id not in self._held]
+        for delivery in await self._claim(wanted, at_ms):
+            # No attempt was made for this claim.
+            self._record(give_up(replace(delivery, attempt=delivery.attempt - 1), at_ms))
+
+
+def _show_breaker(provider: str, state: State) -> None:
+    """Only breakers that are not closed are shown: anybody can add providers, few are ever of interest."""
+    if state is State.CLOSED:
+        with suppress(KeyError):
+            PROVIDER_BREAKER.remove(provider)
+        _log.info("provider.answers_again", provider=provider)
+    else:
+        PROVIDER_BREAKER.labels(provider).set(state.value)
+        _log.warning("provider.down", provider=provider)
