@@ -4,12 +4,16 @@ from typing import Final
 
 from mesh.lifecycle import Lifecycle
 from mesh.logs import get_logger
+from notify_service.adapters.senders.apns.provider_token import SigningKey
+from notify_service.adapters.senders.apns.sender import ApnsSender
+from notify_service.adapters.senders.fcm.sender import FcmSender
 from notify_service.adapters.senders.http import HttpClient, open_http
 from notify_service.adapters.senders.log import LogSender
 from notify_service.adapters.senders.smtp import SmtpMailer, SmtpServer
 from notify_service.adapters.senders.vapid import Vapid
 from notify_service.adapters.senders.web_push import WebPushSender
 from notify_service.adapters.senders.webhook import WebhookClient, WebhookSender
+from notify_service.credentials import read_service_account, read_signing_key
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.vapid import VapidKey
 from notify_service.ports import KeyStore, Sender
@@ -36,6 +40,26 @@ async def open_senders(
         DeviceKind.WEB_PUSH: WebPushSender(guarded, vapid, settings.notify_push_expire_seconds),
         DeviceKind.WEBHOOK: WebhookSender(WebhookClient(guarded)),
     }
+    providers = await _open_providers(settings, life)
+    if settings.notify_fcm_credentials_file is None:
+        _disabled(DeviceKind.FCM, "PARLEY_NOTIFY_FCM_CREDENTIALS_FILE")
+    else:
+        account = read_service_account(settings.notify_fcm_credentials_file)
+        senders[DeviceKind.FCM] = FcmSender(
+            providers, settings.notify_fcm_url, account, settings.notify_push_expire_seconds
+        )
+    if settings.notify_apns_key_file is None:
+        _disabled(DeviceKind.APNS, "PARLEY_NOTIFY_APNS_KEY_FILE")
+    else:
+        private_key = read_signing_key(settings.notify_apns_key_file)
+        key = SigningKey(private_key, settings.notify_apns_key_id, settings.notify_apns_team_id)
+        senders[DeviceKind.APNS] = ApnsSender(
+            providers,
+            settings.notify_apns_url,
+            key,
+            settings.notify_apns_topic,
+            settings.notify_push_expire_seconds,
+        )
     if settings.is_development:
         # The log sender shows what messages say: never outside of development.
         senders[DeviceKind.LOG] = LogSender()
@@ -57,7 +81,7 @@ async def open_guarded(settings: NotifySettings, life: Lifecycle) -> HttpClient:
 async def open_mailer(settings: NotifySettings, life: Lifecycle) -> SmtpMailer | None:
     """What mails go through; without a mail server there is none, and one line in the log."""
     if not settings.notify_smtp_host:
-        _log.info("notify.sender_disabled", kind=DeviceKind.EMAIL.value, missing="PARLEY_NOTIFY_SMTP_HOST")
+        _disabled(DeviceKind.EMAIL, "PARLEY_NOTIFY_SMTP_HOST")
         return None
     server = SmtpServer(
         host=settings.notify_smtp_host,
@@ -80,6 +104,22 @@ def make_vapid(settings: NotifySettings, store: KeyStore) -> Vapid:
         # RFC 8292 lets it be left out; Apple's push service refuses what has none.
         _log.info("notify.vapid_without_subject", missing="PARLEY_NOTIFY_VAPID_SUBJECT")
     return Vapid(store, subject, _vapid_key(settings))
+
+
+async def _open_providers(settings: NotifySettings, life: Lifecycle) -> HttpClient:
+    """The client for URLs that the operator gives."""
+    return await life.enter(
+        open_http(
+            seconds=settings.notify_send_seconds * _REQUEST_SHARE,
+            guarded=False,
+            ca_file=settings.notify_ca_file,
+            http2=True,
+        )
+    )
+
+
+def _disabled(kind: DeviceKind, missing: str) -> None:
+    _log.info("notify.sender_disabled", kind=kind.value, missing=missing)
 
 
 def _vapid_key(settings: NotifySettings) -> VapidKey | None:

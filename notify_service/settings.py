@@ -17,6 +17,7 @@ from mesh.settings import (
     ServerSettings,
     variable_name,
 )
+from notify_service.credentials import read_service_account, read_signing_key
 from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.vapid import VapidKey
 
@@ -80,9 +81,9 @@ class NotifySettings(ServerSettings):
     notify_fcm_url: HttpUrl = "https://fcm.googleapis.com"
     notify_apns_key_file: Path | None = None
     """The signing key (.p8) for the Apple Push Notification service."""
-    notify_apns_key_id: str = ""
-    notify_apns_team_id: str = ""
-    notify_apns_topic: str = ""
+    notify_apns_key_id: str = Field(default="", pattern=r"^[A-Za-z0-9]*$")
+    notify_apns_team_id: str = Field(default="", pattern=r"^[A-Za-z0-9]*$")
+    notify_apns_topic: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$")
     """The app's bundle id."""
     notify_apns_url: HttpUrl = "https://api.push.apple.com"
     notify_smtp_host: str = ""
@@ -123,6 +124,20 @@ class NotifySettings(ServerSettings):
         if text:
             parse_mailbox(text)
         return text
+
+    @field_validator("notify_fcm_credentials_file")
+    @classmethod
+    def _is_a_service_account(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_service_account(path)
+        return path
+
+    @field_validator("notify_apns_key_file")
+    @classmethod
+    def _is_a_signing_key(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_signing_key(path)
+        return path
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
