@@ -1,0 +1,136 @@
+"""What one user has still to be told of one chat."""
+
+from __future__ import annotations
+
+from notify_service.domain.inbox import (
+    MAX_HANDLED,
+    MAX_WAITING,
+    Arrival,
+    Batch,
+    Inbox,
+    InboxKey,
+    Rhythm,
+    Shown,
+    WaitingMessage,
+)
+from notify_service.domain.notification import Message
+from notify_service.domain.wording import preview
+
+CHAT, START = "c" * 24, 1_000_000_000
+RHYTHM = Rhythm(delay_ms=1_000, delay_max_ms=5_000, repeat_ms=10_000)
+EMPTY = Inbox(InboxKey("bob", CHAT))
+
+
+def arrival(seq: int, at_ms: int = START, *, offline: bool = True) -> Arrival:
+    message = Message(f"{seq:024x}", CHAT, seq, "alice", f"text {seq}", 500_000 + seq)
+    return Arrival(WaitingMessage(message.id, seq), preview(message), True, offline, at_ms)
+
+
+def taken(*arrivals: Arrival, inbox: Inbox = EMPTY) -> Inbox:
+    for each in arrivals:
+        inbox = inbox.take(each)
+    return inbox
+
+
+def waiting(inbox: Inbox) -> Batch:
+    assert inbox.waiting
+    return inbox.waiting
+
+
+def told(inbox: Inbox, at_ms: int) -> Inbox:
+    claimed = inbox.claim(at_ms + 1)
+    assert claimed.firing
+    shown = Shown(claimed.firing.id, claimed.firing.last.seq, ("d" * 24,))
+    return claimed.settle(claimed.firing.id, shown, "", at_ms)
+
+
+def test_a_message_of_a_quiet_chat_is_due_after_the_delay() -> None:
+    assert taken(arrival(1)).due_ms(RHYTHM) == START + 1_000
+
+
+def test_a_burst_is_due_when_it_is_over_or_has_lasted_too_long() -> None:
+    burst = [arrival(seq, START + 600 * seq) for seq in range(1, 11)]
+    assert taken(*burst[:3]).due_ms(RHYTHM) == START + 1_800 + 1_000
+    assert taken(*burst).due_ms(RHYTHM) == START + 600 + 5_000
+
+
+def test_the_next_time_comes_after_a_while() -> None:
+    after = told(taken(arrival(1)), START + 1_000)
+    assert after.due_ms(RHYTHM) is None
+    assert taken(arrival(2, START + 2_000), inbox=after).due_ms(RHYTHM) == START + 11_000
+    assert taken(arrival(2, START + 60_000), inbox=after).due_ms(RHYTHM) == START + 61_000
+
+
+def test_a_batch_is_of_its_last_message_in_whatever_order_they_come() -> None:
+    batch = waiting(taken(arrival(2), arrival(3), arrival(1)))
+    assert [message.seq for message in batch.messages] == [1, 2, 3]
+    assert batch.preview.body == "text 3"
+
+
+def test_a_message_opens_the_same_batch_whenever_it_does() -> None:
+    assert waiting(taken(arrival(1))).id == waiting(taken(arrival(1, START + 9_999))).id
+
+
+def test_who_was_there_once_was_not_offline() -> None:
+    assert waiting(taken(arrival(1), arrival(2))).offline
+    assert not waiting(taken(arrival(1), arrival(2, offline=False))).offline
+
+
+def test_what_comes_while_a_batch_is_decided_waits_behind_it() -> None:
+    claimed = taken(arrival(1)).claim(START + 30_000)
+    more = taken(arrival(2), inbox=claimed)
+    assert more.firing == claimed.firing
+    assert more.due_ms(RHYTHM) == START + 30_000
+    assert claimed.firing
+    settled = more.settle(claimed.firing.id, None, "", START + 1_000)
+    assert settled.due_ms(RHYTHM) == START + 1_000
+    assert [message.seq for message in waiting(settled).messages] == [2]
+
+
+def test_a_claim_that_ran_out_decides_the_same_batch_again() -> None:
+    first = taken(arrival(1)).claim(START + 30_000)
+    second = taken(arrival(2), inbox=first).claim(START + 60_000)
+    assert second.firing == first.firing
+    assert second.due_ms(RHYTHM) == START + 60_000
+
+
+def test_what_was_read_is_cleared_at_once_and_only_when_all_of_it_was() -> None:
+    shown = told(taken(arrival(4), arrival(5)), START)
+    assert shown.read(4).to_clear is None
+    read = shown.read(5)
+    assert read.to_clear == shown.shown
+    assert read.due_ms(RHYTHM) == 0
+    assert read.shown
+    assert read.claim(START + 1).settle("", None, read.shown.batch_id, START).due_ms(RHYTHM) is None
+
+
+def test_what_was_read_while_it_was_told_is_cleared_too() -> None:
+    claimed = taken(arrival(1)).claim(START + 30_000).read(1)
+    assert claimed.firing
+    shown = Shown(claimed.firing.id, 1, ("d" * 24,))
+    assert claimed.settle(claimed.firing.id, shown, "", START).to_clear == shown
+
+
+def test_a_newer_notification_outlives_the_clearing_of_an_older_one() -> None:
+    first = told(taken(arrival(1)), START).read(1)
+    assert first.shown
+    second = told(taken(arrival(2), inbox=first), START + 11_000)
+    assert second.settle("", None, first.shown.batch_id, START).shown == second.shown
+
+
+def test_reading_touches_no_inbox_that_is_at_rest() -> None:
+    assert EMPTY.read(5) is EMPTY
+
+
+def test_a_batch_keeps_its_last_messages() -> None:
+    crowd = taken(*(arrival(seq) for seq in range(1, MAX_WAITING + 11)))
+    assert [message.seq for message in waiting(crowd).messages][:1] == [11]
+    assert crowd.take(arrival(3)) is crowd, "it had its turn"
+
+
+def test_what_was_decided_long_ago_stays_decided() -> None:
+    inbox = EMPTY
+    for seq in range(1, MAX_HANDLED + 20):
+        inbox = told(taken(arrival(seq), inbox=inbox), START)
+    assert len(inbox.handled) == MAX_HANDLED
+    assert all(inbox.take(arrival(seq)) is inbox for seq in range(1, MAX_HANDLED + 20))
