@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from bson import ObjectId
-from pymongo import IndexModel, InsertOne, ReplaceOne
+from pymongo import InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from mesh.clock import now_ms
@@ -18,13 +18,6 @@ from mesh.errors import unavailable
 from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
 from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.wording import Preview
-
-COLLECTION: Final = "inbox"
-INDEXES: Final = (
-    IndexModel([("due", 1)], name="due", sparse=True),
-    IndexModel([("userId", 1)], name="by_user"),
-    IndexModel([("usedAt", 1)], name="unused", expireAfterSeconds=30 * 86_400),
-)
 
 # Fewer documents than would keep one operation from ending in its time.
 _AT_ONCE: Final = 500
@@ -35,7 +28,7 @@ class MongoInboxes:
     """An `Inboxes`. A document is replaced only in the version that was read, so that no change is lost."""
 
     def __init__(self, database: Database, rhythm: Rhythm) -> None:
-        self._inbox = database[COLLECTION]
+        self._inbox = database["inbox"]
         self._rhythm = rhythm
 
     async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> None:

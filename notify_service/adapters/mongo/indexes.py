@@ -33,6 +33,11 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("dueAt", 1)], name="due", sparse=True),
         IndexModel([("leaseUntil", 1)], name="left_behind", sparse=True),
     ],
+    "inbox": [
+        IndexModel([("due", 1)], name="due", sparse=True),
+        IndexModel([("userId", 1)], name="of_user"),
+        IndexModel([("usedAt", 1)], name="unused", expireAfterSeconds=30 * 86_400),
+    ],
     "ledger": [
         IndexModel([("users", 1), *_NEWEST_FIRST], name="of_user"),
         IndexModel([("messages", 1), *_NEWEST_FIRST], name="of_message"),
