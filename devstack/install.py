@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from devstack.errors import DevstackError
 from devstack.faketime import find_faketime
 from devstack.paths import MONGO_REQUIREMENTS, MONGO_VENV, RUN_DIR
+from devstack.promtool import find_promtool
 from devstack.servers.mongo import find_mongo
 from devstack.servers.rabbitmq import find_rabbitmq
 from devstack.servers.redis import find_redis
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
 
 #: The kinds of server that there are.
 KINDS = ("redis", "rabbitmq", "mongo")
-#: What `make setup` installs: `chaos` sets clocks wrong with libfaketime, production never sees it.
-EVERYTHING = (*KINDS, "faketime")
+#: What `make setup` installs: `chaos` sets clocks wrong with libfaketime, and the tests ask promtool about the
+#: alert rules. Production sees neither.
+EVERYTHING = (*KINDS, "faketime", "promtool")
 
 #: Debian's package for a kind, and what finds the program that it brings.
 _PACKAGES = {
     "redis": ("redis-server", find_redis),
     "rabbitmq": ("rabbitmq-server", find_rabbitmq),
     "faketime": ("libfaketime", find_faketime),
+    "promtool": ("prometheus", find_promtool),
 }
 
 _LOG = RUN_DIR / "logs" / "install.log"
