@@ -237,7 +237,7 @@ async def running(servers: Servers, **settings: Any) -> AsyncIterator[Service]:
         channel = await life.enter(
             open_channel(
                 f"127.0.0.1:{ports['grpc']}",
-                caller="test",
+                caller="chat",
                 callee="persist",
                 secret=SecretStr(SECRET),
                 default_deadline_seconds=20,
