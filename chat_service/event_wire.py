@@ -49,6 +49,7 @@ def new_message_entry(value: NewMessage) -> bytes:
             content=value.content,
             client_msg_id=value.client_msg_id,
             created_at_ms=value.created_at_ms,
+            mentions=value.mentions,
         ),
     ).SerializeToString()
 

@@ -70,6 +70,7 @@ def message(pb: message_pb2.Message, *, seq: int = 0, number: int = 0) -> Messag
         content=pb.content,
         client_msg_id=pb.client_msg_id,
         created_at_ms=pb.created_at_ms,
+        mentions=tuple(pb.mentions),
     )
 
 
@@ -85,6 +86,7 @@ def message_pb(value: Message) -> message_pb2.Message:
         content=value.content,
         client_msg_id=value.client_msg_id,
         created_at_ms=value.created_at_ms,
+        mentions=value.mentions,
         status=_STATUS_TO_PB[value.status],
         read_by=[
             message_pb2.ReadReceipt(user_id=receipt.user_id, read_at_ms=receipt.read_at_ms)

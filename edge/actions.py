@@ -108,6 +108,7 @@ class Actions:
             type=MESSAGE_TYPES[command.type],
             content=command.content,
             client_msg_id=command.client_msg_id,
+            mentions=command.mentions,
         )
         self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome))
 

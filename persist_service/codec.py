@@ -52,6 +52,7 @@ def message_to_proto(message: Message, *, placed: bool = True) -> message_pb2.Me
         content=message.content,
         client_msg_id=message.client_msg_id,
         created_at_ms=message.created_at_ms,
+        mentions=message.mentions,
     )
 
 

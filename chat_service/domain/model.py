@@ -44,6 +44,7 @@ class Draft:
     type: ContentType | None
     content: str
     client_msg_id: str
+    mentions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class NewMessage:
     content: str
     client_msg_id: str
     created_at_ms: int
+    mentions: tuple[str, ...] = ()
     is_new: bool = False
     """The store was asked, and has no such send of the sender."""
 
@@ -102,6 +104,7 @@ class Message:
     content: str
     client_msg_id: str
     created_at_ms: int
+    mentions: tuple[str, ...] = ()
     status: MessageStatus = MessageStatus.SENT
     read_by: tuple[ReadReceipt, ...] = ()
 

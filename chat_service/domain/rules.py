@@ -1,6 +1,7 @@
 """The rules that need nothing but the values they judge. Each raises the error that the client will see."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ NAME_LIMIT = 100
 DESCRIPTION_LIMIT = 1_000
 AVATAR_LIMIT = 500
 MEMBERS_PER_CALL = 100
+MENTIONS_LIMIT = 50
 
 _CLIENT_MSG_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 
@@ -86,12 +88,24 @@ def check_draft(draft: Draft, content_limit: int) -> ContentType:
         )
     if not draft.content.strip():
         raise InvalidArgument(ErrorReason.ERROR_REASON_INVALID_CONTENT, "content is empty")
+    _check_mentions(draft.mentions)
     return draft.type
 
 
-def fingerprint(type_: ContentType, content: str) -> str:
+def _check_mentions(mentions: tuple[str, ...]) -> None:
+    if len(mentions) > MENTIONS_LIMIT:
+        raise invalid(f"mentions names more than {MENTIONS_LIMIT} users")
+    if len(set(mentions)) < len(mentions):
+        raise invalid("mentions names a user twice")
+    for user_id in mentions:
+        check_user_id(user_id, "mentions")
+
+
+def fingerprint(type_: ContentType, content: str, mentions: tuple[str, ...] = ()) -> str:
     """Tells a repeated send from another message under the same ``clientMsgId``."""
-    return hashlib.blake2b(f"{type_}\0{content}".encode(), digest_size=8).hexdigest()
+    # No type begins with a bracket: so the two forms never meet.
+    said = json.dumps((type_, content, mentions)) if mentions else f"{type_}\0{content}"
+    return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 def check_group(group: Group) -> None:

@@ -75,11 +75,8 @@ class ChatRpc(ChatServiceServicer):
         """See the proto, here and below."""
         _check_count("items", len(request.items), SEND_LIMIT)
         SEND_BATCH_SIZE.observe(len(request.items))
-        drafts = [
-            Draft(item.user_id, item.chat_id, wire.content_type(item.type), item.content, item.client_msg_id)
-            for item in request.items
-        ]
-        return pb.SendMessagesResponse(results=map(_send_result, await self._do.send_messages(drafts)))
+        answers = await self._do.send_messages(list(map(_draft, request.items)))
+        return pb.SendMessagesResponse(results=map(_send_result, answers))
 
     async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.OpenSessionResponse:
         """See the proto."""
@@ -231,6 +228,17 @@ def _check_count(field: str, count: int, limit: int) -> None:
         raise InvalidArgument(
             ErrorReason.ERROR_REASON_TOO_LARGE, f"{field} has {count} entries; the limit is {limit}"
         )
+
+
+def _draft(item: pb.SendItem) -> Draft:
+    return Draft(
+        item.user_id,
+        item.chat_id,
+        wire.content_type(item.type),
+        item.content,
+        item.client_msg_id,
+        tuple(item.mentions),
+    )
 
 
 def _session(session: pb.Session) -> Session:

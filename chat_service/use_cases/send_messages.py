@@ -86,6 +86,7 @@ class SendMessages:
                 content=draft.content,
                 client_msg_id=draft.client_msg_id,
                 created_at_ms=at_ms,
+                mentions=draft.mentions,
             )
         return messages
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
+from edge.identity.user_id import MAX_USER_ID_LENGTH
 from edge.protocol.shapes import MessageTypeName
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
@@ -17,6 +18,7 @@ _KEY: Final = r"^[A-Za-z0-9._:-]{1,64}\Z"
 ChatId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_OBJECT_ID)]
 MessageId: TypeAlias = ChatId
 ClientMsgId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_KEY)]
+UserId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USER_ID_LENGTH)]
 # Chat ids of one join; the limit of JoinChats.
 ChatIds: TypeAlias = Annotated[list[ChatId], msgspec.Meta(min_length=1, max_length=1000)]
 Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -50,6 +52,12 @@ class SendMessage(Command, frozen=True):
     content: str
     client_msg_id: ClientMsgId
     type: MessageTypeName = "text"
+    mentions: Annotated[list[UserId], msgspec.Meta(max_length=50)] = []
+
+    def __post_init__(self) -> None:
+        """Refuses a user who is mentioned twice."""
+        if len(set(self.mentions)) < len(self.mentions):
+            raise ValueError("each user may be mentioned once")
 
 
 class SetTyping(Command, frozen=True):

@@ -107,7 +107,8 @@ class ReadReceiptJson(_Shape, frozen=True):
 class MessageJson(_Shape, frozen=True, kw_only=True):
     """A message.
 
-    `seq` counts every change of the chat, `number` its messages; `epoch` is there in live frames.
+    `seq` counts every change of the chat, `number` its messages; `epoch` is there in live frames. `mentions`
+    holds the users whom the sender mentions, in the sender's order, often none.
     """
 
     id: str
@@ -119,6 +120,7 @@ class MessageJson(_Shape, frozen=True, kw_only=True):
     type: MessageTypeName
     content: str
     client_msg_id: str
+    mentions: list[str]
     status: MessageStatusName
     read_by: list[ReadReceiptJson]
     created_at: Timestamp
@@ -192,6 +194,7 @@ def message_json(
         type=message_type_name(message.type),
         content=message.content,
         client_msg_id=message.client_msg_id,
+        mentions=list(message.mentions),
         status=_STATUS_NAMES.get(message.status, "sent"),
         read_by=[
             ReadReceiptJson(user_id=receipt.user_id, read_at=to_rfc3339(receipt.read_at_ms))

@@ -16,6 +16,7 @@ _INT64_LIMIT: Final = 2**63
 _LAST_MS: Final = 253_402_300_799_999  # the end of the year 9999
 _USER_ID_LIMIT: Final = 128
 _CLIENT_MSG_ID_LIMIT: Final = 64
+_MENTIONS_LIMIT: Final = 50
 # Far above any setting of chat_service: only what no sender could have meant is refused here.
 _CONTENT_LIMIT: Final = 1_000_000
 
@@ -133,6 +134,10 @@ def _message(message: message_pb2.Message, chat_id: str, seq: int, number: int, 
     if not 1 <= len(message.content) <= _CONTENT_LIMIT:
         raise BadItemError(f"message.content has not 1 to {_CONTENT_LIMIT} characters")
     _check_time("message.created_at_ms", message.created_at_ms)
+    if len(message.mentions) > _MENTIONS_LIMIT:
+        raise BadItemError(f"message.mentions names more than {_MENTIONS_LIMIT} users")
+    for user_id in message.mentions:
+        _check_user("message.mentions", user_id)
     kind = MESSAGE_TYPES.get(message.type)
     if kind is None:
         raise BadItemError(f"message.type {message.type} is not known")
@@ -147,6 +152,7 @@ def _message(message: message_pb2.Message, chat_id: str, seq: int, number: int, 
         client_msg_id=message.client_msg_id,
         created_at_ms=message.created_at_ms,
         epoch=epoch,
+        mentions=tuple(message.mentions),
     )
 
 

@@ -35,6 +35,7 @@ class Message:
     client_msg_id: str
     created_at_ms: int
     epoch: int = 0
+    mentions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,19 @@ async def test_what_was_acked_is_delivered_in_order_on_both_edges_and_is_the_his
     await until(lambda: stored.count_documents({"content": {"$regex": f"^{names[0]} "}}) == 25, "stored")
 
 
+async def test_mentions_are_seen_live_and_in_the_history(
+    mesh: Mesh, connect: Connect, names: tuple[str, str]
+) -> None:
+    alice, bob, chat_id = await talk(mesh, connect, names)
+    data = {"chatId": chat_id, "content": "you!", "clientMsgId": "m-1", "mentions": [bob.user_id]}
+    assert (await alice.ask("send-message", data))["event"] == "ack"
+    await alice.say(chat_id, "and you")
+    live = await bob.wait_for("new-message", 2, chatId=chat_id)
+    page = await bob.rest.get(f"/chats/{chat_id}/messages")
+    for messages in (live, page["messages"]):
+        assert [message["mentions"] for message in messages] == [[bob.user_id], []]
+
+
 async def test_history_pages_backwards_by_seq_and_by_page(
     mesh: Mesh, connect: Connect, names: tuple[str, str]
 ) -> None:

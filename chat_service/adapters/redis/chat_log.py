@@ -85,7 +85,7 @@ class RedisChatLog:
                 keys.channel(chat_id),
                 message.id,
                 message.created_at_ms,
-                rules.fingerprint(message.type, message.content),
+                rules.fingerprint(message.type, message.content, message.mentions),
                 self._keep.recent_entries,
                 self._keep.recent_seconds,
                 self._keep.dedupe_seconds,
@@ -104,7 +104,7 @@ class RedisChatLog:
             scripts.REMEMBER_SEND,
             (keys.dedupe(message.chat_id, message.sender_id, message.client_msg_id),),
             (
-                rules.fingerprint(message.type, message.content),
+                rules.fingerprint(message.type, message.content, message.mentions),
                 message.id,
                 send.epoch,
                 message.seq,

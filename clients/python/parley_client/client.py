@@ -82,13 +82,15 @@ class ParleyClient:
         *,
         type: str = "text",  # noqa: A002 - the protocol's word
         client_msg_id: str | None = None,
+        mentions: Iterable[str] = (),
         timeout_seconds: float = _SEND_SECONDS,
     ) -> Sent:
         """Sends a message and returns when it is durable.
 
         A try that is not answered, or fails in a way that may pass, is repeated with the same
         `client_msg_id`, so that it is stored once. For their order to be kept, messages must be sent one
-        after the other.
+        after the other. `mentions` names up to 50 users, whom a notification may reach where others stay
+        quiet.
 
         Raises:
             UnreachableError: no ack within `timeout_seconds`; it may have been stored. Repeating the call
@@ -99,6 +101,7 @@ class ParleyClient:
             "content": content,
             "type": type,
             "clientMsgId": client_msg_id or secrets.token_urlsafe(12),
+            "mentions": list(mentions),
         }
         try:
             async with asyncio.timeout(timeout_seconds):

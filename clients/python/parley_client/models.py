@@ -26,6 +26,7 @@ class Message:
     status: str
     created_at: datetime
     epoch: int = 0
+    mentions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def message_from(data: Json) -> Message:
         status=data.get("status", "sent"),
         created_at=datetime.fromisoformat(data["createdAt"]),
         epoch=data.get("epoch", 0),
+        mentions=tuple(data.get("mentions", ())),
     )
 
 

@@ -161,9 +161,10 @@ class MongoMessages:
                 Verdict.REJECTED, f"position {message.seq} of chat {message.chat_id} holds another message"
             )
         key = {"chatId": chat, "senderId": message.sender_id, "clientMsgId": message.client_msg_id}
-        first = await self._messages.find_one(key, {"_id": 1, "type": 1, "content": 1})
+        first = await self._messages.find_one(key, {"_id": 1, "type": 1, "content": 1, "mentions": 1})
         if first is not None:
-            if (first["type"], first["content"]) == (message.type.value, message.content):
+            said = (first["type"], first["content"], tuple(first.get("mentions", ())))
+            if said == (message.type.value, message.content, message.mentions):
                 return _DUPLICATE
             return Insertion(
                 Verdict.REJECTED, f"message {first['_id']} has the same clientMsgId and other content"
@@ -184,6 +185,7 @@ def _to_document(message: Message) -> Document:
         "content": message.content,
         "clientMsgId": message.client_msg_id,
         "createdAt": DatetimeMS(message.created_at_ms),
+        **({"mentions": list(message.mentions)} if message.mentions else {}),
     }
 
 
@@ -199,6 +201,7 @@ def _to_message(document: Document) -> Message:
         client_msg_id=document["clientMsgId"],
         created_at_ms=int(document["createdAt"]),
         epoch=document.get("epoch", 1),
+        mentions=tuple(document.get("mentions", ())),
     )
 
 

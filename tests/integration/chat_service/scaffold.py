@@ -29,7 +29,7 @@ from tests.integration.persist_service.conftest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from redis.asyncio import Redis
 
@@ -56,7 +56,12 @@ class World:
         return (await self.chat.CreateGroup(request)).chat.id
 
     async def send(
-        self, chat_id: str, key: str = "", content: str = "", user_id: str = "alice"
+        self,
+        chat_id: str,
+        key: str = "",
+        content: str = "",
+        user_id: str = "alice",
+        mentions: Sequence[str] = (),
     ) -> pb.SendResult:
         """What becomes of one message; it is new unless ``key`` says which one it repeats."""
         self.sent += 1
@@ -66,6 +71,7 @@ class World:
             type=MESSAGE_TYPE_TEXT,
             content=content or f"content {self.sent}",
             client_msg_id=key or f"key-{self.sent}",
+            mentions=mentions,
         )
         answer = await self.chat.SendMessages(pb.SendMessagesRequest(items=[item]))
         return answer.results[0]
@@ -128,7 +134,7 @@ async def chat_service(
         target = f"127.0.0.1:{ports['grpc']}"
         channel = await life.enter(
             open_channel(
-                target, caller="test", callee="chat", secret=SecretStr(SECRET), default_deadline_seconds=20
+                target, caller="edge", callee="chat", secret=SecretStr(SECRET), default_deadline_seconds=20
             )
         )
         stub = ChatServiceStub(channel)

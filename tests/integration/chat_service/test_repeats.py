@@ -53,6 +53,22 @@ async def test_other_content_is_a_conflict_also_when_only_the_store_knows(world:
     assert (list(found.entries), found.head.seq) == ([], 2**20 + 1)
 
 
+async def test_mentions_are_part_of_what_is_repeated(world: World) -> None:
+    chat_id = await world.direct()
+    first = (await world.send(chat_id, "once", "hello", mentions=["bob", "zoë"])).accepted
+    await world.stored(chat_id, first.seq)
+    for _ in range(2):  # what Redis remembers, and then what the store has
+        again = await world.send(chat_id, "once", "hello", mentions=["bob", "zoë"])
+        assert (again.accepted.message_id, again.accepted.duplicate) == (first.message_id, True)
+        for other in ((), ("bob",), ("zoë", "bob")):
+            refused = await world.send(chat_id, "once", "hello", mentions=other)
+            assert refused.error.reason == ErrorReason.ERROR_REASON_DUPLICATE_CONFLICT
+        request = pb.ListMessagesRequest(user_id="bob", chat_id=chat_id)
+        (shown,) = (await world.chat.ListMessages(request)).messages
+        assert list(shown.mentions) == ["bob", "zoë"]
+        await world.redis.flushall()
+
+
 async def test_a_batch_of_new_and_repeated_sends_after_a_loss_keeps_its_order(world: World) -> None:
     chat_id = await world.direct()
     for key in ("a", "b", "c"):

@@ -295,6 +295,7 @@ class ScaffoldChat(ChatServiceServicer):
             again.duplicate = True
             return pb.SendResult(accepted=again)
         event = self.next_message(item.chat_id, item.user_id, item.content, item.client_msg_id)
+        event.message.mentions.extend(item.mentions)
         await self.publish(event)
         self.accepted[key] = pb.SendAccepted(
             message_id=event.message.id,

@@ -26,6 +26,11 @@ async def _still_works(client: Client) -> None:
     assert answer["event"] == "ack"
 
 
+def _mentioning(mentions: str) -> str:
+    data = f'{{"chatId":"{CHAT}","content":"x","clientMsgId":"k","mentions":{mentions}}}'
+    return f'{{"event":"send-message","id":"a","data":{data}}}'
+
+
 @pytest.mark.parametrize(
     ("text", "code", "frame_id", "names"),
     [
@@ -47,6 +52,18 @@ async def _still_works(client: Client) -> None:
             "INVALID_ARGUMENT",
             "a",
             "data.chatIds[0]",
+        ),
+        (
+            _mentioning('"bob"'),
+            "INVALID_ARGUMENT",
+            "a",
+            "data.mentions: Expected `array`",
+        ),
+        (
+            _mentioning('["bob","bob"]'),
+            "INVALID_ARGUMENT",
+            "a",
+            "each user may be mentioned once",
         ),
         ('{"event":"typing","id":"a","data":' + "[" * 9000 + "}", "MALFORMED_FRAME", None, ""),
     ],

@@ -70,6 +70,7 @@ async def test_a_message_reaches_everyone_in_order_as_documented(edge: Edge) -> 
         "type": "text",
         "content": first["content"],
         "clientMsgId": first["clientMsgId"],
+        "mentions": [],
         "status": "sent",
         "readBy": [],
         "createdAt": ack["createdAt"],

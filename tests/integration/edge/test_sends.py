@@ -40,6 +40,13 @@ async def test_what_waits_goes_in_one_call_and_every_item_has_its_answer(
     assert [acks[number]["seq"] for number in range(101)] == list(range(1, 102))
 
 
+async def test_mentions_go_with_the_message(edge: Edge) -> None:
+    alice = await edge.client("alice")
+    ask = {"chatId": CHAT, "content": "x", "clientMsgId": "m", "mentions": ["bob", "Zoë"]}
+    assert (await alice.ask("send-message", 1, **ask))["event"] == "ack"
+    await eventually(lambda: [m["mentions"] for m in alice.all("new-message")] == [["bob", "Zoë"]])
+
+
 async def test_a_repeat_gets_the_first_answer(edge: Edge) -> None:
     alice = await edge.client("alice")
     ask = {"chatId": CHAT, "content": "x", "type": "text", "clientMsgId": "same"}

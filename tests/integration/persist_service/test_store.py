@@ -44,6 +44,22 @@ async def test_a_message_is_stored_with_the_documented_fields(service: Service) 
     assert message == expected
 
 
+async def test_mentions_are_stored_and_a_repeat_has_the_same(service: Service) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    first = log.message(client_msg_id="same", content="@bob", mentions=["bob", "zoë"])
+    again = log.message(client_msg_id="same", content="@bob", mentions=["bob", "zoë"])
+    other = log.message(client_msg_id="same", content="@bob", mentions=["bob"])
+    crowd = log.message(mentions=[f"u{n}" for n in range(51)])
+    await service.publish(first, again, other, crowd)
+    dead = await service.taken(DEAD, 2)
+    assert {PersistBatch.FromString(one.body).events[0].seq for one in dead} == {other.seq, crowd.seq}
+    [stored] = service.db.messages.find()
+    assert stored["mentions"] == ["bob", "zoë"]
+    [shown] = await service.history(log.chat_id)
+    assert (shown.id, list(shown.mentions)) == (first.message.id, ["bob", "zoë"])
+    assert list((await service.hook_events(1))[0].message.mentions) == ["bob", "zoë"]
+
+
 async def test_a_batch_that_comes_again_changes_nothing(service: Service) -> None:
     log = Log((await service.direct("alice", "bob")).id)
     batch = [*log.messages(5), log.change(), *log.messages(5, "bob")]

@@ -43,6 +43,10 @@ def test_a_valid_draft_has_its_type() -> None:
         ({"content": ""}, "INVALID_CONTENT"),
         ({"content": " \n\t"}, "INVALID_CONTENT"),
         ({"content": "x" * 11}, "INVALID_CONTENT"),
+        ({"mentions": tuple(f"u{n}" for n in range(51))}, "INVALID_ARGUMENT"),
+        ({"mentions": ("bob", "carol", "bob")}, "INVALID_ARGUMENT"),
+        ({"mentions": ("",)}, "INVALID_ARGUMENT"),
+        ({"mentions": ("x" * 129,)}, "INVALID_ARGUMENT"),
     ],
 )
 def test_a_bad_draft_is_refused_with_its_reason(changes: dict[str, object], code: str) -> None:
@@ -61,9 +65,18 @@ def test_a_limit_counts_characters_not_bytes() -> None:
     assert rules.check_draft(draft(content="\N{GRINNING FACE}" * 10), 10)
 
 
-def test_fingerprints_tell_content_and_type_apart() -> None:
-    prints = {rules.fingerprint(type_, text) for type_ in ContentType for text in ("a", "b", "")}
-    assert len(prints) == 9
+def test_fifty_users_may_be_mentioned() -> None:
+    assert rules.check_draft(draft(mentions=tuple(f"u{n}" for n in range(50))), 10)
+
+
+def test_fingerprints_tell_content_type_and_mentions_apart() -> None:
+    prints = {
+        rules.fingerprint(type_, text, mentions)
+        for type_ in ContentType
+        for text in ("a", "b", "")
+        for mentions in ((), ("a",), ("a", "b"), ("b", "a"))
+    }
+    assert len(prints) == 36
     assert rules.fingerprint(ContentType.TEXT, "a") == rules.fingerprint(ContentType.TEXT, "a")
 
 

@@ -22,17 +22,21 @@ UINT = st.integers(min_value=1, max_value=2**53)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
 
 
-@given(content=TEXT, epoch=UINT, seq=UINT, number=UINT)
+@given(content=TEXT, epoch=UINT, seq=UINT, number=UINT, mentions=st.lists(TEXT, max_size=3).map(tuple))
 def test_an_entry_with_an_appended_position_is_a_chat_event(
-    content: str, epoch: int, seq: int, number: int
+    content: str, epoch: int, seq: int, number: int, mentions: tuple[str, ...]
 ) -> None:
-    new = NewMessage("m" * 24, "c" * 24, "alice", ContentType.IMAGE, content, "key", 1_700_000_000_000)
+    new = NewMessage(
+        "m" * 24, "c" * 24, "alice", ContentType.IMAGE, content, "key", 1_700_000_000_000, mentions
+    )
     event = ChatEvent.FromString(
         event_wire.at_position(event_wire.new_message_entry(new), Position(epoch, seq, number))
     )
     assert (event.epoch, event.seq, event.number) == (epoch, seq, number)
     assert event.message.content == content
     (message,) = event_wire.messages_of_entries([event.SerializeToString()])
+    assert message.mentions == mentions
+    assert tuple(wire.message_pb(message).mentions) == mentions
     assert (message.seq, message.number, message.content, message.type) == (
         seq,
         number,

@@ -59,9 +59,9 @@ def contents(messages: list[NewMessage]) -> list[str]:
 
 
 async def test_a_send_is_acked(server: SmallServer, client: ParleyClient) -> None:
-    sent = await client.send_message(CHAT, "hello")
+    sent = await client.send_message(CHAT, "hello", mentions=("bob",))
     assert (sent.seq, sent.duplicate, sent.message_id) == (1, False, server.log[0]["id"])
-    assert server.sends[0]["type"] == "text"
+    assert (server.sends[0]["type"], server.sends[0]["mentions"]) == ("text", ["bob"])
 
 
 async def test_a_lost_ack_makes_a_repeat_with_the_same_id_and_one_message(

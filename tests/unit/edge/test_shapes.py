@@ -63,6 +63,7 @@ def test_an_error() -> None:
         sender_id=st.text(max_size=128),
         content=st.text(max_size=200),
         client_msg_id=st.text(max_size=64),
+        mentions=st.lists(st.text(max_size=128), max_size=3),
         seq=_SEQ,
         number=_SEQ,
         created_at_ms=_TIME,
@@ -74,3 +75,4 @@ def test_any_message_survives_the_wire(message: Message) -> None:
     shown = message_json(message)
     assert msgspec.json.decode(msgspec.json.encode(shown), type=MessageJson) == shown
     assert shown.content == message.content
+    assert shown.mentions == list(message.mentions)

@@ -162,6 +162,7 @@ async def test_history(api: Api, chat: ScriptedChat) -> None:
         content="https://img.example/2 🙂",
         client_msg_id="m-1",
         created_at_ms=1_700_000_000_000,
+        mentions=["ada"],
         status=MessageStatus.MESSAGE_STATUS_READ,
         read_by=[ReadReceipt(user_id="ada", read_at_ms=1_700_000_000_001)],
     )
@@ -178,6 +179,7 @@ async def test_history(api: Api, chat: ScriptedChat) -> None:
                 "type": "image",
                 "content": "https://img.example/2 🙂",
                 "clientMsgId": "m-1",
+                "mentions": ["ada"],
                 "status": "read",
                 "readBy": [{"userId": "ada", "readAt": "2023-11-14T22:13:20.001Z"}],
                 "createdAt": "2023-11-14T22:13:20.000Z",
