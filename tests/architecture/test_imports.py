@@ -55,7 +55,17 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
                 "edge/probe.py",
             ),
         ),
-        (("jwt",), ("mesh/rpc/auth.py", "edge/identity/")),
+        (
+            ("jwt",),
+            (
+                "mesh/rpc/auth.py",
+                "edge/identity/",
+                "notify_service/domain/vapid.py",
+                "notify_service/adapters/senders/apns/provider_token.py",
+            ),
+        ),
+        (("google.auth", "google.oauth2"), ("notify_service/credentials.py",)),
+        (("httpcore", "httpx", "h2"), ("notify_service/adapters/senders/", "edge/identity/")),
         (("tornado",), ("mesh/admin.py", "edge/")),
     ],
 )
