@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
+from email.errors import MessageError
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -80,7 +81,7 @@ class MailLetters:
         letter = EmailMessage(policy=cast("policy.EmailPolicy", _POLICY))
         letter["From"] = self._from
         letter["To"] = _mailbox(address)
-        letter["Subject"] = heading
+        letter["Subject"] = _literally(heading)
         letter["Date"] = format_datetime(datetime.fromtimestamp(email.created_at_ms / 1000, UTC))
         letter["Message-ID"] = f"<{email.id}@{self._from.domain}>"
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice comes back
@@ -118,6 +119,15 @@ def _heading(digest: Digest) -> str:
     return one_line(f"{_count(digest.unread)} in {title} and {others} other chat{'s' if others > 1 else ''}")
 
 
+def _literally(text: str) -> str:
+    """The text as a header's value that means itself.
+
+    The standard library decodes what looks like an encoded word (RFC 2047) in a value that it is given, and a
+    line break that comes out of it would begin a header.
+    """
+    return text.replace("=?", "= ?")
+
+
 def _shown(chat: UnreadChat, zone: ZoneInfo) -> _Shown:
     title, sender, preview = one_line(chat.title), one_line(chat.sender_name), one_line(chat.preview)
     # In a direct chat the title says already who it is.
@@ -144,5 +154,5 @@ def _mailbox(address: str) -> Address:
         raise SendRefusedError("this is not a mail address in its ASCII form")
     try:
         return Address(addr_spec=address)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, MessageError) as error:
         raise SendRefusedError("this is not a mail address") from error

@@ -1,7 +1,8 @@
 """Mailboxes: a mail address and the name that goes with it."""
 
+from email.errors import MessageError
 from email.headerregistry import Address
-from email.utils import parseaddr
+from email.utils import getaddresses
 
 
 def parse_mailbox(text: str) -> Address:
@@ -10,11 +11,15 @@ def parse_mailbox(text: str) -> Address:
     Raises:
         ValueError: it is something else.
     """
-    name, address = parseaddr(text)
+    refused = ValueError("is not a mailbox such as Parley <chat@example.com>")
+    found = getaddresses([text])
+    if len(found) != 1 or not text.isprintable():
+        raise refused
+    ((name, address),) = found
     local_part, _, domain = address.rpartition("@")
-    if not text.isprintable() or not address.isascii() or not local_part or not domain:
-        raise ValueError("is not a mailbox such as Parley <chat@example.com>")
+    if not address.isascii() or not local_part or not domain:
+        raise refused
     try:
         return Address(name, addr_spec=address)
-    except (ValueError, IndexError) as error:
-        raise ValueError("is not a mailbox such as Parley <chat@example.com>") from error
+    except (ValueError, IndexError, MessageError):
+        raise refused from None
