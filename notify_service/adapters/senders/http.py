@@ -1,11 +1,13 @@
 """The HTTP client of all senders: reuses connections, follows no redirect, reads little, sorts errors."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,7 @@ import h2.exceptions
 import httpcore
 import httpx
 
+from notify_service.adapters.senders.connections import Connections
 from notify_service.adapters.senders.guard import Address, GuardedBackend
 from notify_service.domain.network import is_loopback, is_public
 from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
@@ -39,6 +42,8 @@ _LOST: Final = (
 """A connection ended under a request."""
 _MAX_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+_Pool = httpcore.AsyncConnectionPool | Connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,7 @@ class Answer:
 class HttpClient:
     """Posts to URLs, with connections that are kept and reused. Made by `open_http`."""
 
-    def __init__(
-        self, pools: Mapping[str, httpcore.AsyncConnectionPool], seconds: float, *, http2: bool
-    ) -> None:
+    def __init__(self, pools: Mapping[str, _Pool], seconds: float, *, http2: bool) -> None:
         self._pools = pools
         self._seconds = seconds
         self._http2 = http2
@@ -103,7 +106,7 @@ class HttpClient:
 
     async def _post(
         self,
-        pool: httpcore.AsyncConnectionPool,
+        pool: _Pool,
         url: httpcore.URL,
         content: bytes,
         headers: Mapping[str, str],
@@ -143,16 +146,9 @@ async def open_http(
     if ca_file is not None:
         tls.load_verify_locations(cafile=ca_file)
     async with AsyncExitStack() as stack:
-        pools = {
+        pools: dict[str, _Pool] = {
             scheme: await stack.enter_async_context(
-                httpcore.AsyncConnectionPool(
-                    ssl_context=tls,
-                    max_connections=_MAX_CONNECTIONS,
-                    max_keepalive_connections=_MAX_CONNECTIONS,
-                    keepalive_expiry=_KEEP_ALIVE_SECONDS,
-                    http2=http2,
-                    network_backend=backend,
-                )
+                _http2_pool(tls, backend) if http2 else Connections(tls, backend)
             )
             for scheme, backend in _backends(guarded=guarded, allow_loopback=allow_loopback).items()
         }
@@ -193,6 +189,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+@lru_cache(maxsize=1024)
 def parse_url(url: str) -> httpcore.URL:
     """The parts of a URL: the host in lower case and ASCII, the port None where it is the scheme's own.
 
@@ -213,6 +210,19 @@ def parse_url(url: str) -> httpcore.URL:
     return httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=port, target=parsed.raw_path)
 
 
+def _http2_pool(
+    tls: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None
+) -> httpcore.AsyncConnectionPool:
+    return httpcore.AsyncConnectionPool(
+        ssl_context=tls,
+        max_connections=_MAX_CONNECTIONS,
+        max_keepalive_connections=_MAX_CONNECTIONS,
+        keepalive_expiry=_KEEP_ALIVE_SECONDS,
+        http2=True,
+        network_backend=backend,
+    )
+
+
 def _backends(*, guarded: bool, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
     if not guarded:
         return {"https": None, "http": None}
@@ -226,14 +236,18 @@ def _backends(*, guarded: bool, allow_loopback: bool) -> dict[str, httpcore.Asyn
 
 
 async def _post(
-    pool: httpcore.AsyncConnectionPool,
+    pool: _Pool,
     url: httpcore.URL,
     content: bytes,
     headers: Mapping[str, str],
     seconds: float,
 ) -> Answer:
     # Not compressed: a few kilobytes of answer cannot grow into more.
-    sent = [("user-agent", "Parley"), ("accept-encoding", "identity"), *headers.items()]
+    sent: list[tuple[bytes | str, bytes | str]] = [
+        ("user-agent", "Parley"),
+        ("accept-encoding", "identity"),
+        *headers.items(),
+    ]
     body = bytearray()
     silence = seconds * _SILENCE_SHARE
     timeouts = {"pool": seconds / 2, "read": silence, "write": silence}

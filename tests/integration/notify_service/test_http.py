@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from notify_service.adapters.senders import connections
 from notify_service.adapters.senders.http import MAX_ANSWER, Answer, HttpClient, open_http
 from notify_service.ports import SendDelayedError, SendError, SendRefusedError
 from tests.providers.tls import Authority
@@ -114,6 +115,43 @@ async def test_one_connection_serves_many_requests() -> None:
         assert server.connections == 1
         assert server.heads[0].startswith("POST /a?b HTTP/1.1\r\n")
         assert "ttl: 5\r\n" in server.heads[0]
+
+
+async def test_connections_end_with_the_client() -> None:
+    async with serving(OK) as server:
+        async with on_loopback() as http:
+            url = f"http://127.0.0.1:{server.port}/"
+            await asyncio.gather(*(http.post(url, b"", {}) for _ in range(3)))
+            assert (server.connections, server.closed) == (3, 0)
+        await eventually(lambda: server.closed == 3)
+
+
+async def test_of_idle_connections_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_MAX_IDLE", 2)
+    async with serving(OK) as one, serving(OK) as two, serving(OK) as three, on_loopback() as http:
+        for server in (one, two, one, three):
+            await http.post(f"http://127.0.0.1:{server.port}/", b"", {})
+        await eventually(lambda: two.closed == 1)
+        assert (one.closed, three.closed) == (0, 0)
+
+
+async def test_an_old_connection_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_KEEP_SECONDS", 0.0)
+    async with serving(OK) as server, on_loopback() as http:
+        for _ in range(2):
+            await http.post(f"http://127.0.0.1:{server.port}/", b"", {})
+        assert server.connections == 2
+        await eventually(lambda: server.closed == 1)
+
+
+async def test_the_connection_of_a_request_that_was_cut_off_is_closed() -> None:
+    async with serving(b"") as server, on_loopback() as http:
+        request = asyncio.create_task(http.post(f"http://127.0.0.1:{server.port}/", b"", {}))
+        await eventually(lambda: len(server.heads) == 1)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await eventually(lambda: server.closed == 1)
 
 
 async def test_redirects_are_answers_and_cookies_are_not_kept() -> None:
