@@ -19,6 +19,7 @@ from edge.rest.bodies import (
     ReadyAnswer,
     SessionsAnswer,
 )
+from edge.rest.notification_operations import NOTIFICATION_OPERATIONS
 from edge.rest.operation import ALWAYS, BODY, Operation, Parameter
 from edge.rest.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_SEQ
 from edge.rest.webhook_operations import WEBHOOK_OPERATIONS
@@ -33,10 +34,10 @@ _USER: Final = Parameter(
 _CONNECTION: Final = Parameter(
     "connectionId", "The connection.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True
 )
-_LIMIT: Final = Parameter(
 _UNSUBSCRIBE_TOKEN: Final = Parameter(
     "token", "The token of the link.", {"type": "string", "minLength": 1, "maxLength": 1024}
 )
+_LIMIT: Final = Parameter(
     "limit",
     "How many messages at most.",
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
@@ -152,6 +153,7 @@ OPERATIONS: Final = (
         answers={HTTPStatus.NO_CONTENT: None},
         errors=(*ALWAYS, HTTPStatus.BAD_REQUEST),
     ),
+    *NOTIFICATION_OPERATIONS,
     *WEBHOOK_OPERATIONS,
     Operation(
         name="createDevToken",
@@ -163,8 +165,6 @@ OPERATIONS: Final = (
         errors=(*BODY, HTTPStatus.NOT_FOUND),
         public=True,
     ),
-    Operation(
-        name="getHealth",
     Operation(
         name="askToUnsubscribe",
         method="get",
@@ -193,6 +193,8 @@ OPERATIONS: Final = (
         public=True,
         page=True,
     ),
+    Operation(
+        name="getHealth",
         method="get",
         path="/healthz",
         summary="Whether the process is alive",

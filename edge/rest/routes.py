@@ -9,21 +9,17 @@ from tornado.web import RequestHandler
 
 from edge.rest.chats import ChatHandler, ChatsHandler
 from edge.rest.dev_token import DevTokenHandler
+from edge.rest.devices import DeviceHandler, DevicesHandler, PushConfigHandler
 from edge.rest.document import DocumentHandler
 from edge.rest.groups import GroupsHandler
 from edge.rest.handler import NotFoundHandler, RestDeps, RestHandler
 from edge.rest.health import HealthHandler, ReadyHandler
 from edge.rest.members import MemberHandler, MembersHandler, OwnMembershipHandler
 from edge.rest.messages import MessagesHandler
+from edge.rest.notifications import ExplanationHandler, LedgerHandler
+from edge.rest.preferences import MuteHandler, PreferencesHandler
 from edge.rest.sessions import SessionHandler, SessionsHandler
 from edge.rest.unsubscribe import UnsubscribeHandler
-from edge.rest.webhooks import (
-    HookDeliveriesHandler,
-    ReplayHandler,
-    SecretHandler,
-    SubscriptionHandler,
-    SubscriptionsHandler,
-)
 from edge.rest.webhooks import (
     HookDeliveriesHandler,
     ReplayHandler,
@@ -46,18 +42,25 @@ PATHS: Final[dict[str, type[RestHandler]]] = {
     "/api/v1/chats/{chatId}/members/{userId}": MemberHandler,
     "/api/v1/sessions": SessionsHandler,
     "/api/v1/sessions/{connectionId}": SessionHandler,
+    "/api/v1/devices": DevicesHandler,
+    "/api/v1/devices/{deviceId}": DeviceHandler,
+    "/api/v1/push-config": PushConfigHandler,
+    "/api/v1/notification-preferences": PreferencesHandler,
+    "/api/v1/chats/{chatId}/mute": MuteHandler,
+    "/api/v1/admin/notifications": LedgerHandler,
+    "/api/v1/admin/notifications/explain": ExplanationHandler,
     "/api/v1/admin/webhooks": SubscriptionsHandler,
     "/api/v1/admin/webhooks/{subscriptionId}": SubscriptionHandler,
     "/api/v1/admin/webhooks/{subscriptionId}/secret": SecretHandler,
     "/api/v1/admin/webhooks/{subscriptionId}/deliveries": HookDeliveriesHandler,
     "/api/v1/admin/webhooks/{subscriptionId}/deliveries/{deliveryId}/replay": ReplayHandler,
     "/api/v1/dev/token": DevTokenHandler,
+    "/api/v1/unsubscribe": UnsubscribeHandler,
     "/api/v1/openapi.json": DocumentHandler,
     "/healthz": HealthHandler,
     "/readyz": ReadyHandler,
 }
 
-    "/api/v1/unsubscribe": UnsubscribeHandler,
 
 def routes(deps: RestDeps) -> list[Rule]:
     """The rules to mount. Everything else under ``/api`` is answered 404 in the shape of other errors.

@@ -52,8 +52,9 @@ PRIVATE = [operation.name for operation in OPERATIONS if not operation.public]
 async def test_nothing_is_done_without_a_good_token(
     api: Api, chat: ScriptedChat, name: str, token: str, code: str
 ) -> None:
-    path = dict.fromkeys(("chatId", "connectionId", "subscriptionId", "deliveryId"), CHAT_ID)
-    response = await api.call(name, userId="bob", token=token, **path)
+    (operation,) = (operation for operation in OPERATIONS if operation.name == name)
+    path = {parameter.name: CHAT_ID for parameter in operation.parameters if parameter.in_path}
+    response = await api.call(name, token=token, **path)
     assert error_of(response) == (401, code, False)
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert chat.requests == []
