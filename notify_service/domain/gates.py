@@ -101,7 +101,9 @@ class Gate:
         if self.circuit.state is not State.CLOSED:
             return 1 if self.circuit.state is State.OPEN else 0
         self._fill(now_ms)
-        slots = self.limits.concurrency if self.trusted else self.limits.per_stranger
+        slots = self.limits.concurrency
+        if not self.trusted:
+            slots = min(slots, self.limits.per_stranger)
         # Where the rate is what holds it up, some attempts begin together rather than each by itself.
         if self.tokens < min(slots, max(1.0, self.limits.rate * _TOGETHER_SECONDS)):
             return 0

@@ -1,0 +1,356 @@
+"""The engine on a real store: everything arrives, nothing twice, and nobody is held up by another's provider."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import unavailable
+from notify_service.adapters.mongo.database import to_time
+from notify_service.domain.delivery import AttemptOutcome, Delivery, Lane
+from notify_service.domain.gates import Limits
+from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
+from tests.integration.notify_service.deliveries import (
+    LIMITS,
+    PACE,
+    Clock,
+    RecordingCourier,
+    engine,
+    new_deliveries,
+    settled,
+    store_at,
+    until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from notify_service.domain.delivery import Attempt
+
+
+async def test_each_is_delivered_once_however_often_it_is_added(mongo_url: str) -> None:
+    courier, new = RecordingCourier(), new_deliveries(40)
+    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+        await deliver.add(new)
+        await deliver.add(new[10:] + new_deliveries(10))
+        await settled(database, 50)
+        await deliver.add(new)
+        await settled(database, 50)
+        assert set(courier.tried.values()) == {1}
+        assert len(courier.ended(AttemptOutcome.SENT)) == 50
+        kept = await database["deliveries"].find_one({"payload": {"$exists": True}})
+        assert kept is None, "what was said is forgotten once it is delivered"
+
+
+async def test_two_engines_side_by_side_never_send_twice(mongo_url: str) -> None:
+    async def slow(delivery: Delivery) -> str:  # noqa: ARG001
+        await asyncio.sleep(random.random() * 0.02)
+        return ""
+
+    one, other, new = RecordingCourier(slow), RecordingCourier(slow), new_deliveries(400)
+    limits = replace(LIMITS, concurrency=8)
+    async with (
+        store_at(mongo_url) as (store, database),
+        engine(store, one, limits=limits) as first,
+        engine(store, other, limits=limits) as second,
+    ):
+        await asyncio.gather(first.add(new), second.add(new))
+        await settled(database, 400)
+        tried = one.tried + other.tried
+        assert len(tried) == 400
+        assert set(tried.values()) == {1}
+        assert min(one.tried.total(), other.tried.total()) > 40, "both worked"
+
+
+async def test_what_a_killed_engine_held_is_delivered_by_another_after_its_claim_ran_out(
+    mongo_url: str,
+) -> None:
+    hangs = RecordingCourier(lambda _: asyncio.Event().wait())  # type: ignore[arg-type, return-value]
+    takes, clock, new = RecordingCourier(), Clock(), new_deliveries(6)
+    limits = replace(LIMITS, per_stranger=4)
+    async with store_at(mongo_url) as (store, database):
+        async with engine(store, hangs, limits=limits, clock=clock) as killed:
+            await killed.add(new)
+            await until(lambda: hangs.tried.total() == 4)
+        async with engine(store, takes, clock=clock):
+            await until(lambda: takes.sent.total() == 2)
+            assert not takes.tried.keys() & hangs.tried.keys(), "its claims hold"
+            clock.advance(PACE.send_seconds + PACE.lease_margin_seconds)
+            await settled(database, 6)
+            assert set(takes.sent.values()) == {1}
+            attempts = {attempt.delivery.what.key: attempt.delivery.attempt for attempt in takes.concluded}
+            assert all(attempts[key] == 2 for key in hangs.tried), "one that was cut off counts"
+
+
+async def test_a_provider_that_is_down_for_an_hour_loses_none(mongo_url: str) -> None:
+    clock, down, started = Clock(), True, 0
+
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        if down:
+            raise SendDelayedError("503 Service Unavailable")
+        return ""
+
+    courier = RecordingCourier(provider)
+    started = clock()
+    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+        for _ in range(12):
+            await deliver.add(new_deliveries(10, "fcm", clock=clock))
+            before = len(courier.concluded)
+            clock.advance(300)
+            await until(lambda before=before: len(courier.concluded) > before)
+        asked = courier.tried.total()
+        assert asked < 120 + 24, "the breaker spares a provider that is down"
+        assert clock() - started >= 3_600_000
+        down = False
+        clock.advance(600)
+        await settled(database, 120)
+        assert len(courier.ended(AttemptOutcome.SENT)) == 120
+        assert set(courier.sent.values()) == {1}
+        assert not courier.ended(AttemptOutcome.FAILED)
+
+
+async def test_providers_that_hang_hold_up_nobody_else(mongo_url: str) -> None:
+    async def provider(delivery: Delivery) -> str:
+        if "bad" in delivery.what.provider:
+            await asyncio.Event().wait()
+        return ""
+
+    courier = RecordingCourier(provider)
+    async with (
+        store_at(mongo_url) as (store, _),
+        engine(store, courier, pace=replace(PACE, send_seconds=30.0)) as deliver,
+    ):
+        await deliver.add(new_deliveries(1, "fcm"))
+        await until(lambda: courier.sent.total() == 1)
+        # Far more hosts than there are slots for strangers; by name they come before the good one.
+        bad = [new for host in range(60) for new in new_deliveries(3, f"bad:{host:02}")]
+        await deliver.add(bad)
+        await until(lambda: sum(courier.under_way.values()) == LIMITS.strangers)
+        await deliver.add(new_deliveries(100, "fcm"))
+        await until(lambda: courier.sent.total() == 101)
+        assert sum(courier.under_way.values()) == LIMITS.strangers
+        assert max(count for name, count in courier.most_under_way.items() if "bad" in name) <= (
+            LIMITS.per_stranger
+        )
+
+
+async def test_a_hanging_attempt_ends_in_time_and_is_tried_again(mongo_url: str) -> None:
+    async def provider(delivery: Delivery) -> str:
+        if delivery.attempt == 1:
+            await asyncio.Event().wait()
+        return "taken at last"
+
+    courier, clock = RecordingCourier(provider), Clock()
+    async with (
+        store_at(mongo_url) as (store, database),
+        engine(store, courier, pace=replace(PACE, send_seconds=0.05), clock=clock) as deliver,
+    ):
+        await deliver.add(new_deliveries(1))
+        await until(lambda: courier.concluded)
+        [first] = courier.concluded
+        assert (first.outcome, first.detail) == (AttemptOutcome.DELAYED, "no answer in 0.05 s")
+        clock.advance(3)
+        await settled(database, 1)
+        assert courier.concluded[-1].detail == "taken at last"
+
+
+async def test_a_wish_to_wait_is_honoured_for_the_provider_as_a_whole(mongo_url: str) -> None:
+    clock, busy = Clock(), True
+
+    async def provider(delivery: Delivery) -> str:
+        if busy and delivery.what.provider == "fcm":
+            raise SendDelayedError("429 Too Many Requests", retry_after_seconds=120)
+        return ""
+
+    courier = RecordingCourier(provider)
+    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+        await deliver.add(new_deliveries(1, "fcm", clock=clock))
+        await until(lambda: courier.concluded)
+        [attempt] = courier.concluded
+        assert 120_000 < attempt.next_at_ms - attempt.at_ms <= 122_000
+        busy = False
+        await deliver.add(new_deliveries(5, "fcm", clock=clock) + new_deliveries(5, "apns", clock=clock))
+        await until(lambda: courier.sent.total() == 5)
+        clock.advance(110)
+        await deliver.add(new_deliveries(1, "apns", clock=clock))
+        await until(lambda: courier.sent.total() == 6)
+        clock.advance(15)
+        await settled(database, 12)
+        assert courier.tried.total() == 13
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "words"),
+    [
+        (SendRefusedError("400 Bad\r\nRequest \ud800"), AttemptOutcome.FAILED, "400 Bad Request ?"),
+        (TargetGoneError("410 Gone"), AttemptOutcome.GONE, "410 Gone"),
+        (
+            SendDelayedError("503", retry_after_seconds=3600),
+            AttemptOutcome.FAILED,
+            "given up after 1 attempt: 503",
+        ),
+    ],
+)
+async def test_an_answer_that_is_final_is_the_end(
+    mongo_url: str, error: Exception, outcome: AttemptOutcome, words: str
+) -> None:
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        raise error
+
+    courier = RecordingCourier(provider)
+    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+        await deliver.add(new_deliveries(1, seconds=60))
+        await settled(database, 1)
+        [attempt] = courier.concluded
+        assert (attempt.outcome, attempt.detail) == (outcome, words)
+
+
+async def test_a_defect_spares_its_neighbours_and_does_not_go_on_for_ever(mongo_url: str) -> None:
+    clock, new = Clock(), new_deliveries(5)
+
+    async def provider(delivery: Delivery) -> str:
+        if delivery.what.key == new[0].key:
+            raise KeyError("a defect")
+        return ""
+
+    courier = RecordingCourier(provider)
+    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+        await deliver.add(new)
+        for tried in range(1, 5):
+            await until(lambda tried=tried: courier.tried[new[0].key] == tried)
+            clock.advance(40)
+        await settled(database, 5)
+        assert courier.sent.total() == 4
+        [failed] = courier.ended(AttemptOutcome.FAILED)
+        assert (failed.detail, failed.delivery.attempt) == ("a defect of this service: KeyError", 5)
+
+
+async def test_what_runs_out_of_time_is_given_up_with_the_last_words(mongo_url: str) -> None:
+    clock = Clock()
+
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        raise SendDelayedError("502 Bad Gateway", retry_after_seconds=60)
+
+    courier = RecordingCourier(provider)
+    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+        tried = new_deliveries(1, "fcm", clock=clock, seconds=300)
+        await deliver.add(tried)
+        await until(lambda: courier.concluded)
+        await deliver.add(new_deliveries(1, "fcm", clock=clock, seconds=30))
+        clock.advance(1000)
+        await settled(database, 2)
+        details = {attempt.delivery.what.key == tried[0].key: attempt for attempt in courier.concluded}
+        assert details[True].detail == "given up after 1 attempt: 502 Bad Gateway"
+        assert details[True].delivery.attempt == 1
+        assert details[False].detail == "given up: its time was over before an attempt could be made"
+        assert courier.tried.total() == 1, "no attempt begins after the time is over"
+
+
+async def test_an_attempt_that_cannot_be_made_does_not_count(mongo_url: str) -> None:
+    away = True
+
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        if away:
+            raise unavailable("mongodb")
+        return ""
+
+    courier = RecordingCourier(provider)
+    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+        await deliver.add(new_deliveries(1))
+        await until(lambda: courier.tried.total() >= 2)
+        away = False
+        await settled(database, 1)
+        [attempt] = courier.concluded
+        assert attempt.delivery.attempt == 1
+
+
+async def test_a_lane_that_cannot_conclude_holds_up_no_other_and_is_not_tried_again(mongo_url: str) -> None:
+    away = True
+
+    class Stuck(RecordingCourier):
+        async def conclude(self, attempts: Sequence[Attempt]) -> None:
+            if away and attempts[0].delivery.what.lane is Lane.HOOK:
+                raise unavailable("rabbitmq")
+            await super().conclude(attempts)
+
+    courier, clock = Stuck(), Clock()
+    pace = replace(PACE, careful_seconds=0.0)
+    async with (
+        store_at(mongo_url) as (store, database),
+        engine(store, courier, lanes=(Lane.HOOK, Lane.DEVICE), clock=clock, pace=pace) as deliver,
+        engine(store, courier, lanes=(Lane.HOOK,), clock=clock, pace=pace),
+    ):
+        await deliver.add(new_deliveries(3, "hook:a", Lane.HOOK) + new_deliveries(3))
+        await until(lambda: courier.sent.total() == 6 and len(courier.concluded) == 3)
+        lease = timedelta(seconds=PACE.send_seconds + PACE.lease_margin_seconds)
+        for _ in range(6):
+            # A claim would run out every second time.
+            until_then = to_time(clock()) + lease / 2
+            held = {"waiting": True, "lane": "hook", "dueAt": {"$gt": until_then}}
+            while await database["deliveries"].count_documents(held) != 3:
+                await asyncio.sleep(0.02)
+            clock.advance((lease / 2).total_seconds())
+        away = False
+        await settled(database, 6)
+        assert set(courier.tried.values()) == {1}
+
+
+async def test_a_defect_in_concluding_does_not_make_it_be_sent_again(mongo_url: str) -> None:
+    new = new_deliveries(5)
+
+    class Defective(RecordingCourier):
+        async def conclude(self, attempts: Sequence[Attempt]) -> None:
+            if any(attempt.delivery.what.key == new[2].key for attempt in attempts):
+                raise KeyError("a defect")
+            await super().conclude(attempts)
+
+    courier = Defective()
+    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+        await deliver.add(new)
+        await settled(database, 5)
+        assert len(courier.concluded) == 4
+        assert set(courier.tried.values()) == {1}
+
+
+async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> None:
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        await asyncio.sleep(0.002)
+        return ""
+
+    courier, clock = RecordingCourier(provider), Clock()
+    limits = Limits(concurrency=3, rate=20.0)
+    async with (
+        store_at(mongo_url) as (store, database),
+        engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
+    ):
+        await deliver.add(new_deliveries(50, clock=lambda: clock.ahead_ms))
+        for second in range(1, 3):
+            await until(lambda second=second: courier.sent.total() == min(20 * second, 50))
+            clock.advance(1)
+        await settled(database, 50)
+        assert courier.most_under_way["log"] == 3
+
+
+async def test_a_drain_waits_for_what_is_under_way_and_leaves_the_rest(mongo_url: str) -> None:
+    go_on = asyncio.Event()
+
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        await go_on.wait()
+        return ""
+
+    courier = RecordingCourier(provider)
+    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+        await deliver.add(new_deliveries(20))
+        await until(lambda: sum(courier.under_way.values()) == LIMITS.per_stranger)
+        drain = asyncio.create_task(deliver.drain())
+        go_on.set()
+        await drain
+        assert courier.tried.total() == courier.sent.total() == LIMITS.per_stranger
+        free = {"waiting": True, "holder": {"$exists": False}, "attempt": 0}
+        assert await database["deliveries"].count_documents(free) == 20 - LIMITS.per_stranger
+        assert await database["deliveries"].count_documents({"outcome": "sent"}) == LIMITS.per_stranger
