@@ -55,14 +55,20 @@ def read_service_account(path: Path) -> ServiceAccount:
     try:
         info = json.loads(path.read_text())
         credentials = Credentials.from_service_account_info(info)  # type: ignore[no-untyped-call]
-        project_id, token_url = str(info["project_id"]), str(info["token_uri"])
+        account = ServiceAccount(
+            str(info["project_id"]),
+            credentials.service_account_email,
+            str(info["token_uri"]),
+            credentials.signer,
+        )
+        account.assertion("", 0)  # a key of another kind is read and cannot sign
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except (GoogleAuthError, UnsupportedAlgorithm, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError("is not the JSON file of a service account with a project") from error
-    if urlsplit(token_url).scheme not in {"https", "http"}:
+    if urlsplit(account.token_url).scheme not in {"https", "http"}:
         raise ValueError("names a token_uri that is no URL")
-    return ServiceAccount(project_id, credentials.service_account_email, token_url, credentials.signer)
+    return account
 
 
 def read_signing_key(path: Path) -> EllipticCurvePrivateKey:
