@@ -1,0 +1,467 @@
+"""Subscriptions, from an event in the queue to a verified request, and what becomes of those nobody takes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from mesh.amqp.connection import Broker
+from mesh.amqp.topology import EVENT_HOOKS
+from mesh.dead_letters.box import DeadLetterBox, Selection, open_box
+from mesh.errors import InvalidArgument, NotFound
+from mesh.ids import new_object_id
+from mesh.lifecycle import Lifecycle
+from mesh.rpc.channel import open_channel
+from notify_service.app import serve
+from notify_service.settings import NotifySettings
+from parley.common.v1.error_pb2 import ErrorReason
+from parley.common.v1.message_pb2 import Message, MessageType
+from parley.events.v1.chat_event_pb2 import ChatEvent, MemberRemoved
+from parley.events.v1.jobs_pb2 import EventBatch
+from parley.notify.v1 import webhook_service_pb2 as pb
+from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
+from tests.providers.webhook_receiver import Received, Reply, WebhookReceiver, webhook_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from mesh.dead_letters.letter import DeadLetter
+
+SECRET = "a secret of the tests, 32 bytes and more"
+ALL = Selection(10_000)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """A running service, its broker, and one receiver."""
+
+    stub: WebhookServiceStub
+    broker: Broker
+    box: DeadLetterBox
+    receiver: WebhookReceiver
+
+    async def subscribe(self, **spec: object) -> pb.Subscription:
+        """A subscription to the receiver, which knows its secret."""
+        wanted = pb.SubscriptionSpec(
+            **({"url": self.receiver.url, "include_content": True, "enabled": True} | spec)  # type: ignore[arg-type]
+        )
+        made = await self.stub.CreateSubscription(pb.CreateSubscriptionRequest(spec=wanted))
+        self.receiver.secrets.append(made.signing_secret)
+        return made.subscription
+
+    async def publish(self, *events: ChatEvent, subscription_id: str = "") -> None:
+        batch = EventBatch(events=events, subscription_id=subscription_id)
+        await self.broker.publish(EVENT_HOOKS, batch.SerializeToString())
+
+    async def deliveries(
+        self, subscription: pb.Subscription, outcome: pb.HookOutcome.ValueType = pb.HOOK_OUTCOME_UNSPECIFIED
+    ) -> list[pb.HookDelivery]:
+        answer = await self.stub.ListHookDeliveries(
+            pb.ListHookDeliveriesRequest(subscription_id=subscription.id, outcome=outcome)
+        )
+        return list(answer.deliveries)
+
+    async def settled(
+        self, subscription: pb.Subscription, outcome: pb.HookOutcome.ValueType, count: int = 1
+    ) -> list[pb.HookDelivery]:
+        """Its deliveries once so many have ended so."""
+        found: list[pb.HookDelivery] = []
+
+        async def enough() -> bool:
+            found[:] = await self.deliveries(subscription, outcome)
+            return len(found) >= count
+
+        await eventually(enough)
+        return found
+
+    async def letters(self, containing: str) -> list[DeadLetter]:
+        """The dead letters with these characters, once there is one."""
+        found: list[DeadLetter] = []
+
+        async def some() -> bool:
+            letters = await self.box.read(EVENT_HOOKS, ALL)
+            found[:] = [one for one in letters if containing.encode() in one.body]
+            return bool(found)
+
+        await eventually(some)
+        return found
+
+    async def seen(self, subscription: pb.Subscription) -> pb.Subscription:
+        """As it is stored now."""
+        answer = await self.stub.ListSubscriptions(pb.ListSubscriptionsRequest())
+        return next(found for found in answer.subscriptions if found.id == subscription.id)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(amqp_url: str, mongo_url: str, **settings: object) -> AsyncIterator[Hooks]:
+    """The service while entered; no subscription outlives it."""
+    values = {
+        "service_secret": SECRET,
+        "amqp_url": amqp_url,
+        "mongo_url": mongo_url,
+        "notify_port": 0,
+        "notify_admin_port": 0,
+        "notify_allow_loopback": True,
+        "notify_send_seconds": 1,
+    }
+    life = Lifecycle()
+    try:
+        ports = await serve(NotifySettings.model_validate(values | settings), life)
+        channel = await life.enter(
+            open_channel(
+                f"127.0.0.1:{ports['grpc']}", caller="edge", callee="notify", secret=SecretStr(SECRET)
+            )
+        )
+        broker = await life.enter(Broker(SecretStr(amqp_url), name="test"))
+        await broker.session()
+        box = await life.enter(open_box(SecretStr(amqp_url)))
+        stub = WebhookServiceStub(channel)
+        async with webhook_receiver() as receiver:
+            hooks = Hooks(stub, broker, box, receiver)
+            try:
+                yield hooks
+            finally:
+                left = await stub.ListSubscriptions(pb.ListSubscriptionsRequest())
+                for subscription in left.subscriptions:
+                    await stub.DeleteSubscription(
+                        pb.DeleteSubscriptionRequest(subscription_id=subscription.id)
+                    )
+    finally:
+        await life.close(15)
+
+
+@pytest.fixture
+async def hooks(amqp_url: str, mongo_url: str) -> AsyncIterator[Hooks]:
+    async with running(amqp_url, mongo_url) as started:
+        yield started
+
+
+@pytest.fixture
+async def impatient(amqp_url: str, mongo_url: str) -> AsyncIterator[Hooks]:
+    """A service whose deliveries are given up at once: another attempt would come too late."""
+    async with running(amqp_url, mongo_url, notify_hook_expire_seconds=0.4) as started:
+        yield started
+
+
+def message(content: str = "hello", *, chat_id: str = "", sender: str = "alice", seq: int = 1) -> ChatEvent:
+    chat_id = chat_id or new_object_id()
+    return ChatEvent(
+        chat_id=chat_id,
+        occurred_at_ms=1_767_323_045_678,
+        epoch=1,
+        seq=seq,
+        number=seq,
+        message=Message(
+            id=new_object_id(),
+            chat_id=chat_id,
+            sender_id=sender,
+            type=MessageType.MESSAGE_TYPE_TEXT,
+            content=content,
+            client_msg_id=new_object_id(),
+            created_at_ms=1_767_323_045_678,
+            mentions=["bob"],
+        ),
+    )
+
+
+def removal(chat_id: str, seq: int) -> ChatEvent:
+    return ChatEvent(
+        chat_id=chat_id,
+        occurred_at_ms=1_767_323_045_678,
+        epoch=1,
+        seq=seq,
+        member_removed=MemberRemoved(actor_id="alice", user_id="bob"),
+    )
+
+
+def contents(requests: list[Received]) -> set[str]:
+    return {request.document["data"]["content"] for request in requests}
+
+
+async def test_an_event_arrives_signed_and_can_be_looked_up(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe(label="the shop")
+    event = message("grüße 👋")
+    await hooks.publish(event)
+    (request,) = await hooks.receiver.wait_for(1)
+    assert request.document == {
+        "type": "message.created",
+        "timestamp": "2026-01-02T03:04:05.678Z",
+        "data": {
+            "chatId": event.chat_id,
+            "seq": 1,
+            "number": 1,
+            "epoch": 1,
+            "id": event.message.id,
+            "senderId": "alice",
+            "type": "text",
+            "content": "grüße 👋",
+            "clientMsgId": event.message.client_msg_id,
+            "mentions": ["bob"],
+            "createdAt": "2026-01-02T03:04:05.678Z",
+        },
+    }
+    (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_SENT)
+    assert delivery.id == request.id
+    assert delivery.type == pb.HOOK_EVENT_TYPE_MESSAGE_CREATED
+    assert (delivery.chat_id, delivery.seq, delivery.attempts) == (event.chat_id, 1, 1)
+    assert await hooks.deliveries(subscription, pb.HOOK_OUTCOME_FAILED) == []
+    assert await hooks.deliveries(subscription, pb.HOOK_OUTCOME_PENDING) == []
+    assert hooks.receiver.forged == []
+
+
+async def test_each_subscription_gets_what_it_asked_for(hooks: Hooks) -> None:
+    chat_id, origin = new_object_id(), hooks.receiver.origin
+    await hooks.subscribe(url=f"{origin}/all")
+    await hooks.subscribe(url=f"{origin}/chat", chat_ids=[chat_id])
+    await hooks.subscribe(url=f"{origin}/bob", actor_ids=["bob"])
+    await hooks.subscribe(url=f"{origin}/removals", types=[pb.HOOK_EVENT_TYPE_MEMBER_REMOVED])
+    await hooks.subscribe(url=f"{origin}/silent", include_content=False, chat_ids=[chat_id])
+    await hooks.subscribe(url=f"{origin}/off", enabled=False)
+    await hooks.publish(
+        message("one", chat_id=chat_id, seq=1), removal(chat_id, 2), message("three", sender="bob", seq=3)
+    )
+    got: dict[str, list[int]] = {}
+    for request in await hooks.receiver.wait_for(3 + 2 + 1 + 1 + 2):
+        got.setdefault(request.path, []).append(request.document["data"]["seq"])
+        if request.path == "/silent":
+            assert "content" not in request.document["data"]
+    assert {path: sorted(seqs) for path, seqs in got.items()} == {
+        "/all": [1, 2, 3],
+        "/chat": [1, 2],
+        "/bob": [3],
+        "/removals": [2],
+        "/silent": [1, 2],
+    }
+
+
+async def test_a_redelivery_is_no_second_request(hooks: Hooks) -> None:
+    await hooks.subscribe()
+    first, last = message("first"), message("last")
+    for _ in range(3):
+        await hooks.publish(first)
+    await hooks.publish(first, last)
+    await hooks.receiver.wait_for(2)
+    assert contents(hooks.receiver.received) == {"first", "last"}
+    assert len(hooks.receiver.received) == 2
+
+
+async def test_a_receiver_that_stumbles_gets_it_again_under_the_same_id(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    hooks.receiver.replies.append(Reply(500, body="sorry"))
+    await hooks.publish(message())
+    first, second = await hooks.receiver.wait_for(2)
+    assert (first.id, first.body) == (second.id, second.body)
+    (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_SENT)
+    assert delivery.attempts == 2
+
+
+async def test_what_nobody_takes_is_dead_lettered_and_replayed(impatient: Hooks) -> None:
+    hooks = impatient
+    subscription = await hooks.subscribe()
+    hooks.receiver.otherwise = Reply(503, body="closed for the season")
+    event = message("worth keeping")
+    await hooks.publish(event)
+    (letter,) = await hooks.letters(subscription.id)
+    (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_FAILED)
+    assert letter.message_id == delivery.id
+    assert "HTTP 503: closed for the season" in letter.reason
+    assert "closed for the season" in delivery.detail
+    batch = EventBatch.FromString(letter.body)
+    assert (batch.subscription_id, list(batch.events)) == (subscription.id, [event])
+
+    hooks.receiver.otherwise = Reply()
+    assert await hooks.box.replay(EVENT_HOOKS, Selection(1, letter.message_id)) == 1
+    await hooks.settled(subscription, pb.HOOK_OUTCOME_SENT)
+    assert {request.id for request in hooks.receiver.received} == {delivery.id}
+    assert await hooks.deliveries(subscription, pb.HOOK_OUTCOME_FAILED) == []
+
+
+async def test_a_replayed_dead_letter_does_not_repeat_what_was_sent(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    event = message("once")
+    await hooks.publish(event)
+    await hooks.settled(subscription, pb.HOOK_OUTCOME_SENT)
+    await hooks.publish(event, subscription_id=subscription.id)
+    await hooks.publish(message("after"))
+    await hooks.receiver.wait_for(1, lambda request: request.document["data"]["content"] == "after")
+    assert len(hooks.receiver.received) == 2
+
+
+async def test_a_dead_letter_is_for_its_subscription_alone(hooks: Hooks) -> None:
+    mine = await hooks.subscribe(url=f"{hooks.receiver.origin}/mine", chat_ids=[new_object_id()])
+    await hooks.subscribe(url=f"{hooks.receiver.origin}/other")
+    event = message("again")
+    await hooks.publish(event, subscription_id=mine.id)
+    await hooks.publish(event, subscription_id=new_object_id())
+    await hooks.publish(message("after"))
+    requests = await hooks.receiver.wait_for(2)
+    assert {(request.path, request.document["data"]["content"]) for request in requests} == {
+        ("/mine", "again"),
+        ("/other", "after"),
+    }
+
+
+async def test_an_operator_sends_a_delivery_again(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    await hooks.publish(message())
+    (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_SENT)
+    replay = pb.ReplayHookDeliveryRequest(subscription_id=subscription.id, delivery_id=delivery.id)
+    await hooks.stub.ReplayHookDelivery(replay)
+    first, second = await hooks.receiver.wait_for(2)
+    assert (first.id, first.body) == (second.id, second.body)
+
+    other = await hooks.subscribe(enabled=False)
+    for subscription_id, delivery_id, reason in (
+        (other.id, delivery.id, ErrorReason.ERROR_REASON_DELIVERY_NOT_FOUND),
+        (subscription.id, new_object_id(), ErrorReason.ERROR_REASON_DELIVERY_NOT_FOUND),
+        (subscription.id, "no id", ErrorReason.ERROR_REASON_DELIVERY_NOT_FOUND),
+        (new_object_id(), delivery.id, ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND),
+    ):
+        with pytest.raises(NotFound) as missing:
+            await hooks.stub.ReplayHookDelivery(
+                pb.ReplayHookDeliveryRequest(subscription_id=subscription_id, delivery_id=delivery_id)
+            )
+        assert missing.value.reason == reason
+
+
+async def test_gone_disables_the_subscription_until_somebody_changes_it(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    hooks.receiver.replies.append(Reply(410, body="we moved out"))
+    await hooks.publish(message("the last straw"))
+    (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_FAILED)
+    assert "we moved out" in delivery.detail
+    (letter,) = await hooks.letters(subscription.id)
+    assert "we moved out" in letter.reason
+    disabled = await hooks.seen(subscription)
+    assert not disabled.spec.enabled
+    assert "we moved out" in disabled.disabled_because
+
+    await hooks.publish(message("nobody hears"))
+    disabled.spec.enabled = True
+    changed = await hooks.stub.UpdateSubscription(
+        pb.UpdateSubscriptionRequest(subscription_id=subscription.id, spec=disabled.spec)
+    )
+    assert changed.subscription.spec.enabled
+    assert changed.subscription.disabled_because == ""
+    await hooks.publish(message("back"))
+    await hooks.stub.ReplayHookDelivery(
+        pb.ReplayHookDeliveryRequest(subscription_id=subscription.id, delivery_id=delivery.id)
+    )
+    await hooks.receiver.wait_for(3)
+    assert contents(hooks.receiver.received) == {"the last straw", "back"}
+
+
+async def test_after_a_rotation_either_secret_verifies(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    old = hooks.receiver.secrets.pop()
+    rotated = await hooks.stub.RotateSecret(pb.RotateSecretRequest(subscription_id=subscription.id))
+    assert rotated.signing_secret not in {"", old}
+    for number, secret in enumerate((old, rotated.signing_secret)):
+        hooks.receiver.secrets = [secret]
+        await hooks.publish(message(f"{number}"))
+        await hooks.receiver.wait_for(number + 1)
+    assert hooks.receiver.forged == []
+
+
+async def test_a_secret_of_ones_own(hooks: Hooks) -> None:
+    own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    wanted = pb.SubscriptionSpec(url=hooks.receiver.url, enabled=True)
+    made = await hooks.stub.CreateSubscription(pb.CreateSubscriptionRequest(spec=wanted, signing_secret=own))
+    assert made.signing_secret == own
+    hooks.receiver.secrets = [own]
+    await hooks.publish(message())
+    await hooks.receiver.wait_for(1)
+    assert own not in str(await hooks.stub.ListSubscriptions(pb.ListSubscriptionsRequest()))
+
+
+async def test_what_waits_for_a_removed_subscription_is_given_up(hooks: Hooks) -> None:
+    doomed = await hooks.subscribe(url=f"{hooks.receiver.origin}/doomed")
+    hooks.receiver.otherwise = Reply(500)
+    await hooks.publish(message("never"))
+    await hooks.receiver.wait_for(1)
+    await hooks.stub.DeleteSubscription(pb.DeleteSubscriptionRequest(subscription_id=doomed.id))
+    hooks.receiver.otherwise = Reply()
+    kept = await hooks.subscribe(url=f"{hooks.receiver.origin}/kept")
+    await hooks.publish(message("after"))
+    await hooks.settled(kept, pb.HOOK_OUTCOME_SENT)
+    assert [one for one in hooks.receiver.received if one.path == "/doomed"][1:] == []
+    assert [one for one in await hooks.box.read(EVENT_HOOKS, ALL) if doomed.id.encode() in one.body] == []
+    with pytest.raises(NotFound):
+        await hooks.deliveries(doomed)
+    with pytest.raises(NotFound):
+        await hooks.stub.DeleteSubscription(pb.DeleteSubscriptionRequest(subscription_id=doomed.id))
+
+
+async def test_a_malformed_event_dies_alone(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    bad = message("secret words")
+    bad.message.id = subscription.id[:-1] + "G"  # to be found among the dead letters
+    await hooks.publish(message("good"), bad)
+    await hooks.receiver.wait_for(1)
+    assert contents(hooks.receiver.received) == {"good"}
+    (letter,) = await hooks.letters(bad.message.id)
+    assert "message.id" in letter.reason
+    assert "secret words" not in letter.reason
+    assert list(EventBatch.FromString(letter.body).events) == [bad]
+
+
+@pytest.mark.parametrize("body", [b"\xff\xff", b""], ids=["garbage", "empty"])
+async def test_a_batch_that_cannot_be_read(hooks: Hooks, body: bytes) -> None:
+    before = await hooks.box.count(EVENT_HOOKS)
+    await hooks.broker.publish(EVENT_HOOKS, body)
+
+    async def one_more() -> bool:
+        return await hooks.box.count(EVENT_HOOKS) == before + 1
+
+    await eventually(one_more)
+
+
+async def test_what_is_refused(hooks: Hooks) -> None:
+    good = pb.SubscriptionSpec(url=hooks.receiver.url, enabled=True)
+    for spec, secret, field in (
+        (pb.SubscriptionSpec(url="", enabled=True), "", "spec.url"),
+        (pb.SubscriptionSpec(url="https://10.1.2.3/", enabled=True), "", "spec.url"),
+        (pb.SubscriptionSpec(url="http://example.com/", enabled=True), "", "spec.url"),
+        (pb.SubscriptionSpec(url="https://u:p@example.com/", enabled=True), "", "spec.url"),
+        (pb.SubscriptionSpec(url=good.url, types=[pb.HOOK_EVENT_TYPE_UNSPECIFIED]), "", "spec.types"),
+        (pb.SubscriptionSpec(url=good.url, chat_ids=["x"]), "", "spec.chat_ids"),
+        (good, "whsec_short", "signing_secret"),
+        (None, "", "spec"),
+    ):
+        with pytest.raises(InvalidArgument, match=rf"^{field}:"):
+            await hooks.stub.CreateSubscription(
+                pb.CreateSubscriptionRequest(spec=spec, signing_secret=secret)
+            )
+    for call in (
+        hooks.stub.UpdateSubscription(
+            pb.UpdateSubscriptionRequest(subscription_id=new_object_id(), spec=good)
+        ),
+        hooks.stub.UpdateSubscription(pb.UpdateSubscriptionRequest(subscription_id="x", spec=good)),
+        hooks.stub.RotateSecret(pb.RotateSecretRequest(subscription_id="x")),
+        hooks.stub.DeleteSubscription(pb.DeleteSubscriptionRequest(subscription_id="x")),
+    ):
+        with pytest.raises(NotFound):
+            await call
+    subscription = await hooks.subscribe()
+    with pytest.raises(InvalidArgument, match=r"^limit:"):
+        await hooks.stub.ListHookDeliveries(
+            pb.ListHookDeliveriesRequest(subscription_id=subscription.id, limit=501)
+        )
+
+
+async def test_there_is_an_end_to_subscriptions(hooks: Hooks) -> None:
+    for _ in range(100):
+        await hooks.subscribe(enabled=False)
+    with pytest.raises(InvalidArgument, match="there are 100"):
+        await hooks.subscribe()
