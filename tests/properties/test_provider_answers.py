@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +45,20 @@ def test_any_answer_has_a_meaning_and_prunes_nothing(
         assert str(error).isprintable()
         if isinstance(error, SendDelayedError) and error.retry_after_seconds is not None:
             assert error.retry_after_seconds >= 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x":' + b"[" * 4000,
+        b'{"error":{"x":' + b"[" * 4000,
+        b'{"error":{"message":"\xff","status":"A"}}',
+        b'{"reason":"\xff"}',
+        b'{"reason":"\\ud800"}',
+    ],
+)
+def test_json_that_is_broken_has_a_meaning_too(body: bytes) -> None:
+    answer = Answer(500, {}, body)
+
+    assert isinstance(fcm_error(answer, DEVICE.address), SendDelayedError)
+    assert isinstance(apns_error(answer, DEVICE), SendDelayedError)

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from notify_service.adapters.senders.answer_json import decode
 from notify_service.adapters.senders.http import Answer, retry_after_seconds
 from notify_service.adapters.senders.words import quote
 from notify_service.domain.device import Device
@@ -43,7 +44,7 @@ class _Body(msgspec.Struct):
 
 def is_provider_token_expired(answer: Answer) -> bool:
     """Whether the token that proves who we are is too old."""
-    body = _read(answer)
+    body = decode(answer.body, _Body)
     return body is not None and body.reason == _EXPIRED
 
 
@@ -52,7 +53,7 @@ def apns_error(answer: Answer, device: Device) -> SendError:
 
     A device is gone only on Apple's own words: a proxy's 410 says nothing about it.
     """
-    body = _read(answer)
+    body = decode(answer.body, _Body)
     retry_after = retry_after_seconds(answer.headers)
     if body is None:
         return SendDelayedError(quote(answer.words, device.address), retry_after_seconds=retry_after)
@@ -68,11 +69,3 @@ def apns_error(answer: Answer, device: Device) -> SendError:
         answer.status != HTTPStatus.BAD_REQUEST and body.reason != _OF_THE_DEVICE
     )
     return SendDelayedError(words, retry_after_seconds=retry_after, provider_down=of_all)
-
-
-def _read(answer: Answer) -> _Body | None:
-    """None when this is no answer of APNs'."""
-    try:
-        return msgspec.json.decode(answer.body, type=_Body)
-    except msgspec.DecodeError:
-        return None

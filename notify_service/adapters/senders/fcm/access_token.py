@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from notify_service.adapters.senders.answer_json import decode
 from notify_service.adapters.senders.http import Answer, HttpClient, retry_after_seconds
 from notify_service.adapters.senders.words import quote
 from notify_service.credentials import ServiceAccount
@@ -129,9 +130,8 @@ class AccessTokens:
 def _granted(answer: Answer) -> _Granted | None:
     if not answer.is_success:
         return None
-    try:
-        granted = msgspec.json.decode(answer.body, type=_Granted)
-    except msgspec.DecodeError:
+    granted = decode(answer.body, _Granted)
+    if granted is None:
         return None
     # What cannot stand in a header is no token.
     is_token = granted.access_token.isascii() and granted.access_token.isprintable()
@@ -142,8 +142,7 @@ def _words(answer: Answer, assertion: str) -> str:
     """Nothing is quoted of a success that was none: it may hold a token."""
     if answer.is_success:
         return f"HTTP {answer.status} without a token"
-    try:
-        refused = msgspec.json.decode(answer.body, type=_Refused)
-    except msgspec.DecodeError:
+    refused = decode(answer.body, _Refused)
+    if refused is None:
         return quote(answer.words, assertion)
     return quote(f"HTTP {answer.status}: {refused.error}: {refused.error_description}", assertion)

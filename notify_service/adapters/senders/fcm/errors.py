@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from notify_service.adapters.senders.answer_json import decode
 from notify_service.adapters.senders.http import Answer, retry_after_seconds
 from notify_service.adapters.senders.words import quote
 from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
@@ -80,11 +81,8 @@ def fcm_error(answer: Answer, token: str) -> SendError:
 
 def _read(answer: Answer) -> _Status | None:
     """None when this is no answer of Firebase's."""
-    try:
-        status = msgspec.json.decode(answer.body, type=_Body).error
-    except msgspec.DecodeError:
-        return None
-    return status if status.code else None
+    body = decode(answer.body, _Body)
+    return body.error if body is not None and body.error.code else None
 
 
 def _blames_the_token(status: _Status) -> bool:

@@ -6,10 +6,12 @@ from urllib.parse import quote as quote_path
 import msgspec
 
 from mesh.clock import now_ms
+from notify_service.adapters.senders.answer_json import decode
 from notify_service.adapters.senders.fcm.access_token import AccessToken, AccessTokens
 from notify_service.adapters.senders.fcm.errors import fcm_error, is_access_refused
 from notify_service.adapters.senders.fcm.message import fcm_message
 from notify_service.adapters.senders.http import Answer, HttpClient
+from notify_service.adapters.senders.words import quote
 from notify_service.credentials import ServiceAccount
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push
@@ -72,8 +74,8 @@ class FcmSender:
 
 
 def _receipt(answer: Answer) -> str:
-    try:
-        return msgspec.json.decode(answer.body, type=_Sent).name.rpartition("/")[2]
-    except msgspec.DecodeError as error:
+    sent = decode(answer.body, _Sent)
+    if sent is None:
         # Something that is not Firebase says 200 to everything, such as a proxy's page for logging in.
-        raise SendDelayedError(f"HTTP {answer.status} without the name of a message") from error
+        raise SendDelayedError(f"HTTP {answer.status} without the name of a message")
+    return quote(sent.name.rpartition("/")[2])
