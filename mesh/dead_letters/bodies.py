@@ -8,6 +8,8 @@ from google.protobuf.message import DecodeError, Message
 
 from mesh.amqp.topology import (
     ANALYTICS,
+    EMAIL_SEND,
+    EVENT_HOOKS,
     MESSAGE_INDEX,
     MESSAGE_PERSIST,
     MESSAGE_READ,
@@ -15,6 +17,8 @@ from mesh.amqp.topology import (
 )
 from parley.events.v1.jobs_pb2 import (
     AnalyticsBatch,
+    EmailBatch,
+    EventBatch,
     IndexBatch,
     NotificationBatch,
     PersistBatch,
@@ -27,6 +31,8 @@ _TYPES: Final[dict[str, type[Message]]] = {
     NOTIFICATION_SEND: NotificationBatch,
     MESSAGE_INDEX: IndexBatch,
     ANALYTICS: AnalyticsBatch,
+    EMAIL_SEND: EmailBatch,
+    EVENT_HOOKS: EventBatch,
 }
 
 
