@@ -1,10 +1,43 @@
-"""Why a person was told of a message, or was not."""
+"""Why a person was told of a message, or was not. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
 
+from mesh.clock import to_rfc3339
+from notify_service.domain.decision import Reason
 from notify_service.domain.device import Device
 from notify_service.domain.ledger import LedgerEntry, Outcome
 from notify_service.domain.preferences import Preferences
+
+_NO_TRACE: Final = (
+    "There is no trace: the user was not to be told of this message, or it is not handled yet, or it is"
+    " longer ago than the ledger is kept."
+)
+_REASONS: Final = {
+    Reason.NOT_A_MEMBER: "the user was no member of the chat any more",
+    Reason.DELETED: "the message was deleted before anybody was told",
+    Reason.COLLAPSED: "it was told together with a later message of the chat",
+    Reason.READ: "the user had read it already",
+    Reason.SEEN: "it had reached an application of the user already",
+    Reason.ACTIVE: "the user was busy in an application, which showed it",
+    Reason.DISABLED: "the user has switched notifications off",
+    Reason.MUTED: "the user has muted the chat",
+    Reason.QUIET_HOURS: "it was in the user's quiet hours",
+    Reason.NO_DEVICE: "the user had no device that this deployment can reach",
+}
+_SENTENCES: Final = {reason.value: sentence for reason, sentence in _REASONS.items()}
+
+
+class Waiting(Enum):
+    """What a message still waits for."""
+
+    NOTHING = auto()
+    DECISION = auto()
+    """For the delay before it is decided whether to tell."""
+    DELIVERY = auto()
+    """For an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +52,65 @@ class Explanation:
     """The oldest first."""
     devices: tuple[Device, ...]
     preferences: Preferences
+
+
+def explain(
+    entries: Sequence[LedgerEntry], waiting: Waiting, devices: Sequence[Device], preferences: Preferences
+) -> Explanation:
+    """Draws the answer from what one user's ledger says about one message.
+
+    It was told when any device was reached; otherwise what may still come counts, and after that what came
+    last.
+    """
+    ordered = tuple(sorted(entries, key=lambda entry: (entry.at_ms, entry.attempt, entry.id)))
+    outcome, summary = _answer(ordered, waiting)
+    return Explanation(outcome, summary, ordered, tuple(devices), preferences)
+
+
+def _answer(entries: Sequence[LedgerEntry], waiting: Waiting) -> tuple[Outcome | None, str]:
+    sent = [entry for entry in entries if entry.outcome is Outcome.SENT]
+    if sent:
+        return Outcome.SENT, _told(sent, _last_words(entries))
+    if waiting is Waiting.DELIVERY:
+        delayed = [entry for entry in _last_words(entries) if entry.outcome is Outcome.DELAYED]
+        if delayed:
+            return Outcome.DELAYED, f"It is on its way and will be tried again: {_words(delayed[-1])}."
+        return Outcome.PENDING, "It is on its way: the first attempt is still to come."
+    if waiting is Waiting.DECISION:
+        return Outcome.PENDING, "It waits for the short delay after which it is decided whether to tell."
+    if not entries:
+        return None, _NO_TRACE
+    return entries[-1].outcome, _not_told(entries[-1])
+
+
+def _told(sent: Sequence[LedgerEntry], last: Sequence[LedgerEntry]) -> str:
+    reached = list(dict.fromkeys(entry.device_id for entry in sent))
+    how = ", ".join(dict.fromkeys(_kind(entry) for entry in sent))
+    devices = "one device" if len(reached) == 1 else f"{len(reached)} devices"
+    told = f"It was told through {devices} ({how}), first at {to_rfc3339(sent[0].at_ms)}"
+    failed = [entry for entry in last if entry.device_id not in reached]
+    return f"{told}; another was not reached: {_words(failed[-1])}." if failed else f"{told}."
+
+
+def _not_told(entry: LedgerEntry) -> str:
+    match entry.outcome:
+        case Outcome.SUPPRESSED:
+            return f"It was not told: {_SENTENCES.get(entry.detail, entry.detail)}."
+        case Outcome.PRUNED:
+            return f"It was not told: the device is no more, and was forgotten: {_words(entry)}."
+        case _:
+            return f"It was not told: {_words(entry)}."
+
+
+def _last_words(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """The last entry about each device."""
+    return list({entry.device_id: entry for entry in entries if entry.device_id}.values())
+
+
+def _words(entry: LedgerEntry) -> str:
+    said = f" said “{entry.detail}”" if entry.detail else ""
+    return f"{_kind(entry)}{said} at {to_rfc3339(entry.at_ms)}, attempt {entry.attempt}"
+
+
+def _kind(entry: LedgerEntry) -> str:
+    return entry.kind.value if entry.kind else "a device"

@@ -1,5 +1,6 @@
 """Why a person was told, or was not."""
 
+from mesh.ids import is_object_id
 from notify_service.domain.ledger import LedgerEntry
 from notify_service.domain.limits import MAX_USER_ID, invalid, require_length
 from notify_service.ports import Ledger
@@ -14,13 +15,13 @@ class LedgerQuery:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def find(self, user_id: str, message_id: str, limit: int) -> list[LedgerEntry]:
-        """Entries of the user, the message, or both, the newest first.
+    async def find(self, user_id: str, message_id: str, limit: int, before_id: str = "") -> list[LedgerEntry]:
+        """Entries of the user, the message, or both, the newest first, beginning behind `before_id`.
 
         An empty id stands for any, a limit of 0 for the default.
 
         Raises:
-            InvalidArgument: neither id is given, or a limit is broken.
+            InvalidArgument: neither id is given, or one breaks its limits, or the limit does.
             Unavailable: MongoDB cannot be reached.
         """
         if not user_id and not message_id:
@@ -28,4 +29,7 @@ class LedgerQuery:
         require_length("user_id", user_id, 0, MAX_USER_ID)
         if limit > MAX_LIMIT:
             raise invalid(f"limit: at most {MAX_LIMIT}")
-        return await self._ledger.find(user_id, message_id, limit or DEFAULT_LIMIT)
+        for field, value in (("message_id", message_id), ("before_id", before_id)):
+            if value and not is_object_id(value):
+                raise invalid(f"{field}: must be 24 lower-case hex digits")
+        return await self._ledger.find(user_id, message_id, limit or DEFAULT_LIMIT, before_id)
