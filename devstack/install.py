@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: The kinds of server that there are.
 KINDS = ("redis", "rabbitmq", "mongo")
-#: What `make setup` installs: `chaos` sets clocks wrong with libfaketime, and the tests ask promtool about the
+#: What `make setup` installs: `chaos` sets clocks wrong with libfaketime, and tests ask promtool about the
 #: alert rules. Production sees neither.
 EVERYTHING = (*KINDS, "faketime", "promtool")
 
