@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from notify_service.adapters.email_codec import from_proto
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome, attempt_entry
 from notify_service.domain.preferences import Preferences
 from notify_service.mail_ports import Letters, Mailer
-from notify_service.ports import DeviceStore, Ledger, PreferenceStore, SendRefusedError
+from notify_service.ports import DeviceStore, Ledger, PreferenceStore, SendRefusedError, TargetGoneError
 from parley.events.v1 import jobs_pb2
 
 PROVIDER: Final = "smtp"
@@ -37,10 +39,15 @@ class EmailCourier:
         self._letters = letters
         self._mailer = mailer
         self._ledger = ledger
+        self._gone: dict[str, Device] = {}
+        """By the delivery's id: the device as it was when the mail server did not know its mailbox."""
 
     async def deliver(self, delivery: Delivery) -> str:
         """Writes the mail and hands it to the mail server."""
-        email = from_proto(jobs_pb2.Email.FromString(delivery.what.payload))
+        try:
+            email = from_proto(jobs_pb2.Email.FromString(delivery.what.payload))
+        except DecodeError as error:
+            raise SendRefusedError("the mail cannot be read") from error
         device, preferences = await asyncio.gather(self._device(delivery), self._wishes(email.user_id))
         if device is None or device.kind is not DeviceKind.EMAIL or device.user_id != email.user_id:
             raise SendRefusedError("the device was removed")
@@ -48,16 +55,21 @@ class EmailCourier:
             raise SendRefusedError(_UNSUBSCRIBED)
         # The one place where a user says what the time is.
         time_zone = preferences.quiet_hours.time_zone if preferences.quiet_hours else _UTC
-        return await self._mailer.send(self._letters.write(email, device.address, time_zone))
+        letter = self._letters.write(email, device.address, time_zone)
+        try:
+            return await self._mailer.send(letter)
+        except TargetGoneError:
+            self._gone[delivery.id] = device
+            raise
 
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Writes the ledger, and forgets mailboxes that do not exist."""
-        gone = [attempt for attempt in attempts if attempt.outcome is AttemptOutcome.GONE]
-        for attempt in gone:
-            device = await self._device(attempt.delivery)
-            if device is not None and device.refreshed_at_ms < attempt.at_ms:
-                await self._devices.prune(device)
+        gone = [attempt.delivery.id for attempt in attempts if attempt.outcome is AttemptOutcome.GONE]
+        for device in (self._gone[delivery_id] for delivery_id in gone if delivery_id in self._gone):
+            await self._devices.prune(device)
         await self._ledger.write([_entry(attempt) for attempt in attempts])
+        for delivery_id in gone:
+            self._gone.pop(delivery_id, None)
 
     async def _device(self, delivery: Delivery) -> Device | None:
         device_id = delivery.what.target_id

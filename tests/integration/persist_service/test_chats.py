@@ -244,3 +244,14 @@ async def test_what_does_not_exist_has_no_members_heads_or_history(service: Serv
     assert await service.history(NOWHERE) == []
     answer = await service.stub.ListPointers(pb.ListPointersRequest(chat_id=NOWHERE))
     assert (list(answer.pointers), answer.member_count) == ([], 0)
+
+
+async def test_users_have_the_names_that_their_tokens_gave_them(service: Service) -> None:
+    for user_id, name in (("ada", "Ada"), ("bob", "Bob"), ("bob", ""), ("eve", "")):
+        await service.stub.UpsertUser(pb.UpsertUserRequest(user_id=user_id, name=name))
+    asked = ["bob", "eve", "nobody", "ada", "bob"]
+    answer = await service.stub.GetUserNames(pb.GetUserNamesRequest(user_ids=asked))
+    assert list(answer.names) == ["Bob", "", "", "Ada", "Bob"]
+    for wrong in ([], ["u"] * 1001):
+        with pytest.raises(InvalidArgument):
+            await service.stub.GetUserNames(pb.GetUserNamesRequest(user_ids=wrong))
