@@ -1,17 +1,23 @@
-"""Keeps chat_service's view of this edge's sessions true: renewed while they live, closed when they end."""
+"""Keeps chat_service's view of this edge's sessions true: renewed while they live, closed when they end.
+
+A renewal also tells when the client last did something. Whoever returns after a pause is renewed without
+waiting for the turn of all: who looks again should not be taken for idle for another minute.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge.identity import Identity
 from mesh.backoff import Backoff
+from mesh.clock import now_ms
 from mesh.errors import ParleyError
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 
 _RENEW_BATCH: Final = 1000  # the limit of RenewSessions
+_RETURNED_SECONDS: Final = 1.0  # those who return within this time are renewed together
 _CLOSERS: Final = 8
 _CLOSE_ATTEMPTS: Final = 4
 
@@ -31,15 +37,33 @@ class PresenceKeeper:
         self._renew_seconds = renew_seconds
         self._on_revoked = on_revoked
         self._live: dict[str, pb.Session] = {}
+        self._returned: dict[str, None] = {}
+        self._some_returned = asyncio.Event()
         self._ended: asyncio.Queue[pb.Session] = asyncio.Queue()
 
     def add(self, identity: Identity, connection_id: str) -> None:
-        """A session is about to be opened, or goes on with another token."""
+        """A session is about to be opened, or goes on with another token; both are the client's doing."""
         self._live[connection_id] = pb.Session(
             user_id=identity.user_id,
             connection_id=connection_id,
             token_issued_at_ms=identity.issued_at_ms,
+            last_active_ms=now_ms(),
         )
+
+    def touch(self, connection_id: str) -> None:
+        """The client did something."""
+        session = self._live.get(connection_id)
+        if session is not None:
+            at_ms = now_ms()
+            if at_ms - session.last_active_ms > self._renew_seconds * 1_000:
+                self._returned[connection_id] = None
+                self._some_returned.set()
+            session.last_active_ms = at_ms
+
+    def last_active_ms(self, connection_id: str) -> int:
+        """When the client last did something; 0 when its session is not open."""
+        session = self._live.get(connection_id)
+        return 0 if session is None else session.last_active_ms
 
     def end(self, connection_id: str) -> None:
         """A connection is gone: its session is closed soon, in the background."""
@@ -52,13 +76,25 @@ class PresenceKeeper:
         self._ended.put_nowait(pb.Session(user_id=identity.user_id, connection_id=connection_id))
 
     async def renew(self) -> None:
-        """Renews all sessions every `renew_seconds`, until cancelled."""
-        while True:
-            await asyncio.sleep(self._renew_seconds)
-            await self._renew_all()
+        """Renews all sessions every `renew_seconds`, and at once who returned, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_all(), name="renew-all")
+            group.create_task(self._renew_returned(), name="renew-returned")
 
     async def _renew_all(self) -> None:
-        connection_ids = list(self._live)
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            await self._renew(list(self._live))
+
+    async def _renew_returned(self) -> None:
+        while True:
+            await self._some_returned.wait()
+            self._some_returned.clear()
+            returned, self._returned = list(self._returned), {}
+            await self._renew(returned)
+            await asyncio.sleep(_RETURNED_SECONDS)
+
+    async def _renew(self, connection_ids: Sequence[str]) -> None:
         for start in range(0, len(connection_ids), _RENEW_BATCH):
             some = connection_ids[start : start + _RENEW_BATCH]
             sessions = [session for each in some if (session := self._live.get(each)) is not None]

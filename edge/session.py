@@ -83,6 +83,7 @@ class Session:
 
     def on_text(self, text: str) -> None:
         """A frame of the client."""
+        self._services.presence.touch(self.connection.id)
         try:
             request = commands.parse(text)
         except commands.FrameError as error:
@@ -107,6 +108,7 @@ class Session:
 
     def on_limited(self, text: str, retry_after_ms: int) -> None:
         """A frame beyond the budget of the connection."""
+        self._services.presence.touch(self.connection.id)
         try:
             frame_id = commands.parse(text).id
         except commands.FrameError as error:
@@ -233,6 +235,7 @@ class Session:
             user_name=self.identity.name,
             connection_id=self.connection.id,
             token_issued_at_ms=self.identity.issued_at_ms,
+            last_active_ms=self._services.presence.last_active_ms(self.connection.id),
         )
 
     def _warn(self, left_ms: int) -> None:

@@ -263,11 +263,16 @@ class PointerMove:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One live connection of a user; ``token_issued_at_ms`` is 0 when its token does not say."""
+    """One live connection of a user.
+
+    ``token_issued_at_ms`` is 0 when its token does not say. ``last_active_ms`` is when the client last did
+    something, 0 when that is not known.
+    """
 
     user_id: str
     connection_id: str
     token_issued_at_ms: int = 0
+    last_active_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

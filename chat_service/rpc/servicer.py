@@ -24,6 +24,7 @@ from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.views import ChatViews
+from mesh.clock import now_ms
 from mesh.errors import InvalidArgument, ParleyError, to_item_error
 from mesh.rpc.handlers import Context
 from parley.chat.v1 import chat_service_pb2 as pb
@@ -80,9 +81,13 @@ class ChatRpc(ChatServiceServicer):
 
     async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.OpenSessionResponse:
         """See the proto."""
-        chat_ids, truncated = await self._do.open_session(
-            Session(request.user_id, request.connection_id, request.token_issued_at_ms), request.user_name
+        session = Session(
+            request.user_id,
+            request.connection_id,
+            request.token_issued_at_ms,
+            request.last_active_ms or now_ms(),
         )
+        chat_ids, truncated = await self._do.open_session(session, request.user_name)
         return pb.OpenSessionResponse(chat_ids=chat_ids, truncated=truncated)
 
     async def RenewSessions(
@@ -242,7 +247,7 @@ def _draft(item: pb.SendItem) -> Draft:
 
 
 def _session(session: pb.Session) -> Session:
-    return Session(session.user_id, session.connection_id, session.token_issued_at_ms)
+    return Session(session.user_id, session.connection_id, session.token_issued_at_ms, session.last_active_ms)
 
 
 def _send_result(outcome: Accepted | ParleyError) -> pb.SendResult:

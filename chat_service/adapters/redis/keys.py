@@ -70,7 +70,7 @@ def sessions(user_id: str) -> str:
 
 
 def online(user_id: str) -> str:
-    """String: exists while the user has a live session."""
+    """String: when a client of the user last did something (ms); exists while the user has a live session."""
     return f"user:{{{user_id}}}:online"
 
 

@@ -1,6 +1,7 @@
 """Sessions, presence and rates on a real Redis."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -9,7 +10,12 @@ from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.presence import RedisPresence
 from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
 from chat_service.domain.model import Session
+from mesh.clock import now_ms
 from mesh.errors import ResourceExhausted
+from parley.chat.v1 import chat_service_pb2 as pb
+from parley.persist.v1 import persist_service_pb2 as persist_pb
+from persist_service.adapters.presence import RedisPresence as RedisActivity
+from tests.integration.chat_service.scaffold import World
 
 
 def presence(redis: Redis, *, grace_ms: int = 0) -> RedisPresence:
@@ -65,6 +71,40 @@ async def test_a_renewal_keeps_a_session_and_revives_a_forgotten_one(redis: Redi
     assert await who.online(["alice"]) == ["alice"]
 
 
+async def test_the_latest_activity_of_all_sessions_counts(redis: Redis) -> None:
+    who = presence(redis)
+
+    async def active() -> int:
+        return int(await redis.get(keys.online("alice")) or 0)
+
+    started = now_ms()
+    phone, laptop = Session("alice", "phone"), Session("alice", "laptop")
+    await who.open(replace(phone, last_active_ms=started - 5_000))
+    assert await active() == started - 5_000
+    await who.renew([replace(phone, last_active_ms=started - 9_000), replace(laptop, last_active_ms=0)])
+    assert await active() == started - 5_000
+    await who.renew([replace(laptop, last_active_ms=started - 1_000)])
+    assert await active() == started - 1_000
+    await who.renew([replace(phone, last_active_ms=started + 3_600_000)])  # its edge's clock is ahead
+    assert started <= await active() <= now_ms()
+    await who.close(phone)
+    await who.close(laptop)
+    assert await active() == 0
+
+
+@pytest.mark.parametrize("stored", [None, "1", "nonsense"])
+async def test_who_is_there_and_does_nobody_knows_what_counts_as_active(
+    redis: Redis, stored: str | None
+) -> None:
+    who = presence(redis)
+    if stored is not None:
+        await redis.set(keys.online("alice"), stored)
+    started = now_ms()
+    await who.renew([Session("alice", "phone")])  # from an edge that tells no activity
+    assert (await RedisActivity(redis).last_active(["alice", "bob"])).keys() == {"alice"}
+    assert started <= (await RedisActivity(redis).last_active(["alice"]))["alice"] <= now_ms()
+
+
 async def test_only_one_of_many_lookers_is_told(redis: Redis) -> None:
     who = presence(redis)
     await who.open(Session("alice", "page"))
@@ -99,3 +139,25 @@ async def test_a_bucket_fills_again(redis: Redis) -> None:
     async with asyncio.timeout(5):
         while (await limiter.take("send", {"alice": 1}))["alice"][0] == 0:
             await asyncio.sleep(0.002)
+
+
+async def test_what_the_store_tells_of_activity_is_what_the_edge_told(world: World) -> None:
+    chat_id = await world.direct()
+
+    async def active() -> int:
+        request = persist_pb.GetAttentionRequest(
+            queries=[persist_pb.MembershipQuery(chat_id=chat_id, user_id="bob")]
+        )
+        return (await world.persist.stub.GetAttention(request)).attentions[0].last_active_ms
+
+    assert await active() == 0
+    before = now_ms()
+    opening = pb.OpenSessionRequest(user_id="bob", connection_id="phone", last_active_ms=before - 500_000)
+    await world.chat.OpenSession(opening)  # as an edge opens again what was open
+    assert await active() == before - 500_000
+    await world.chat.OpenSession(pb.OpenSessionRequest(user_id="bob", connection_id="laptop"))
+    opened = await active()
+    assert before <= opened <= now_ms()
+    idle = pb.Session(user_id="bob", connection_id="phone", last_active_ms=before - 400_000)
+    await world.chat.RenewSessions(pb.RenewSessionsRequest(sessions=[idle]))
+    assert await active() == opened

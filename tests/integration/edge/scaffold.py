@@ -61,6 +61,8 @@ class ScaffoldChat(ChatServiceServicer):
     revoked_before_ms: dict[str, int] = field(default_factory=dict)
     revoked_connections: set[str] = field(default_factory=set)
     tokens: dict[str, int] = field(default_factory=dict)
+    opened_active_ms: list[int] = field(default_factory=list)
+    renewed_active_ms: list[int] = field(default_factory=list)
     member_count: int | None = None
 
     async def publish(self, event: ChatEvent) -> None:
@@ -157,6 +159,7 @@ class ScaffoldChat(ChatServiceServicer):
         if self._is_revoked(request.user_id, request.token_issued_at_ms):
             raise Unauthenticated(ErrorReason.ERROR_REASON_SESSION_REVOKED, "revoked")
         self.tokens[request.connection_id] = request.token_issued_at_ms
+        self.opened_active_ms.append(request.last_active_ms)
         others = [user for user in self.sessions.values() if user == request.user_id]
         if len(others) >= self.max_connections and request.connection_id not in self.sessions:
             raise ResourceExhausted(ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS, "too many connections")
@@ -167,6 +170,7 @@ class ScaffoldChat(ChatServiceServicer):
     async def RenewSessions(self, request: pb.RenewSessionsRequest, context: Any) -> pb.RenewSessionsResponse:
         await self._enter("RenewSessions")
         self.tokens |= {session.connection_id: session.token_issued_at_ms for session in request.sessions}
+        self.renewed_active_ms += [session.last_active_ms for session in request.sessions]
         revoked = [
             session
             for session in request.sessions
