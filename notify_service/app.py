@@ -1,34 +1,108 @@
-"""The composition root: the only module that builds adapters."""
+"""The composition root: with `senders.py` the only module that builds adapters."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import Final, Self
 
 from mesh.admin import open_admin
 from mesh.amqp.connection import Broker
-from mesh.amqp.consumer import Consumer
-from mesh.amqp.topology import NOTIFICATION_SEND
+from mesh.amqp.topology import EMAIL_SEND, EVENT_HOOKS, NOTIFICATION_SEND
 from mesh.lifecycle import Lifecycle
 from mesh.readiness import Readiness
+from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
-from notify_service.adapters.mongo.database import ensure_indexes, open_database, ping
-from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters import members, unread_chats
+from notify_service.adapters.dead_events import DeadEventLetters
+from notify_service.adapters.email_queue import BrokerEmailQueue
+from notify_service.adapters.letters import MailLetters
+from notify_service.adapters.mongo.database import Database, ensure_indexes, open_database, ping
 from notify_service.adapters.mongo.keys import MongoKeyStore
-from notify_service.adapters.mongo.ledger import MongoLedger
-from notify_service.adapters.mongo.preferences import MongoPreferenceStore
+from notify_service.adapters.mongo.stores import Stores
+from notify_service.adapters.senders.vapid import Vapid
+from notify_service.adapters.senders.webhook import WebhookClient
+from notify_service.consumers.email_send import EmailConsumer
+from notify_service.consumers.event_hooks import EventHooksConsumer
 from notify_service.consumers.notification_send import NotificationConsumer
-from notify_service.rpc.notify import NotifyRpc
-from notify_service.senders import make_vapid, open_guarded, open_senders
+from notify_service.couriers.device import DeviceCourier
+from notify_service.couriers.email import EmailCourier
+from notify_service.couriers.hook import HookCourier
+from notify_service.domain.address import require_url
+from notify_service.domain.decision import Policy
+from notify_service.domain.delivery import Lane
+from notify_service.domain.device import DeviceKind
+from notify_service.domain.gates import Limits
+from notify_service.domain.inbox import Rhythm
+from notify_service.domain.unsubscribe import UnsubscribeTokens
+from notify_service.hook_wire import to_bytes
+from notify_service.mail_ports import Mailer
+from notify_service.ports import Courier, Sender
+from notify_service.rpc.notify import NotifyRpc, NotifyUseCases
+from notify_service.rpc.webhooks import WebhookRpc
+from notify_service.senders import make_vapid, open_guarded, open_mailer, open_senders
 from notify_service.settings import NotifySettings
+from notify_service.use_cases.deliver import Deliver, Pace
 from notify_service.use_cases.devices import Devices
+from notify_service.use_cases.digest import DigestTimes, SendDigests
+from notify_service.use_cases.explain import ExplainNotification
+from notify_service.use_cases.hook_deliveries import HookDeliveryDesk
+from notify_service.use_cases.known_subscriptions import KnownSubscriptions
 from notify_service.use_cases.ledger import LedgerQuery
-from notify_service.use_cases.notify_users import NotifyUsers
+from notify_service.use_cases.people import People
 from notify_service.use_cases.preferences import UserPreferences
+from notify_service.use_cases.push_config import GetPushConfig
+from notify_service.use_cases.subscriptions import Subscriptions
+from notify_service.use_cases.take_events import TakeEvents
+from notify_service.use_cases.take_in import TakeIn
+from notify_service.use_cases.tell import Tell
+from notify_service.use_cases.teller import Teller
+from notify_service.use_cases.unsubscribe import Unsubscribe
+from notify_service.use_cases.upkeep import Upkeep
+from notify_service.work import Work
 from parley.notify.v1.notify_service_pb2_grpc import add_NotifyServiceServicer_to_server
+from parley.notify.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
+from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
-# A delivery may hold up to 500 notifications.
-_BATCH = 16
-_PREFETCH = 32
-_GRPC_GRACE_SECONDS = 10.0
+_GRPC_GRACE_SECONDS: Final = 10.0
+_DIGEST_POLL_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """The ways out to people and integrators."""
+
+    senders: Mapping[DeviceKind, Sender]
+    vapid: Vapid
+    mailer: Mailer | None
+    hooks: WebhookClient
+
+    @classmethod
+    async def open(cls, database: Database, settings: NotifySettings, life: Lifecycle) -> Self:
+        """Those that the settings name; opens no connection yet."""
+        vapid = make_vapid(settings, MongoKeyStore(database))
+        guarded = await open_guarded(settings, life)
+        senders = await open_senders(settings, life, guarded, vapid)
+        return cls(senders, vapid, await open_mailer(settings, life), WebhookClient(guarded))
+
+    @property
+    def kinds(self) -> frozenset[DeviceKind]:
+        """Kinds of devices that can be registered."""
+        return frozenset(self.senders) | ({DeviceKind.EMAIL} if self.mailer else frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the rest is made of."""
+
+    settings: NotifySettings
+    life: Lifecycle
+    work: Work
+    broker: Broker
+    persist: PersistServiceStub
+    stores: Stores
+    ways: _Ways
+    known: KnownSubscriptions
+    tokens: UnsubscribeTokens
 
 
 async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
@@ -38,28 +112,26 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     readiness.add("mongodb", partial(ping, database))
     broker = await life.enter(Broker(settings.amqp_url, name="notify"))
     readiness.add("rabbitmq", broker.check)
-
-    devices, preferences = MongoDeviceStore(database), MongoPreferenceStore(database)
-    ledger = MongoLedger(database)
-    vapid = make_vapid(settings, MongoKeyStore(database))
-    guarded = await open_guarded(settings, life)
-    senders = await open_senders(settings, life, guarded, vapid)
-    notify_users = NotifyUsers(
-        devices, preferences, ledger, senders, implicit_log_device=settings.is_development
-    )
-    consumer = Consumer(
-        broker,
-        NOTIFICATION_SEND,
-        NotificationConsumer(notify_users, broker).handle,
-        prefetch=_PREFETCH,
-        batch_size=_BATCH,
+    channel = await _open_persist(settings, life)
+    readiness.add("persist", channel.check, required=False)
+    stores = Stores.of(database, _rhythm(settings), digest_after_seconds=settings.notify_digest_after_seconds)
+    parts = _Parts(
+        settings=settings,
+        life=life,
+        work=Work(life),
+        broker=broker,
+        persist=PersistServiceStub(channel),
+        stores=stores,
+        ways=await _Ways.open(database, settings, life),
+        known=KnownSubscriptions(stores.subscriptions),
+        tokens=UnsubscribeTokens(settings.service_secret.get_secret_value()),
     )
 
     server = await life.enter(
         RpcServer("notify", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
     )
-    rpc = NotifyRpc(Devices(devices, senders.keys()), UserPreferences(preferences), LedgerQuery(ledger))
-    server.add(add_NotifyServiceServicer_to_server, rpc)
+    server.add(add_NotifyServiceServicer_to_server, _notify_rpc(parts))
+    server.add(add_WebhookServiceServicer_to_server, _webhook_rpc(parts))
     port = await server.start(settings.bind_host, settings.notify_port, field="notify_port")
     admin = await life.enter(
         open_admin(settings.bind_host, settings.notify_admin_port, readiness, field="notify_admin_port")
@@ -67,13 +139,148 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     readiness.on_change(server.set_serving)
     life.supervise("readiness", readiness.run)
 
-    async def consume() -> None:
-        # Without the unique index two deliveries of one job would both be sent.
-        await ensure_indexes(database)
-        await consumer.run()
-
-    life.supervise(f"consume {NOTIFICATION_SEND}", consume)
-    life.on_drain("consumer", consumer.stop)
+    parts.work.prepare(partial(ensure_indexes, database, keep_days=settings.notify_ledger_days))
+    engine = _start_delivering(parts)
+    _start_telling(parts, engine)
+    _start_mailing(parts, engine)
+    _start_hooks(parts, engine)
     life.on_drain("grpc", partial(server.stop, _GRPC_GRACE_SECONDS))
     life.on_drain("readiness", readiness.start_drain)
     return {"grpc": port, "admin": admin}
+
+
+async def _open_persist(settings: NotifySettings, life: Lifecycle) -> RpcChannel:
+    return await life.enter(
+        open_channel(
+            settings.persist_target,
+            caller="notify",
+            callee="persist",
+            secret=settings.service_secret,
+            tls=settings.tls,
+            idempotent=(*members.IDEMPOTENT_CALLS, *unread_chats.IDEMPOTENT_CALLS),
+        )
+    )
+
+
+def _notify_rpc(parts: _Parts) -> NotifyRpc:
+    stores, ways, loopback = parts.stores, parts.ways, parts.settings.notify_allow_loopback
+    return NotifyRpc(
+        NotifyUseCases(
+            devices=Devices(stores.devices, ways.kinds, allow_loopback=loopback),
+            push_config=GetPushConfig(ways.kinds, ways.vapid),
+            preferences=UserPreferences(stores.preferences),
+            unsubscribe=Unsubscribe(parts.tokens, stores.preferences),
+            ledger=LedgerQuery(stores.ledger),
+            explain=ExplainNotification(
+                stores.inboxes, stores.deliveries, stores.ledger, stores.devices, stores.preferences
+            ),
+        )
+    )
+
+
+def _webhook_rpc(parts: _Parts) -> WebhookRpc:
+    stores, settings = parts.stores, parts.settings
+    check_url = partial(require_url, "subscription.spec.url", allow_loopback=settings.notify_allow_loopback)
+    return WebhookRpc(
+        Subscriptions(stores.subscriptions, parts.known, stores.deliveries, check_url),
+        HookDeliveryDesk(parts.known, stores.deliveries, expire_seconds=settings.notify_hook_expire_seconds),
+    )
+
+
+def _start_delivering(parts: _Parts) -> Deliver:
+    stores, settings = parts.stores, parts.settings
+    limits = Limits(settings.notify_provider_concurrency, settings.notify_provider_rate)
+    pace = Pace(send_seconds=settings.notify_send_seconds)
+    engine = Deliver(stores.deliveries, _couriers(parts), limits, pace)
+    parts.work.supervise("deliver", engine.run)
+    parts.work.supervise("keep deliveries", Upkeep(stores.deliveries).run)
+    parts.life.on_drain("deliveries", engine.drain)
+    return engine
+
+
+def _couriers(parts: _Parts) -> dict[Lane, Courier]:
+    stores, ways, settings = parts.stores, parts.ways, parts.settings
+    couriers: dict[Lane, Courier] = {
+        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger),
+        Lane.HOOK: HookCourier(parts.known, stores.subscriptions, ways.hooks, DeadEventLetters(parts.broker)),
+    }
+    if ways.mailer:
+        couriers[Lane.EMAIL] = EmailCourier(
+            devices=stores.devices,
+            preferences=stores.preferences,
+            letters=MailLetters(settings.notify_smtp_from, settings.notify_public_url, parts.tokens),
+            mailer=ways.mailer,
+            ledger=stores.ledger,
+        )
+    return couriers
+
+
+def _start_telling(parts: _Parts, engine: Deliver) -> None:
+    stores, settings = parts.stores, parts.settings
+    policy = Policy(
+        kinds=frozenset(parts.ways.senders),
+        implicit_log_device=settings.is_development,
+        idle_ms=_ms(settings.notify_idle_seconds),
+    )
+    people = People(stores.devices, stores.preferences)
+    tell = Tell(
+        inboxes=stores.inboxes,
+        members=members.PersistMembers(parts.persist),
+        people=people,
+        deliveries=engine,
+        ledger=stores.ledger,
+        digests=stores.digests,
+        senders=parts.ways.senders,
+        policy=policy,
+        expire_ms=_ms(settings.notify_push_expire_seconds),
+    )
+    teller = Teller(stores.inboxes, tell)
+    parts.work.supervise("tell", teller.run)
+    parts.life.on_drain("teller", teller.stop)
+    take_in = TakeIn(stores.inboxes, people, stores.ledger, stores.digests, policy)
+    parts.work.consume(parts.broker, NOTIFICATION_SEND, NotificationConsumer(take_in, parts.broker).handle)
+
+
+def _start_mailing(parts: _Parts, engine: Deliver) -> None:
+    stores, settings = parts.stores, parts.settings
+    if parts.ways.mailer is None:
+        return
+    digests = SendDigests(
+        digests=stores.digests,
+        unread=unread_chats.PersistUnreadChats(parts.persist),
+        preferences=stores.preferences,
+        devices=stores.devices,
+        queue=BrokerEmailQueue(parts.broker),
+        ledger=stores.ledger,
+        times=DigestTimes(
+            after_ms=_ms(settings.notify_digest_after_seconds),
+            every_ms=_ms(settings.notify_digest_every_seconds),
+        ),
+        poll_seconds=min(_DIGEST_POLL_SECONDS, settings.notify_digest_after_seconds),
+    )
+    parts.work.supervise("mail digests", digests.run)
+    emails = EmailConsumer(engine, parts.broker, expire_seconds=settings.notify_push_expire_seconds)
+    parts.work.consume(parts.broker, EMAIL_SEND, emails.handle)
+
+
+def _start_hooks(parts: _Parts, engine: Deliver) -> None:
+    take_events = TakeEvents(
+        parts.known,
+        engine,
+        parts.stores.deliveries,
+        encode=to_bytes,
+        expire_seconds=parts.settings.notify_hook_expire_seconds,
+    )
+    parts.work.consume(parts.broker, EVENT_HOOKS, EventHooksConsumer(take_events, parts.broker).handle)
+
+
+def _rhythm(settings: NotifySettings) -> Rhythm:
+    return Rhythm(
+        delay_ms=_ms(settings.notify_delay_seconds),
+        delay_max_ms=_ms(settings.notify_delay_max_seconds),
+        repeat_ms=_ms(settings.notify_repeat_seconds),
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

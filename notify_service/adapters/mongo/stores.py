@@ -1,0 +1,40 @@
+"""All stores of one database."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from notify_service.adapters.mongo.database import Database
+from notify_service.adapters.mongo.deliveries import MongoDeliveries
+from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.digests import MongoDigestStore
+from notify_service.adapters.mongo.inbox import MongoInboxes
+from notify_service.adapters.mongo.ledger import MongoLedger
+from notify_service.adapters.mongo.preferences import MongoPreferenceStore
+from notify_service.adapters.mongo.subscriptions import MongoSubscriptionStore
+from notify_service.domain.inbox import Rhythm
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What notify_service keeps; the keys it made are apart."""
+
+    devices: MongoDeviceStore
+    preferences: MongoPreferenceStore
+    inboxes: MongoInboxes
+    deliveries: MongoDeliveries
+    ledger: MongoLedger
+    digests: MongoDigestStore
+    subscriptions: MongoSubscriptionStore
+
+    @classmethod
+    def of(cls, database: Database, rhythm: Rhythm, *, digest_after_seconds: float) -> Self:
+        """Asks nothing yet."""
+        return cls(
+            MongoDeviceStore(database),
+            MongoPreferenceStore(database),
+            MongoInboxes(database, rhythm),
+            MongoDeliveries(database),
+            MongoLedger(database),
+            MongoDigestStore(database, after_seconds=digest_after_seconds),
+            MongoSubscriptionStore(database),
+        )
