@@ -39,10 +39,10 @@ T = TypeVar("T")
 class Rest:
     """The REST face of one edge for one user."""
 
-    def __init__(self, edge: Service, user_id: str) -> None:
+    def __init__(self, edge: Service, user_id: str, **claims: Any) -> None:
         self._client = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{edge.port}/api/v1",
-            headers={"Authorization": f"Bearer {token(user_id)}"},
+            headers={"Authorization": f"Bearer {token(user_id, **claims)}"},
             timeout=10,
         )
 
