@@ -1,0 +1,61 @@
+"""Devices and preferences alone: their use cases on a real MongoDB, behind real gRPC, for every kind."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from mesh.rpc.channel import open_channel
+from mesh.rpc.server import RpcServer
+from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.keys import MongoKeyStore
+from notify_service.adapters.mongo.ledger import MongoLedger
+from notify_service.adapters.mongo.preferences import MongoPreferenceStore
+from notify_service.adapters.senders.vapid import Vapid
+from notify_service.domain.device import DeviceKind
+from notify_service.domain.explanation import Explanation
+from notify_service.domain.preferences import Preferences
+from notify_service.domain.unsubscribe import UnsubscribeTokens
+from notify_service.rpc.notify import NotifyRpc, NotifyUseCases
+from notify_service.use_cases.devices import Devices
+from notify_service.use_cases.ledger import LedgerQuery
+from notify_service.use_cases.preferences import UserPreferences
+from notify_service.use_cases.push_config import GetPushConfig
+from notify_service.use_cases.unsubscribe import Unsubscribe
+from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub, add_NotifyServiceServicer_to_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+
+_SECRET = SecretStr("a secret of the tests, 32 bytes and more")
+
+
+async def _explain(_user_id: str, _message_id: str) -> Explanation:
+    return Explanation(None, "There is no trace.", (), (), Preferences())
+
+
+@asynccontextmanager
+async def open_desk(
+    mongo_url: str, kinds: Collection[DeviceKind] = tuple(DeviceKind), *, allow_loopback: bool = False
+) -> AsyncIterator[NotifyServiceStub]:
+    """A caller of it."""
+    async with open_database(mongo_url) as database, RpcServer("notify", _SECRET) as server:
+        await ensure_indexes(database)
+        preferences = MongoPreferenceStore(database)
+        use_cases = NotifyUseCases(
+            devices=Devices(MongoDeviceStore(database), kinds, allow_loopback=allow_loopback),
+            push_config=GetPushConfig(kinds, Vapid(MongoKeyStore(database), "")),
+            preferences=UserPreferences(preferences),
+            unsubscribe=Unsubscribe(UnsubscribeTokens(_SECRET.get_secret_value()), preferences),
+            ledger=LedgerQuery(MongoLedger(database)),
+            explain=_explain,
+        )
+        server.add(add_NotifyServiceServicer_to_server, NotifyRpc(use_cases))
+        port = await server.start("127.0.0.1", 0, field="notify_port")
+        async with open_channel(
+            f"127.0.0.1:{port}", caller="test", callee="notify", secret=_SECRET
+        ) as channel:
+            yield NotifyServiceStub(channel)
