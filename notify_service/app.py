@@ -180,7 +180,7 @@ def _notify_rpc(parts: _Parts) -> NotifyRpc:
 
 def _webhook_rpc(parts: _Parts) -> WebhookRpc:
     stores, settings = parts.stores, parts.settings
-    check_url = partial(require_url, "subscription.spec.url", allow_loopback=settings.notify_allow_loopback)
+    check_url = partial(require_url, "spec.url", allow_loopback=settings.notify_allow_loopback)
     return WebhookRpc(
         Subscriptions(stores.subscriptions, parts.known, stores.deliveries, check_url),
         HookDeliveryDesk(parts.known, stores.deliveries, expire_seconds=settings.notify_hook_expire_seconds),
