@@ -56,7 +56,7 @@ class Part:
 #: Process names in the order of their start.
 PARTS: Final = {
     "persist": Part("persist_service", ("redis", "rabbitmq", "mongo")),
-    "notify": Part("notify_service", ("rabbitmq", "mongo")),
+    "notify": Part("notify_service", ("rabbitmq", "mongo", "persist")),
     "chat": Part("chat_service", ("redis", "rabbitmq", "persist")),
     "edge-a": Part("edge", ("redis", "chat", "notify")),
     "edge-b": Part("edge", ("redis", "chat", "notify")),

@@ -12,7 +12,7 @@ from tests.e2e.mesh import Client, Mesh, Rest, Service
 @pytest.fixture(scope="session")
 def running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     with ExitStack() as stack:
-        mesh = Mesh.start(tmp_path_factory.mktemp("mesh"), stack)
+        mesh = Mesh.start(tmp_path_factory.mktemp("mesh"), stack, PARLEY_NOTIFY_ALLOW_LOOPBACK="true")
         asyncio.run(mesh.ready())
         yield mesh
 
