@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from notify_service.domain.digest import Digest, Email, UnreadChat, one_line
+from notify_service.domain.digest import Digest, Email, UnreadChat
 from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.unsubscribe import UnsubscribeTokens
+from notify_service.domain.wording import one_line
 from notify_service.ports import SendRefusedError
 
 _TEMPLATES: Final = Path(__file__).parent.parent / "templates"

@@ -1,17 +1,17 @@
-"""What a mail about unread messages says, and whether one is due."""
+"""What a mail about unread messages says, and which chats it is about."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from notify_service.domain.notification import ContentType
 from notify_service.domain.preferences import Preferences
+from notify_service.domain.wording import gist, one_line
 
 MAX_CHATS: Final = 20
 MAX_PREVIEW: Final = 200
-_BIDI_CONTROLS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_WITHOUT_TEXT: Final = {ContentType.IMAGE: "Sent an image", ContentType.FILE: "Sent a file"}
+_NAMELESS: Final = "Somebody"
+"""Whose name and id hold nothing that can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def compose(chats: Sequence[WaitingChat], names: Mapping[str, str], preferences:
     """The digest of chats that are worth mailing; a user without a name is shown by the id."""
 
     def named(user_id: str) -> str:
-        return one_line(names.get(user_id, "")) or one_line(user_id)
+        return one_line(names.get(user_id, "")) or one_line(user_id) or _NAMELESS
 
     return Digest(
         chats=tuple(
@@ -118,22 +118,6 @@ def compose(chats: Sequence[WaitingChat], names: Mapping[str, str], preferences:
     )
 
 
-def one_line(text: str) -> str:
-    """The text in one line, without what could end a mail's header or turn around the text after it.
-
-    Control characters (Cc), line and paragraph separators (Zl, Zp), surrogates (Cs) and the explicit
-    bidirectional controls of UAX #9 go. Other format characters stay: emoji and several scripts need joiners.
-    """
-    spaced = (" " if character.isspace() else character for character in text if not _unsafe(character))
-    return " ".join("".join(spaced).split())
-
-
-def _unsafe(character: str) -> bool:
-    if character.isspace():
-        return False
-    return character in _BIDI_CONTROLS or unicodedata.category(character) in {"Cc", "Cs"}
-
-
 def _preview(chat: WaitingChat) -> str:
-    line = one_line(_WITHOUT_TEXT.get(chat.content_type) or chat.text)
+    line = gist(chat.content_type, chat.text)
     return line if len(line) <= MAX_PREVIEW else line[: MAX_PREVIEW - 1] + "…"

@@ -40,7 +40,7 @@ def preview(message: Message) -> Preview:
     """One line of the message, and how to name who sent it. Nothing of it can break a line or a header."""
     sender = one_line(message.sender_name) or one_line(message.sender_id)
     chat = one_line(message.chat_name)
-    body = _WITHOUT_TEXT.get(message.content_type) or _cut(one_line(message.content))
+    body = _cut(gist(message.content_type, message.content))
     return Preview(
         message_id=message.id,
         sender_id=message.sender_id,
@@ -62,6 +62,11 @@ def word(last: Preview, count: int, *, show_preview: bool, deleted: bool = False
     if not show_preview:
         return Wording(last.title, many if count > 1 else "New message")
     return Wording(last.title, f"{many}: {last.body}" if count > 1 else last.body)
+
+
+def gist(content_type: ContentType, content: str) -> str:
+    """One line for what a message holds: its text, or what it is instead of a text."""
+    return _WITHOUT_TEXT.get(content_type) or one_line(content)
 
 
 def one_line(text: str) -> str:

@@ -22,8 +22,8 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from notify_service.domain.digest import one_line
 from notify_service.domain.ledger import MAX_DETAIL
+from notify_service.domain.wording import one_line
 from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
 
 Security = Literal["starttls", "tls", "none"]
