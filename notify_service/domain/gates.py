@@ -91,6 +91,8 @@ class Gate:
     used_at_ms: int
     in_flight: int = 0
     paused_until_ms: int = 0
+    saving: bool = False
+    """The tokens are used up, and it waits for some to come together."""
     trusted: bool = False
     """Its last word was an answer."""
 
@@ -105,7 +107,9 @@ class Gate:
         if not self.trusted:
             slots = min(slots, self.limits.per_stranger)
         # Where the rate is what holds it up, some attempts begin together rather than each by itself.
-        if self.tokens < min(slots, max(1.0, self.limits.rate * _TOGETHER_SECONDS)):
+        together = max(1.0, self.limits.rate * _TOGETHER_SECONDS)
+        self.saving = self.tokens < (min(slots, together) if self.saving else 1.0)
+        if self.saving:
             return 0
         return max(0, min(slots - self.in_flight, int(self.tokens)))
 

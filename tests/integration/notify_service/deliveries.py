@@ -76,6 +76,18 @@ class RecordingCourier:
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         self.concluded += attempts
 
+    async def until_tried(self, key: str, times: int) -> None:
+        """Returns once so many attempts at this delivery have begun."""
+        await until(lambda: self.tried[key] >= times)
+
+    async def until_sent(self, count: int) -> None:
+        """Returns once so many were taken."""
+        await until(lambda: self.sent.total() >= count)
+
+    async def until_concluded(self, count: int) -> None:
+        """Returns once so many attempts were concluded."""
+        await until(lambda: len(self.concluded) >= count)
+
     def ended(self, outcome: AttemptOutcome) -> list[Attempt]:
         """The attempts with this outcome."""
         return [attempt for attempt in self.concluded if attempt.outcome is outcome]

@@ -1,4 +1,4 @@
-"""The engine on a real store: everything arrives, nothing twice, and nobody is held up by another's provider."""
+"""The engine on a real store: everything arrives, nothing twice, and no provider holds up another."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_a_provider_that_is_down_for_an_hour_loses_none(mongo_url: str) ->
             await deliver.add(new_deliveries(10, "fcm", clock=clock))
             before = len(courier.concluded)
             clock.advance(300)
-            await until(lambda before=before: len(courier.concluded) > before)
+            await courier.until_concluded(before + 1)
         asked = courier.tried.total()
         assert asked < 120 + 24, "the breaker spares a provider that is down"
         assert clock() - started >= 3_600_000
@@ -222,7 +222,7 @@ async def test_a_defect_spares_its_neighbours_and_does_not_go_on_for_ever(mongo_
     async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
         await deliver.add(new)
         for tried in range(1, 5):
-            await until(lambda tried=tried: courier.tried[new[0].key] == tried)
+            await courier.until_tried(new[0].key, tried)
             clock.advance(40)
         await settled(database, 5)
         assert courier.sent.total() == 4
@@ -330,7 +330,8 @@ async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> 
     ):
         await deliver.add(new_deliveries(50, clock=lambda: clock.ahead_ms))
         for second in range(1, 3):
-            await until(lambda second=second: courier.sent.total() == min(20 * second, 50))
+            await courier.until_sent(20 * second)
+            assert courier.sent.total() == 20 * second
             clock.advance(1)
         await settled(database, 50)
         assert courier.most_under_way["log"] == 3

@@ -1,0 +1,235 @@
+"""Slots, rates and breakers of providers, by a clock that the tests set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from mesh.breaker import State
+from notify_service.domain.gates import MAX_PAUSE_SECONDS, Gates, Limits, Ticket, Verdict
+
+LIMITS = Limits(
+    concurrency=8, rate=1000.0, strangers=6, per_stranger=2, total=20, threshold=3, probe_seconds=2.0
+)
+
+
+def take_all(gates: Gates, provider: str, now_ms: int) -> list[Ticket]:
+    """All that the provider has room for."""
+    return list(iter(lambda: gates.take(provider, now_ms), None))
+
+
+def trusted(gates: Gates, provider: str, now_ms: int = 0) -> None:
+    """Lets the provider answer once."""
+    ticket = gates.take(provider, now_ms)
+    assert ticket
+    gates.end(ticket, Verdict.ANSWERED, now_ms)
+
+
+def fail(gates: Gates, provider: str, now_ms: int, times: int = 1, pause: float = 0) -> None:
+    """Lets the provider not answer."""
+    for _ in range(times):
+        ticket = gates.take(provider, now_ms)
+        assert ticket, "no room"
+        gates.end(ticket, Verdict.DOWN, now_ms, pause)
+
+
+def test_a_provider_has_few_slots_until_it_answers() -> None:
+    gates = Gates(LIMITS)
+    first = take_all(gates, "fcm", 0)
+    assert len(first) == LIMITS.per_stranger
+    gates.end(first[0], Verdict.ANSWERED, 0)
+    assert len(take_all(gates, "fcm", 0)) == LIMITS.concurrency - 1
+
+
+def test_strangers_share_their_slots_and_leave_the_others_theirs() -> None:
+    gates = Gates(LIMITS)
+    trusted(gates, "fcm")
+    taken = [ticket for host in range(10) for ticket in take_all(gates, f"web-push:{host}", 0)]
+    assert len(taken) == LIMITS.strangers
+    scope = gates.scope(0)
+    assert scope is not None
+    assert scope.only == ["fcm"], "nobody else is worth claiming for"
+    assert gates.room(0) == LIMITS.concurrency
+    assert len(take_all(gates, "fcm", 0)) == LIMITS.concurrency
+    assert gates.scope(0) is None
+    gates.end(taken[0], Verdict.ANSWERED, 0)
+    scope = gates.scope(0)
+    assert scope is not None
+    assert scope.only is None, "the slot is free for any stranger"
+    assert "fcm" in scope.without
+
+
+def test_all_together_have_an_upper_limit() -> None:
+    gates = Gates(LIMITS)
+    for name in ("a", "b", "c"):
+        trusted(gates, name)
+    assert sum(len(take_all(gates, name, 0)) for name in ("a", "b", "c")) == LIMITS.total
+    assert gates.scope(0) is None
+
+
+def test_the_rate_holds_after_a_second_s_worth() -> None:
+    gates = Gates(replace(LIMITS, rate=10.0))
+    begun: list[int] = []
+    for now_ms in range(0, 10_000, 10):
+        while (ticket := gates.take("fcm", now_ms)) is not None:
+            gates.end(ticket, Verdict.ANSWERED, now_ms)
+            begun.append(now_ms)
+    assert 105 <= len(begun) <= 110
+    assert begun.count(0) == 10
+
+
+def test_where_the_rate_is_the_limit_some_begin_together() -> None:
+    gates = Gates(replace(LIMITS, rate=200.0, concurrency=100, total=1000))
+    for _ in range(200):
+        trusted(gates, "fcm")
+    sizes = [len(take_all(gates, "fcm", now_ms)) for now_ms in range(0, 300, 5)]
+    assert {size for size in sizes if size} == {10}
+
+
+def test_the_clock_may_be_set_back() -> None:
+    gates = Gates(replace(LIMITS, rate=2.0))
+    for _ in range(2):
+        trusted(gates, "fcm", 1_000_000)
+    assert gates.take("fcm", 1_000_000) is None
+    assert gates.take("fcm", 0) is None
+    assert gates.take("fcm", 1_000) is not None
+
+
+def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() -> None:
+    changes: list[tuple[str, State]] = []
+    gates = Gates(LIMITS, lambda provider, state: changes.append((provider, state)))
+    fail(gates, "fcm", 0, LIMITS.threshold)
+    assert changes == [("fcm", State.OPEN)]
+    assert gates.take("fcm", 400) is None
+    probe = gates.take("fcm", 2_001)
+    assert probe is not None
+    assert probe.probe
+    assert gates.take("fcm", 2_001) is None, "one at a time"
+    gates.end(probe, Verdict.ANSWERED, 2_100)
+    assert changes[1:] == [("fcm", State.CLOSED)]
+    assert len(take_all(gates, "fcm", 2_100)) == LIMITS.concurrency
+
+
+def test_probes_come_ever_later_up_to_a_minute() -> None:
+    gates = Gates(LIMITS)
+    fail(gates, "fcm", 0, LIMITS.threshold)
+    now_ms, waits = 0, []
+    for _ in range(40):
+        before = now_ms
+        while (probe := gates.take("fcm", now_ms)) is None:
+            now_ms += 100
+        waits.append(now_ms - before)
+        gates.end(probe, Verdict.DOWN, now_ms)
+    assert min(waits) >= 500
+    assert 10_000 < max(waits) <= 60_100
+    assert now_ms > 10 * 60_000, "an hour of outage costs tens of probes, not thousands"
+
+
+def test_an_answer_in_between_starts_the_count_again() -> None:
+    gates = Gates(LIMITS)
+    for _ in range(5):
+        fail(gates, "fcm", 0, LIMITS.threshold - 1)
+        trusted(gates, "fcm")
+    assert gates.take("fcm", 0) is not None
+
+
+def test_failures_of_attempts_from_before_it_opened_say_nothing_about_now() -> None:
+    gates = Gates(LIMITS)
+    trusted(gates, "fcm")
+    tickets = take_all(gates, "fcm", 0)
+    for ticket in tickets[: LIMITS.threshold]:
+        gates.end(ticket, Verdict.DOWN, 0)
+    probe = gates.take("fcm", 2_001)
+    assert probe is not None
+    for ticket in tickets[LIMITS.threshold :]:
+        gates.end(ticket, Verdict.DOWN, 2_001)
+    gates.end(probe, Verdict.ANSWERED, 2_002)
+    assert gates.take("fcm", 2_002) is not None
+
+
+def test_a_pause_that_a_provider_asks_for_is_kept_and_not_for_ever() -> None:
+    gates = Gates(LIMITS)
+    fail(gates, "fcm", 0, pause=30)
+    assert gates.take("fcm", 29_999) is None
+    fail(gates, "fcm", 30_000, pause=10**9)
+    limit_ms = round(MAX_PAUSE_SECONDS * 1000)
+    assert gates.take("fcm", 30_000 + limit_ms - 1) is None
+    assert gates.take("fcm", 30_000 + limit_ms) is not None
+
+
+def test_a_probe_that_was_not_made_leaves_room_for_another() -> None:
+    gates = Gates(LIMITS)
+    fail(gates, "fcm", 0, LIMITS.threshold)
+    probe = gates.take("fcm", 2_001)
+    assert probe is not None
+    gates.give_back(probe, 2_001)
+    assert gates.take("fcm", 2_001) is not None
+
+
+def test_what_was_not_used_for_long_is_forgotten() -> None:
+    gates = Gates(LIMITS)
+    trusted(gates, "old")
+    held = gates.take("busy", 0)
+    for host in range(1_100):
+        trusted(gates, f"web-push:{host}", 1 + host)
+    gates.forget_idle(2_000)
+    assert len(gates._gates) == 1_000
+    assert "old" not in gates._gates
+    gates.forget_idle(1_000_000)
+    assert list(gates._gates) == ["busy"]
+    assert held is not None
+    gates.end(held, Verdict.ANSWERED, 1_000_000)
+
+
+class Providers(RuleBasedStateMachine):
+    """Whatever happens in whatever order, no limit is broken and nobody is locked out for good."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates = Gates(LIMITS)
+        self.now_ms = 0
+        self.tickets: list[Ticket] = []
+
+    @rule(provider=st.sampled_from("abcdefgh"))
+    def begin(self, provider: str) -> None:
+        ticket = self.gates.take(provider, self.now_ms)
+        if ticket:
+            self.tickets.append(ticket)
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), verdict=st.sampled_from(Verdict), pause=st.sampled_from([0.0, 5.0]))
+    def end(self, data: st.DataObject, verdict: Verdict, pause: float) -> None:
+        ticket = self.tickets.pop(data.draw(st.integers(0, len(self.tickets) - 1)))
+        self.gates.end(ticket, verdict, self.now_ms, pause if verdict is Verdict.DOWN else 0)
+
+    @precondition(lambda self: self.tickets)
+    @rule()
+    def give_back(self) -> None:
+        self.gates.give_back(self.tickets.pop(), self.now_ms)
+
+    @rule(seconds=st.sampled_from([0.01, 1.0, 60.0, 700.0]))
+    def wait(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+        self.gates.forget_idle(self.now_ms)
+
+    @invariant()
+    def limits_hold(self) -> None:
+        under_way = {name: gate.in_flight for name, gate in self.gates._gates.items()}
+        assert sum(under_way.values()) == len(self.tickets) == self.gates._in_flight <= LIMITS.total
+        assert all(0 <= count <= LIMITS.concurrency for count in under_way.values())
+        strangers = sum(gate.strangers for gate in self.gates._gates.values())
+        assert strangers == self.gates._strangers
+
+    def teardown(self) -> None:
+        for ticket in self.tickets:
+            self.gates.end(ticket, Verdict.UNKNOWN, self.now_ms)
+        self.now_ms += 601_000
+        for provider in "abcdefgh":
+            trusted(self.gates, provider, self.now_ms)
+
+
+Providers.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TestProviders = Providers.TestCase
