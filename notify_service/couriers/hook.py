@@ -31,7 +31,7 @@ class HookCourier:
 
     async def deliver(self, delivery: Delivery) -> str:
         """Posts the event to where the subscription points now, signed with what it has now."""
-        subscription = (await self._known.all()).get(delivery.what.target_id)
+        subscription = await self._known.find(delivery.what.target_id)
         if subscription is None:
             raise SendRefusedError(REMOVED)
         if not subscription.spec.enabled:
@@ -54,18 +54,17 @@ class HookCourier:
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Buries what was given up."""
         given_up = [attempt for attempt in attempts if attempt.outcome in _GIVEN_UP]
-        if not given_up:
-            return
-        known = await self._known.all()
-        dead = [_dead(attempt) for attempt in given_up if attempt.delivery.what.target_id in known]
-        if dead:
+        targets = {attempt.delivery.what.target_id for attempt in given_up}
+        there = {target for target in targets if await self._known.find(target) is not None}
+        if dead := [_dead(attempt) for attempt in given_up if attempt.delivery.what.target_id in there]:
             await self._dead_events.bury(dead)
 
     async def _disable(self, subscription: Subscription, words: str) -> None:
         """The receiver wants no more; unless it was told to go elsewhere meanwhile."""
         if await self._store.disable(subscription.id, subscription.spec.url, words, now_ms()):
             self._known.forget()
-            _log.warning("hooks.subscription_disabled", subscription_id=subscription.id, because=words)
+            # What it said may quote the event: that is for operators who ask, and not for the log.
+            _log.warning("hooks.subscription_disabled", subscription_id=subscription.id)
 
 
 def _dead(attempt: Attempt) -> DeadEvent:

@@ -65,5 +65,5 @@ class HookDeliveryDesk:
             )
 
     async def _require(self, subscription_id: str) -> None:
-        if subscription_id not in await self._known.all():
+        if await self._known.find(subscription_id) is None:
             raise NotFound(ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND, "there is no such subscription")

@@ -40,8 +40,20 @@ class KnownSubscriptions:
                 await self._read()
             return self._known
 
+    async def find(self, subscription_id: str) -> Subscription | None:
+        """One of them; the store is asked before it is said that there is none, for it may be new.
+
+        Raises:
+            Unavailable: as `all` does.
+        """
+        known = await self.all()
+        if subscription_id not in known:
+            self.forget()
+            known = await self.all()
+        return known.get(subscription_id)
+
     def forget(self) -> None:
-        """This process changed something."""
+        """Something may have changed."""
         self._changes += 1
         self._good_until = -1.0
 

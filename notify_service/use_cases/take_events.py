@@ -56,7 +56,7 @@ class TakeEvents:
             if not item.subscription_id:
                 wanting = (found for found in known.values() if found.spec.wants(item.event))
                 new += [self._delivery(subscription, item.event, at_ms) for subscription in wanting]
-            elif (subscription := known.get(item.subscription_id)) is not None:
+            elif (subscription := await self._subscriptions.find(item.subscription_id)) is not None:
                 # Not asked whether it wants it: it did when the event happened.
                 again.append(self._delivery(subscription, item.event, at_ms))
             else:

@@ -98,6 +98,15 @@ async def test_a_process_is_behind_others_for_a_while_and_never_behind_itself(
     assert await known.all() == {}
 
 
+async def test_nothing_new_is_taken_for_missing(store: MongoSubscriptionStore) -> None:
+    known = KnownSubscriptions(store, max_age_seconds=60)
+    assert await known.all() == {}
+    made = await store.add(SPEC, "secret", 1000)
+    assert await known.all() == {}
+    assert await known.find(made.id) == made
+    assert await known.find(new_object_id()) is None
+
+
 async def test_a_change_during_the_reading_is_read_too(store: MongoSubscriptionStore) -> None:
     known = KnownSubscriptions(store, max_age_seconds=60)
     reading = asyncio.create_task(known.all())
