@@ -1,12 +1,16 @@
-"""Integrators: what happens in chats reaches their servers, signed; what they missed can be sent again."""
+"""What happens in chats reaches the servers of integrators, signed; and so do users' own notifications."""
 
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+from pydantic import SecretStr
 
+from mesh.rpc.channel import open_channel
+from parley.notify.v1 import notify_service_pb2 as pb
+from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import Client, Mesh, Rest
+from tests.e2e.mesh import SERVICE_SECRET, Client, Mesh, Rest
 from tests.providers.webhook_receiver import Reply, WebhookReceiver, webhook_receiver
 
 
@@ -121,3 +125,52 @@ async def test_what_was_missed_is_looked_up_and_sent_again(
 async def test_users_have_no_say_in_it(alice: Client) -> None:
     refused = await alice.rest.call("GET", "/admin/webhooks")
     assert refused.status_code == 403
+
+
+@pytest.fixture
+async def notify(mesh: Mesh) -> AsyncIterator[NotifyServiceStub]:
+    """As the customer's back end calls it, which alone may register webhooks as devices."""
+    async with open_channel(
+        f"127.0.0.1:{mesh.notify.port}", caller="edge", callee="notify", secret=SecretStr(SERVICE_SECRET)
+    ) as channel:
+        yield NotifyServiceStub(channel)
+
+
+async def test_a_device_of_ones_own_is_told_and_cleared(
+    mesh: Mesh, connect: Connect, receiver: WebhookReceiver, alice: Client, notify: NotifyServiceStub
+) -> None:
+    bob = f"bob-{uuid.uuid4().hex[:8]}"
+    made = await notify.RegisterDevice(
+        pb.RegisterDeviceRequest(user_id=bob, kind=pb.DEVICE_KIND_WEBHOOK, address=receiver.url)
+    )
+    receiver.secrets = [made.signing_secret]
+    chat_id: str = (await alice.rest.post("/chats", {"userId": bob}))["chat"]["id"]
+    ack = await alice.say(chat_id, "are you there?")
+    (shown,) = await receiver.wait_for(1)
+    assert shown.document["type"] == "notification.show"
+    told = shown.document["data"]
+    assert (told["userId"], told["chatId"], told["messageId"]) == (bob, chat_id, ack["messageId"])
+    assert (told["body"], told["count"], told["badge"]) == ("are you there?", 1, 1)
+
+    reader = await connect(bob, mesh.edges[1])
+    await reader.ask("mark-chat-read", {"chatId": chat_id})
+    (_, cleared) = await receiver.wait_for(2)
+    assert cleared.document["type"] == "notification.clear"
+    assert cleared.document["data"] == {"userId": bob, "chatId": chat_id, "badge": 0}
+    assert cleared.id != shown.id
+
+
+async def test_a_device_that_is_gone_is_forgotten(
+    receiver: WebhookReceiver, alice: Client, notify: NotifyServiceStub
+) -> None:
+    bob = f"bob-{uuid.uuid4().hex[:8]}"
+    made = await notify.RegisterDevice(
+        pb.RegisterDeviceRequest(user_id=bob, kind=pb.DEVICE_KIND_WEBHOOK, address=receiver.url)
+    )
+    receiver.secrets = [made.signing_secret]
+    receiver.otherwise = Reply(410)
+    chat_id: str = (await alice.rest.post("/chats", {"userId": bob}))["chat"]["id"]
+    await alice.say(chat_id, "hello?")
+    await receiver.wait_for(1)
+    while (await notify.ListDevices(pb.ListDevicesRequest(user_id=bob))).devices:
+        pass  # each turn is a call
