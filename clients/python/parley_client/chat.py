@@ -1,4 +1,4 @@
-"""The commands: talk in a chat, send one message, listen to all."""
+"""The commands: talk in a chat, send one message, listen to all, list devices."""
 
 import asyncio
 import sys
@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from parley_client.client import ParleyClient
 from parley_client.events import Connected, Delivered, NewMessage, Read, Typing
 from parley_client.models import Message
-from parley_client.screen import line_of, note_of, plain, tick_of
+from parley_client.notifications import Notifications
+from parley_client.screen import line_of, note_of, plain, row_of, tick_of
 from parley_client.sessions import Login
 
 MAX_HISTORY = 100
@@ -52,6 +53,16 @@ async def listen(login: Login) -> None:
             if (note := note_of(event)) is not None:
                 where = f"[{event.message.chat_id}] " if isinstance(event, NewMessage) else ""
                 _show(where + note)
+
+
+async def devices(login: Login) -> None:
+    """Shows where the user's notifications go."""
+    async with login.rest() as rest:
+        found = await Notifications(rest).devices()
+    for device in found:
+        _show(row_of(device))
+    if not found:
+        _show("* no devices")
 
 
 class Conversation:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from parley_client.chat import MAX_HISTORY, chat, listen, send
+from parley_client.chat import MAX_HISTORY, chat, devices, listen, send
 from parley_client.errors import ParleyError, TokenError, UnavailableError
 from parley_client.sessions import Login
 
@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "send":
                 text = sys.stdin.read() if arguments.text == "-" else arguments.text
                 asyncio.run(send(login, arguments.to, arguments.chat, text))
+            case "devices":
+                asyncio.run(devices(login))
             case _:
                 asyncio.run(listen(login))
     except KeyboardInterrupt:
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument("--history", type=_count, default=20, metavar="N", help="lines shown first, 0 to 100")
     one = commands.add_parser("send", parents=[session, place], help="send one message, wait for the ack")
     one.add_argument("text", help="the message, or - for the standard input")
+    commands.add_parser("devices", parents=[session], help="show where your notifications go")
     commands.add_parser("listen", parents=[session], help="show what happens in all your chats")
     return parser
 

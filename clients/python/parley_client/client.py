@@ -21,6 +21,7 @@ from parley_client.events import (
 )
 from parley_client.inbox import Inbox
 from parley_client.models import Chat, Page, Sent, sent_from
+from parley_client.notifications import Notifications
 from parley_client.order import Order
 from parley_client.rest import RestClient
 from parley_client.resumer import Resumer
@@ -40,7 +41,7 @@ class ParleyClient:
 
     Enter it, and leave it to disconnect. Entering makes the first connection and fails if there is none to
     be had. From then on a lost connection is made again, with back-off and jitter, until the server refuses
-    it for good.
+    it for good. `notifications` has the user's devices and preferences.
 
     Methods raise `ParleyError` of the kind that it ended in; those that send wait for a connection.
     """
@@ -50,6 +51,7 @@ class ParleyClient:
         self._url = url.rstrip("/")
         self._token = token
         self._rest = RestClient(url)
+        self.notifications: Final = Notifications(self._rest)
         self._backoff = backoff or Backoff()
         self._inbox = Inbox()
         self._resumer = Resumer(self._live, self._inbox)

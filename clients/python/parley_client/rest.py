@@ -1,5 +1,6 @@
 """The REST calls, typed."""
 
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,21 +22,38 @@ class RestClient:
 
     async def dev_token(self, user_id: str, name: str) -> str:
         """A token for any user, from a server in development mode; `NotFoundError` from others."""
-        token: str = (await self._call("POST", "dev/token", json={"userId": user_id, "name": name}))["token"]
+        token: str = (await self.call("POST", "dev/token", json={"userId": user_id, "name": name}))["token"]
         return token
 
     async def chats(self) -> list[Chat]:
         """The user's chats, the last changed first."""
-        return [chat_from(chat) for chat in (await self._call("GET", "chats"))["chats"]]
+        return [chat_from(chat) for chat in (await self.call("GET", "chats"))["chats"]]
 
     async def direct_chat(self, user_id: str) -> Chat:
         """The chat with this user, made if there is none."""
-        return chat_from((await self._call("POST", "chats", json={"userId": user_id}))["chat"])
+        return chat_from((await self.call("POST", "chats", json={"userId": user_id}))["chat"])
 
     async def history(self, chat_id: str, *, limit: int = 50, before: int | None = None) -> Page:
         """The newest messages, or the newest with a `seq` below `before`."""
         params = {"limit": limit} | ({} if before is None else {"before": before})
-        return page_from(await self._call("GET", f"chats/{chat_id}/messages", params=params))
+        return page_from(await self.call("GET", f"chats/{chat_id}/messages", params=params))
+
+    async def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """The JSON that a path under `/api/v1` answers; None when it answers that there is nothing to say."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            response = await self._http.request(method, path, headers=headers, **arguments)
+        except httpx.TransportError as error:
+            raise UnreachableError(f"cannot reach {self.url}: {describe(error)}") from error
+        if response.status_code == HTTPStatus.NO_CONTENT:
+            return None
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if response.is_success and isinstance(body, dict):
+            return body
+        raise refusal(self.url, response.status_code, body)
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,20 +62,6 @@ class RestClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._http.aclose()
-
-    async def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        try:
-            response = await self._http.request(method, path, headers=headers, **arguments)
-        except httpx.TransportError as error:
-            raise UnreachableError(f"cannot reach {self.url}: {describe(error)}") from error
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        if response.is_success and isinstance(body, dict):
-            return body
-        raise refusal(self.url, response.status_code, body)
 
 
 def refusal(url: str, status: int, body: Any) -> ParleyError:

@@ -13,6 +13,7 @@ from parley_client.events import (
     Presence,
 )
 from parley_client.models import Message, Sent
+from parley_client.notifications import Device
 
 
 def line_of(message: Message) -> str:
@@ -48,6 +49,12 @@ def note_of(event: Event) -> str | None:
         case _:
             note = None
     return note
+
+
+def row_of(device: Device) -> str:
+    """`6561a0b1c2d3e4f506172839  web-push  2026-01-31  Ada's laptop`, with the day of its last refresh."""
+    day = device.refreshed_at.astimezone().strftime("%Y-%m-%d")
+    return f"{device.id}  {plain(device.kind):8}  {day}  {plain(device.label)}".rstrip()
 
 
 def plain(text: str) -> str:

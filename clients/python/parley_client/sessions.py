@@ -1,5 +1,7 @@
 """Who is at the keyboard, and how that becomes a connected client."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from parley_client.client import ParleyClient, TokenSource
@@ -20,6 +22,13 @@ class Login:
         """A client of this user, to be entered."""
         token: str | TokenSource = self.token if self.token is not None else self._dev_token
         return ParleyClient(self.url, token)
+
+    @asynccontextmanager
+    async def rest(self) -> AsyncIterator[RestClient]:
+        """The REST calls of this user, without a connection for events."""
+        async with RestClient(self.url) as rest:
+            rest.token = await self._dev_token() if self.token is None else self.token
+            yield rest
 
     async def _dev_token(self) -> str:
         async with RestClient(self.url) as rest:
