@@ -1,9 +1,14 @@
+import asyncio
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notify_service.adapters.senders.guard import GuardedBackend
 from notify_service.domain.network import is_public
+from notify_service.ports import SendRefusedError
 
 PRIVATE_4 = [
     IPv4Network(network)
@@ -27,6 +32,18 @@ COVERS = {
     "NAT64": (0, 0x64FF9B << 96),
     "6to4": (80, 0x2002 << 112),
 }
+#: Ways to write an IPv4 address that resolvers understand.
+FORMS: list[Callable[[IPv4Address], str]] = [
+    str,
+    lambda address: str(int(address)),
+    lambda address: hex(int(address)),
+    lambda address: f"0{int(address):o}",
+    lambda address: ".".join(hex(octet) for octet in address.packed),
+    lambda address: ".".join(f"0{octet:o}" for octet in address.packed),
+    lambda address: f"{address.packed[0]}.{int.from_bytes(address.packed[1:])}",
+    lambda address: f"{address.packed[0]}.{address.packed[1]}.{int.from_bytes(address.packed[2:])}",
+    lambda address: f"::ffff:{address}",
+]
 
 
 @given(private_4)
@@ -52,3 +69,11 @@ def test_what_the_standard_library_calls_private_is_not_public(
 def test_public_ipv6_addresses_are_global_unicast(address: IPv6Address) -> None:
     if is_public(address):
         assert address in ip_network("2000::/3")
+
+
+@given(private_4, st.sampled_from(FORMS))
+def test_the_guard_connects_to_no_private_address_however_it_is_written(
+    address: IPv4Address, form: Callable[[IPv4Address], str]
+) -> None:
+    with pytest.raises(SendRefusedError, match="not on the public internet"):
+        asyncio.run(GuardedBackend(is_public).connect_tcp(form(address), 443))
