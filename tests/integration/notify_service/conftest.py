@@ -1,11 +1,12 @@
-"""A whole notify_service on free ports, and what it takes to talk to it."""
+"""A whole notify_service on free ports, what it asks persist_service, and what it takes to talk to it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import aio_pika
 import pytest
@@ -13,15 +14,31 @@ from pydantic import SecretStr
 
 from mesh.amqp.connection import Broker
 from mesh.amqp.topology import NOTIFICATION_SEND, dead_queue
+from mesh.clock import now_ms
+from mesh.errors import unavailable
 from mesh.ids import new_object_id
 from mesh.lifecycle import Lifecycle
 from mesh.rpc.channel import open_channel
+from mesh.rpc.server import RpcServer
 from notify_service.app import serve
 from notify_service.settings import NotifySettings
+from parley.common.v1.chat_pb2 import Role
 from parley.common.v1.message_pb2 import Message, MessageType
-from parley.events.v1.jobs_pb2 import Notification, NotificationBatch, NotificationType
+from parley.events.v1.jobs_pb2 import (
+    NewMessage,
+    Notification,
+    NotificationBatch,
+    NotificationType,
+    ReadUpTo,
+    Recipient,
+)
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
+from parley.persist.v1 import persist_service_pb2 as persist_pb
+from parley.persist.v1.persist_service_pb2_grpc import (
+    PersistServiceServicer,
+    add_PersistServiceServicer_to_server,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -30,13 +47,53 @@ T = TypeVar("T")
 SECRET = "a secret of the tests, 32 bytes and more"
 
 
+class ScriptedPersist(PersistServiceServicer):
+    """Says of every member what a test decides; by default nobody has seen anything."""
+
+    def __init__(self) -> None:
+        self.attention: dict[str, persist_pb.Attention] = {}
+        """By user."""
+        self.deleted: set[str] = set()
+        self.down = False
+        self.calls: Counter[str] = Counter()
+
+    async def GetAttention(  # noqa: N802 - gRPC gives the name
+        self,
+        request: persist_pb.GetAttentionRequest,
+        context: Any,  # noqa: ARG002
+    ) -> persist_pb.GetAttentionResponse:
+        """What the members know."""
+        self._called("GetAttention")
+        usual = persist_pb.Attention(role=Role.ROLE_MEMBER, unread=1)
+        asked = {key.message_id for key in request.messages}
+        return persist_pb.GetAttentionResponse(
+            attentions=[self.attention.get(query.user_id, usual) for query in request.queries],
+            deleted_message_ids=sorted(self.deleted & asked),
+        )
+
+    async def GetUnreadTotals(  # noqa: N802 - gRPC gives the name
+        self,
+        request: persist_pb.GetUnreadTotalsRequest,
+        context: Any,  # noqa: ARG002
+    ) -> persist_pb.GetUnreadTotalsResponse:
+        """Seven for everybody."""
+        self._called("GetUnreadTotals")
+        return persist_pb.GetUnreadTotalsResponse(totals=[7] * len(request.user_ids))
+
+    def _called(self, method: str) -> None:
+        self.calls[method] += 1
+        if self.down:
+            raise unavailable("mongodb")
+
+
 @dataclass(frozen=True)
 class Service:
-    """A running service and a caller of it."""
+    """A running service, a caller of it, and whom it asks."""
 
     stub: NotifyServiceStub
     ports: Mapping[str, int]
     amqp_url: str
+    persist: ScriptedPersist
 
     async def publish(self, *jobs: Notification) -> None:
         """Puts one batch into the queue."""
@@ -54,12 +111,11 @@ class Service:
         return list(answer.entries)
 
     async def settled(self, count: int, **query: Any) -> list[pb.LedgerEntry]:
-        """The ledger once it has `count` entries, none of them pending."""
+        """The ledger once it has `count` entries."""
 
         async def entries() -> list[pb.LedgerEntry] | None:
             found = await self.ledger(**query)
-            done = len(found) >= count and all(entry.outcome != pb.OUTCOME_PENDING for entry in found)
-            return found if done else None
+            return found if len(found) >= count else None
 
         return await eventually(entries)
 
@@ -74,26 +130,33 @@ async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 
 
 @asynccontextmanager
 async def running(amqp_url: str, mongo_url: str, env: str = "development") -> AsyncIterator[Service]:
-    """The service while entered."""
-    settings = NotifySettings.model_validate(
-        {
-            "env": env,
-            "service_secret": SECRET,
-            "amqp_url": amqp_url,
-            "mongo_url": mongo_url,
-            "notify_port": 0,
-            "notify_admin_port": 0,
-        }
-    )
+    """The service while entered, quick to tell."""
+    # The stubs call every method abstract; what is not asked for here need not be there.
+    persist: ScriptedPersist = cast("Any", ScriptedPersist)()
+    secret = SecretStr(SECRET)
     life = Lifecycle()
     try:
-        ports = await serve(settings, life)
-        channel = await life.enter(
-            open_channel(
-                f"127.0.0.1:{ports['grpc']}", caller="test", callee="notify", secret=SecretStr(SECRET)
-            )
+        server = await life.enter(RpcServer("persist", secret))
+        server.add(add_PersistServiceServicer_to_server, persist)
+        persist_port = await server.start("127.0.0.1", 0, field="persist_port")
+        settings = NotifySettings.model_validate(
+            {
+                "env": env,
+                "service_secret": SECRET,
+                "amqp_url": amqp_url,
+                "mongo_url": mongo_url,
+                "persist_target": f"127.0.0.1:{persist_port}",
+                "notify_port": 0,
+                "notify_admin_port": 0,
+                "notify_delay_seconds": 0.05,
+                "notify_delay_max_seconds": 0.5,
+                "notify_repeat_seconds": 0.1,
+            }
         )
-        yield Service(NotifyServiceStub(channel), ports, amqp_url)
+        ports = await serve(settings, life)
+        target = f"127.0.0.1:{ports['grpc']}"
+        channel = await life.enter(open_channel(target, caller="test", callee="notify", secret=secret))
+        yield Service(NotifyServiceStub(channel), ports, amqp_url, persist)
     finally:
         await life.close(15)
 
@@ -105,24 +168,31 @@ async def service(amqp_url: str, mongo_url: str) -> AsyncIterator[Service]:
         yield started
 
 
-def job(user_id: str, **fields: Any) -> Notification:
-    """A job about a new message, or about the one given."""
-    chat_id = fields.pop("chat_id", None) or new_object_id()
-    message_id = fields.pop("message_id", None) or new_object_id()
-    defaults: dict[str, Any] = {
-        "user_id": user_id,
-        "type": NotificationType.NOTIFICATION_TYPE_DIRECT_MESSAGE,
-        "chat_id": chat_id,
+def job(*users: str, last_active_ms: int = 0, **fields: Any) -> Notification:
+    """A job about a new message, or about the one given, for users who are not there."""
+    message: dict[str, Any] = {
+        "id": new_object_id(),
+        "chat_id": new_object_id(),
+        "seq": 1,
+        "type": MessageType.MESSAGE_TYPE_TEXT,
+        "content": "hello",
         "sender_id": "alice",
-        "message": Message(
-            id=message_id,
-            chat_id=chat_id,
-            type=MessageType.MESSAGE_TYPE_TEXT,
-            content="hello",
-            sender_id="alice",
-        ),
+        "created_at_ms": now_ms(),
     }
-    return Notification(**(defaults | fields))
+    kind = fields.pop("kind", NotificationType.NOTIFICATION_TYPE_DIRECT_MESSAGE)
+    return Notification(
+        new_message=NewMessage(
+            type=kind,
+            message=Message(**(message | fields)),
+            sender_name="Alice",
+            recipients=[Recipient(user_id=user, last_active_ms=last_active_ms) for user in users],
+        )
+    )
+
+
+def read(user: str, chat_id: str, seq: int) -> Notification:
+    """A job that says that the user has read on."""
+    return Notification(read_up_to=ReadUpTo(chat_id=chat_id, user_id=user, seq=seq))
 
 
 def new_user() -> str:
