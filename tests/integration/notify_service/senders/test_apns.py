@@ -183,7 +183,7 @@ async def test_a_service_that_keeps_breaking_delays(
 async def test_a_service_that_hangs_delays_and_is_left(
     apns: ApnsServer, authority: Authority, tmp_path: Path, fault: Fault
 ) -> None:
-    async with sending(apns, authority, tmp_path, seconds=0.3) as sender:
+    async with sending(apns, authority, tmp_path, seconds=1.0) as sender:
         apns.script(*[fault] * 3)
         failed = await asyncio.gather(
             *(sender.send(PUSH, device(number)) for number in range(3)), return_exceptions=True

@@ -186,7 +186,7 @@ async def test_a_connection_that_breaks_costs_no_notification(
 async def test_a_firebase_that_hangs_delays(
     fcm: FcmServer, account: ServiceAccount, authority: Authority
 ) -> None:
-    async with client(authority, seconds=0.3) as http:
+    async with client(authority, seconds=1.0) as http:
         sender = FcmSender(http, fcm.url, account, keep_seconds=60)
         await sender.send(PUSH, device())
         fcm.script(Fault.HANG)
@@ -265,7 +265,7 @@ async def test_a_token_endpoint_that_hangs_delays(
     fcm: FcmServer, account: ServiceAccount, authority: Authority
 ) -> None:
     fcm.script_tokens(*[Fault.HANG] * 5)
-    async with client(authority, seconds=0.2) as http:
+    async with client(authority, seconds=1.0) as http:
         sender = FcmSender(http, fcm.url, account, keep_seconds=60)
         failures = await outcomes(sender, 5)
 
