@@ -43,15 +43,17 @@ class NotifyMembers:
         """Returns when everything is confirmed by the broker, also ``read``; raises ``Unavailable``."""
         held: list[Notification] = []
         recipients = 0
-        async for notification in self._new_messages(messages):
+        async for notification in self._notifications(messages, read):
             held.append(notification)
-            recipients += len(notification.recipients)
+            recipients += _named(notification)
             if recipients >= _HELD:
                 await self._send(held)
                 held, recipients = [], 0
-        await self._send([*held, *read])
+        await self._send(held)
 
-    async def _new_messages(self, messages: Sequence[Message]) -> AsyncIterator[NewMessage]:
+    async def _notifications(
+        self, messages: Sequence[Message], read: Sequence[ReadUpTo]
+    ) -> AsyncIterator[Notification]:
         by_chat: dict[str, list[Message]] = {}
         for message in messages:
             by_chat.setdefault(message.chat_id, []).append(message)
@@ -62,11 +64,13 @@ class NotifyMembers:
             _log.warning("notify.chat_unknown", chat_id=chat_id, messages=len(by_chat[chat_id]))
         listed = {chat.id: [m.user_id for m in chat.members] for chat in chats.values() if _lists_all(chat)}
         active = await self._presence.last_active({user for members in listed.values() for user in members})
-        for chat in chats.values():
-            if chat.id in listed:
-                for notification in _of_page(chat, by_chat[chat.id], names, listed[chat.id], active):
-                    yield notification
-                continue
+        for chat_id, members in listed.items():
+            for notification in _of_page(chats[chat_id], by_chat[chat_id], names, members, active):
+                yield notification
+        for moved in read:
+            yield moved
+        # Last, since they take their time.
+        for chat in (chat for chat in chats.values() if chat.id not in listed):
             async for page in self._memberships.user_ids(chat.id, _PAGE):
                 page_active = await self._presence.last_active(page)
                 for notification in _of_page(chat, by_chat[chat.id], names, page, page_active):
@@ -75,9 +79,11 @@ class NotifyMembers:
     async def _send(self, notifications: Sequence[Notification]) -> None:
         if notifications:
             await self._follow_ups.notify(notifications)
-            NOTIFICATIONS.inc(
-                sum(len(one.recipients) for one in notifications if isinstance(one, NewMessage))
-            )
+            NOTIFICATIONS.inc(sum(map(_named, notifications)))
+
+
+def _named(notification: Notification) -> int:
+    return len(notification.recipients) if isinstance(notification, NewMessage) else 0
 
 
 def _lists_all(chat: Chat) -> bool:
