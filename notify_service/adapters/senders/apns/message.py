@@ -28,19 +28,16 @@ class Aps(msgspec.Struct, rename="kebab", omit_defaults=True):
     content_available: int = 0
 
 
-class AppData(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What the app reads, beside `aps`. Documented in docs/notifications.md: fields may be added."""
+class _Payload(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What the app reads beside `aps` is documented in docs/notifications.md: fields may be added."""
 
+    aps: Aps
     type: str
     chat_id: str
     message_id: str = ""
     sender_id: str = ""
     count: int = 0
     sent_at: str = ""
-
-
-class _Payload(AppData, omit_defaults=True):
-    aps: Aps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +95,13 @@ def apns_message(push: Push, topic: str, *, now_ms: int, keep_seconds: float) ->
 
     def render(title: str, body: str) -> bytes:
         payload = _Payload(
+            aps=aps_of(push, {"title": title, "body": body}),
             type=push.kind.value,
             chat_id=push.chat_id,
             message_id=push.message_id,
             sender_id=push.sender_id,
             count=push.count,
             sent_at=to_rfc3339(push.at_ms) if push.at_ms else "",
-            aps=aps_of(push, {"title": title, "body": body}),
         )
         return msgspec.json.encode(payload)
 
