@@ -1,5 +1,7 @@
 import base64
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -77,3 +79,31 @@ def test_a_bad_secret_is_told_and_not_quoted(secret: str, why: str) -> None:
 @pytest.mark.parametrize("length", [24, 64])
 def test_the_limits_of_a_secret(length: int) -> None:
     check_secret("whsec_" + base64.b64encode(b"\xff" * length).decode())
+
+
+def documented() -> dict[str, Any]:
+    """The receiver that docs/notifications.md shows."""
+    page = Path(__file__).parents[3] / "docs" / "notifications.md"
+    (code,) = (
+        block.partition("```")[0]
+        for block in page.read_text(encoding="utf-8").split("```python\n")[1:]
+        if "def verify(" in block
+    )
+    names: dict[str, Any] = {"__name__": "receiver"}
+    exec(compile(code, str(page), "exec"), names)  # noqa: S102 - our own page
+    return names
+
+
+def test_the_documented_receiver_believes_what_is_signed_and_nothing_else() -> None:
+    verify, body, now = documented()["verify"], '{"text":"grüße"}'.encode(), now_ms() // 1000
+    old, new = new_secret(), new_secret()
+    headers = sign([new, old], "an-id", now, body)
+    assert verify(new, headers, body)
+    assert verify(old, headers, body)
+    assert not verify(new_secret(), headers, body)
+    assert not verify(new, headers, body + b" ")
+    assert not verify(new, headers | {"webhook-id": "another"}, body)
+    assert not verify(new, headers | {"webhook-timestamp": str(now + 1)}, body)
+    assert not verify(new, headers | {"webhook-signature": "v1,ü"}, body)
+    assert not verify(new, {}, body)
+    assert not verify(new, sign([new], "an-id", now - 301, body), body)
