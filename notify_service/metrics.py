@@ -31,6 +31,11 @@ SEND_SECONDS: Final = Histogram(
     ("kind",),
     buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
+DIGESTS: Final = Counter(
+    "parley_digests_total",
+    "Looks at what users have not read, by what came of it: mailed, later, or why neither.",
+    ("decision",),
+)
 WAITING: Final = Gauge(
     "parley_deliveries_waiting",
     "Deliveries on their way in the whole deployment, by lane; counted up to 100,000.",

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from mesh.backoff import Backoff
 from mesh.clock import now_ms
@@ -22,6 +22,7 @@ from notify_service.domain.digest import (
 from notify_service.domain.ledger import LedgerEntry, Outcome, entry_id
 from notify_service.domain.preferences import Preferences
 from notify_service.mail_ports import DigestStore, EmailQueue, UnreadChats
+from notify_service.metrics import DIGESTS
 from notify_service.ports import DeviceStore, Ledger, PreferenceStore
 
 # So that one question for names, of up to two people in each of their chats, stays within its limit of 1,000.
@@ -48,13 +49,14 @@ class _Mail:
     chats: tuple[WaitingChat, ...]
     preferences: Preferences
     devices: tuple[Device, ...]
+    decision: ClassVar[str] = "mailed"
 
 
 @dataclass(frozen=True, slots=True)
 class _Drop:
     """Nothing is mailed, and there is no reason to look again; why is the ledger's `detail`."""
 
-    reason: str
+    decision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class _Later:
     """It is too early."""
 
     at_ms: int
+    decision: ClassVar[str] = "later"
 
 
 _Verdict = _Mail | _Drop | _Later
@@ -136,6 +139,8 @@ class SendDigests:
         await self._digests.put_back(later)
         done = [one for one in due if one not in later]
         await self._digests.settle(done, at_ms, mailed={one.user_id for one in mails})
+        for verdict in verdicts.values():
+            DIGESTS.labels(verdict.decision).inc()
 
     async def _verdicts(self, due: Sequence[DueDigest], at_ms: int) -> Mapping[DueDigest, _Verdict]:
         users = {one.user_id for one in due}
@@ -209,6 +214,6 @@ def _entry(due: DueDigest, verdict: _Drop, at_ms: int) -> LedgerEntry:
         message_ids=(),
         chat_id="",
         outcome=Outcome.SUPPRESSED,
-        detail=verdict.reason,
+        detail=verdict.decision,
         at_ms=at_ms,
     )
