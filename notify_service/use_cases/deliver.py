@@ -246,16 +246,23 @@ class Deliver:
         self._held.difference_update(attempt.delivery.id for attempt in recorded)
 
     async def _give_up_expired(self) -> None:
-        """Also what no provider was asked for, because it was away all the time."""
+        """Also what no provider was asked for, because it was away all the time or has no courier here."""
         at_ms = self._clock()
-        lanes = self._lanes()
-        if not self._may_take_over(at_ms) or not lanes:
+        lanes = [lane for lane in Lane if lane not in self._recorders or not self._recorders[lane].crowded]
+        if not self._may_take_over(at_ms):
             return
         expired = await self._store.expired(at_ms, _EXPIRED_PAGE, lanes)
         wanted = [delivery for delivery in expired if delivery.id not in self._held]
+        nobodys: list[Attempt] = []
         for delivery in await self._claim(wanted, at_ms):
             # No attempt was made for this claim.
-            self._record(give_up(replace(delivery, attempt=delivery.attempt - 1), at_ms))
+            end = give_up(replace(delivery, attempt=delivery.attempt - 1), at_ms)
+            if delivery.what.lane in self._recorders:
+                self._record(end)
+            else:
+                nobodys.append(end)
+        await self._store.record(nobodys, self._holder)
+        self._forget(nobodys)
 
 
 def _show_breaker(provider: str, state: State) -> None:
