@@ -159,9 +159,16 @@ async def engine(
 ) -> AsyncIterator[Deliver]:
     """A running engine, which ends as one that is killed does: without a drain."""
     deliver = Deliver(store, dict.fromkeys(lanes, courier), limits, pace, clock)
+    async with running_engine(deliver):
+        yield deliver
+
+
+@asynccontextmanager
+async def running_engine(deliver: Deliver) -> AsyncIterator[None]:
+    """Runs it while entered."""
     task = asyncio.create_task(deliver.run())
     try:
-        yield deliver
+        yield
     finally:
         task.cancel()
         await asyncio.wait((task,))
