@@ -5,8 +5,8 @@ from typing import Final
 
 from mesh.amqp.connection import Broker, Outgoing
 from mesh.amqp.topology import EMAIL_SEND
-from notify_service.adapters.email_codec import to_proto
 from notify_service.domain.digest import Email
+from notify_service.mail_wire import to_proto
 from parley.events.v1.jobs_pb2 import EmailBatch
 
 _BATCH: Final = 64

@@ -10,9 +10,9 @@ from mesh.amqp.connection import Broker, Outgoing
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, next_stop
 from mesh.amqp.topology import EMAIL_SEND
 from mesh.logs import get_logger
-from notify_service.adapters.email_codec import problem
 from notify_service.couriers.email import PROVIDER
 from notify_service.domain.delivery import Lane, NewDelivery
+from notify_service.mail_wire import problem
 from notify_service.ports import Deliveries
 from parley.events.v1 import jobs_pb2
 

@@ -7,12 +7,12 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from notify_service.adapters.email_codec import from_proto
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome, attempt_entry
 from notify_service.domain.preferences import Preferences
 from notify_service.mail_ports import Letters, Mailer
+from notify_service.mail_wire import from_proto
 from notify_service.ports import DeviceStore, Ledger, PreferenceStore, SendRefusedError, TargetGoneError
 from parley.events.v1 import jobs_pb2
 
