@@ -109,6 +109,7 @@ class _Handler(RequestHandler):
         reply = await self._receiver.take(Received(self.request.path, headers, self.request.body))
         if reply.status == 0:
             await self._receiver.closing.wait()
+            self.detach().close()
             return
         self.set_status(reply.status)
         for name, value in reply.headers.items():
