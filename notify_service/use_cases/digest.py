@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from mesh.backoff import Backoff
 from mesh.clock import now_ms
-from mesh.errors import Unavailable
+from mesh.errors import ParleyError, Unavailable
 from mesh.logs import get_logger
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.digest import (
@@ -155,7 +155,14 @@ class SendDigests:
                 device for device in devices.get(one.user_id, ()) if device.kind is DeviceKind.EMAIL
             )
             async with slots:
-                return await self._verdict(one, wishes, mailboxes, at_ms)
+                try:
+                    return await self._verdict(one, wishes, mailboxes, at_ms)
+                except Unavailable:
+                    raise
+                except ParleyError as error:
+                    # One who cannot be looked at must not keep the others of the batch waiting.
+                    _log.error("digest.failed", user_id=one.user_id, code=error.code, error=error.message)
+                    return _Later(at_ms + self._times.after_ms)
 
         return dict(zip(due, await asyncio.gather(*map(verdict, due)), strict=True))
 

@@ -14,7 +14,7 @@ from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.topology import Topology, dead_queue
 from mesh.clock import now_ms
-from mesh.errors import Unavailable, unavailable
+from mesh.errors import Internal, Unavailable, unavailable
 from mesh.ids import new_object_id
 from notify_service.adapters.email_queue import BrokerEmailQueue
 from notify_service.adapters.letters import MailLetters
@@ -35,6 +35,7 @@ from notify_service.domain.unsubscribe import UnsubscribeTokens
 from notify_service.use_cases.deliver import Deliver
 from notify_service.use_cases.digest import DigestTimes, SendDigests
 from notify_service.use_cases.unsubscribe import Unsubscribe
+from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.jobs_pb2 import Email as EmailProto
 from parley.events.v1.jobs_pb2 import EmailBatch
 from tests.integration.notify_service.deliveries import LIMITS, PACE, Clock, store_at
@@ -56,8 +57,11 @@ class Chats:
         self.waiting: dict[str, list[WaitingChat]] = {}
         self.since: dict[str, int] = {}
         self.outages = 0
+        self.refused = ""
 
     async def of_user(self, user_id: str) -> Sequence[WaitingChat]:
+        if user_id == self.refused:
+            raise Internal(ErrorReason.ERROR_REASON_INTERNAL, "a defect")
         if self.outages:
             self.outages -= 1
             raise unavailable("persist")
@@ -283,6 +287,20 @@ async def test_while_persist_is_down_nobody_is_mailed_blindly_and_nobody_forgott
         await post.server.mails(1)
     assert post.chats.outages == 0
     assert [entry.outcome for entry in await post.entries("bob", 1)] == [Outcome.SENT]
+
+
+async def test_a_user_who_cannot_be_looked_at_holds_up_nobody(post: Post) -> None:
+    for user_id in ("bob", "eve"):
+        await post.subscribe(user_id)
+        post.chats.waiting[user_id] = [waiting()]
+    post.chats.refused = "bob"
+    await post.arm("bob", "eve")
+    assert await post.look.look() == 2
+    (mail,) = await post.server.mails(1)
+    assert mail.recipient == "eve@example.org"
+    assert await post.look.look() == 0
+    (again,) = await post.digests.claim(10, now_ms() + TIMES.after_ms)
+    assert again.user_id == "bob"
 
 
 async def test_a_look_that_breaks_off_after_the_mail_was_made_makes_no_second_mail(
