@@ -101,6 +101,8 @@ class Inbox:
     waiting: Batch | None = None
     firing: Batch | None = None
     """The batch that is being decided."""
+    claim_id: str = ""
+    """Whose decision it is, until `claimed_until_ms`."""
     claimed_until_ms: int = 0
     """Until then nobody else decides; 0 when nobody does."""
     handled: tuple[int, ...] = ()
@@ -161,16 +163,18 @@ class Inbox:
             return self
         return replace(self, read_seq=seq)
 
-    def claim(self, until_ms: int) -> "Inbox":
+    def claim(self, claim_id: str, until_ms: int) -> "Inbox":
         """With what waits moved to where it is decided, unless an earlier batch still is there."""
-        if self.firing:
-            return replace(self, claimed_until_ms=until_ms)
-        return replace(self, firing=self.waiting, waiting=None, claimed_until_ms=until_ms)
+        claimed = replace(self, claim_id=claim_id, claimed_until_ms=until_ms)
+        return claimed if self.firing else replace(claimed, firing=self.waiting, waiting=None)
 
-    def settle(self, batch_id: str, shown: Shown | None, cleared_id: str, at_ms: int) -> "Inbox":
+    def settle(
+        self, claim_id: str, batch_id: str, *, shown: Shown | None, cleared_id: str, at_ms: int
+    ) -> "Inbox":
         """With a claimed batch decided; unchanged where somebody else did it meanwhile.
 
         Args:
+            claim_id: the claim that ends with it.
             batch_id: the batch that was decided; empty for none.
             shown: what devices show from now on; None when the user is not told.
             cleared_id: the batch whose notification was taken away; empty for none.
@@ -183,9 +187,8 @@ class Inbox:
             after = _decided(after, self.firing)
             if shown:
                 after = replace(after, shown=shown, told_seq=shown.seq, told_at_ms=at_ms)
-        elif batch_id:
-            return after  # the claim is not ours any more
-        return replace(after, claimed_until_ms=0)
+        # A claim that ran out may be another's by now.
+        return replace(after, claim_id="", claimed_until_ms=0) if self.claim_id == claim_id else after
 
     def _open(self, arrival: Arrival) -> Batch:
         # The same for the same message: a message never begins two batches.

@@ -195,6 +195,7 @@ def _settlement(case: _Case, at_ms: int) -> Callable[[Inbox], Inbox]:
         shown = Shown(case.inbox.firing.id, case.telling.messages[-1].seq, device_ids)
     return partial(
         Inbox.settle,
+        claim_id=case.inbox.claim_id,
         batch_id=case.inbox.firing.id if case.inbox.firing else "",
         shown=shown,
         cleared_id=case.clearing.batch_id if case.clearing else "",

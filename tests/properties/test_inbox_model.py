@@ -5,6 +5,8 @@ The machine drives the states that the store keeps, as intake and teller do, and
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -16,6 +18,7 @@ from notify_service.domain.wording import preview
 CHAT = "c" * 24
 RHYTHM = Rhythm(delay_ms=1_000, delay_max_ms=5_000, repeat_ms=10_000)
 CLAIM_MS = 30_000
+CLAIM = "e" * 24
 SEQS = st.integers(1, 12)  # few, so that most arrivals are repeats sooner or later
 
 
@@ -59,7 +62,7 @@ class InboxMachine(RuleBasedStateMachine):
     @rule(told=st.booleans(), crashes=st.booleans(), late=st.none() | SEQS)
     def tell(self, *, told: bool, crashes: bool, late: int | None) -> None:
         """One round of a teller, into which an arrival may fall, and which may be cut off."""
-        claimed = self.inbox = self.inbox.claim(self.now + CLAIM_MS)
+        claimed = self.inbox = self.inbox.claim(CLAIM, self.now + CLAIM_MS)
         assert not self.is_due(), "nobody else takes what is claimed"
         if late is not None:
             self.deliver(late)
@@ -77,9 +80,17 @@ class InboxMachine(RuleBasedStateMachine):
                 assert message.seq not in self.fates, "decided a second time"
                 self.fates[message.seq] = batch.id if told else "suppressed"
         cleared_id = clearing.batch_id if clearing and not shown else ""
-        self.inbox = self.inbox.settle(batch.id if batch else "", shown, cleared_id, self.now)
+        settle = partial(
+            Inbox.settle,
+            claim_id=CLAIM,
+            batch_id=batch.id if batch else "",
+            shown=shown,
+            cleared_id=cleared_id,
+            at_ms=self.now,
+        )
+        self.inbox = settle(self.inbox)
         # A repeat, say of a teller whose claim had run out.
-        assert self.inbox.settle(batch.id if batch else "", shown, cleared_id, self.now) == self.inbox
+        assert settle(self.inbox) == self.inbox
 
     def is_due(self) -> bool:
         due = self.inbox.due_ms(RHYTHM)

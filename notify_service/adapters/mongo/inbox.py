@@ -1,8 +1,9 @@
 """Collection `inbox`: one document per user and chat, as `domain.inbox.Inbox` says.
 
 `_id` is `<chatId>:<userId>`; `userId`, `version` (another one with every change), `usedAt`, and what there is
-of `waiting`, `firing`, `claimedUntil`, `handled`, `floor`, `toldSeq`, `toldAt`, `readSeq`, `shown`. `due` is
-derived from them when they are stored, for its index. A document that was not used for 30 days is removed.
+of `waiting`, `firing`, `claim`, `claimedUntil`, `handled`, `floor`, `toldSeq`, `toldAt`, `readSeq`, `shown`.
+`due` is derived from them when they are stored, for its index. A document that was not used for 30 days is
+removed.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +16,7 @@ from pymongo.errors import BulkWriteError
 
 from mesh.clock import now_ms
 from mesh.errors import unavailable
+from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
 from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.wording import Preview
@@ -47,8 +49,10 @@ class MongoInboxes:
         with reachable():
             cursor = self._inbox.find({"due": {"$lte": to_time(at_ms)}}).sort("due").limit(limit)
             due = [_to_inbox(document) async for document in cursor]
-        claimed = [inbox.claim(until_ms) for inbox in due]
-        stored = await self._store(claimed)
+        claim_id = new_object_id()
+        claimed = [inbox.claim(claim_id, until_ms) for inbox in due]
+        # Also ours if a message has come to wait behind it by the time that we look.
+        stored = await self._store(claimed, {"claim": ObjectId(claim_id)})
         return [inbox for inbox in claimed if inbox.key in stored]
 
     async def is_waiting(self, user_id: str, message_id: str) -> bool:
@@ -66,8 +70,12 @@ class MongoInboxes:
                 found[inbox.key] = inbox
         return found
 
-    async def _store(self, inboxes: Sequence[Inbox]) -> Collection[InboxKey]:
-        """Those that were stored: nobody has changed them since they were read."""
+    async def _store(self, inboxes: Sequence[Inbox], mark: Document | None = None) -> Collection[InboxKey]:
+        """Those that were stored: nobody has changed them since they were read.
+
+        They are known by `mark`, or by their new version. A change that is made on top at once takes the
+        version away, and then it seems that it was not stored.
+        """
         if not inboxes:
             return ()
         version = ObjectId()
@@ -83,7 +91,7 @@ class MongoInboxes:
         if await self._write(writes) == len(inboxes):
             return {inbox.key for inbox in inboxes}
         with reachable():
-            ours = {"_id": {"$in": [_id(inbox.key) for inbox in inboxes]}, "version": version}
+            ours = {"_id": {"$in": [_id(inbox.key) for inbox in inboxes]}, **(mark or {"version": version})}
             return {_key(document) async for document in self._inbox.find(ours, {"userId": 1})}
 
     async def _write(self, writes: Sequence[InsertOne[Document] | ReplaceOne[Document]]) -> int:
@@ -110,6 +118,7 @@ class MongoInboxes:
             "due": None if due_ms is None else to_time(due_ms),
             "waiting": inbox.waiting and _from_batch(inbox.waiting),
             "firing": inbox.firing and _from_batch(inbox.firing),
+            "claim": inbox.claim_id and ObjectId(inbox.claim_id),
             "claimedUntil": inbox.claimed_until_ms and to_time(inbox.claimed_until_ms),
             "handled": list(inbox.handled),
             "floor": inbox.floor,
@@ -118,7 +127,7 @@ class MongoInboxes:
             "readSeq": inbox.read_seq,
             "shown": inbox.shown and _from_shown(inbox.shown),
         }
-        return {field: value for field, value in document.items() if value not in (None, 0, [])}
+        return {field: value for field, value in document.items() if value not in (None, 0, "", [])}
 
 
 def _id(key: InboxKey) -> str:
@@ -136,6 +145,7 @@ def _to_inbox(document: Document) -> Inbox:
         version=str(document["version"]),
         waiting=_to_batch(document.get("waiting")),
         firing=_to_batch(document.get("firing")),
+        claim_id=str(document.get("claim", "")),
         claimed_until_ms=to_ms(claimed_until) if claimed_until else 0,
         handled=tuple(document.get("handled", ())),
         floor=document.get("floor", 0),

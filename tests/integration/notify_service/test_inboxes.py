@@ -16,7 +16,7 @@ from notify_service.domain.notification import Message
 from notify_service.domain.wording import preview
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 START = 1_700_000_000_000
 RHYTHM = Rhythm(delay_ms=1_000, delay_max_ms=5_000, repeat_ms=10_000)
@@ -56,27 +56,37 @@ async def stored(inboxes: MongoInboxes, key: InboxKey) -> Inbox:
     return seen[-1]
 
 
+def settlement(claimed: Inbox, shown: Shown | None) -> Callable[[Inbox], Inbox]:
+    assert claimed.firing
+    return partial(
+        Inbox.settle,
+        claim_id=claimed.claim_id,
+        batch_id=claimed.firing.id,
+        shown=shown,
+        cleared_id="",
+        at_ms=START + 1_001,
+    )
+
+
 async def test_everything_that_is_stored_comes_back(inboxes: MongoInboxes) -> None:
     key = new_key()
     await take(inboxes, key, 1)
     [claimed] = await inboxes.claim(START + 1_000, START + 9_000, 10)
     assert claimed.firing
     shown = Shown(claimed.firing.id, 1, (new_object_id(), "0" * 24))
-    settle = partial(
-        Inbox.settle, batch_id=claimed.firing.id, shown=shown, cleared_id="", at_ms=START + 1_001
-    )
+    settle = settlement(claimed, shown)
     await inboxes.change({key: settle})
     await take(inboxes, key, 2, 3)
     await inboxes.change({key: partial(Inbox.read, seq=1)})
 
-    expected = Inbox(key).take(arrival(key, 1)).claim(START + 9_000)
+    expected = Inbox(key).take(arrival(key, 1)).claim(claimed.claim_id, START + 9_000)
     expected = settle(expected).take(arrival(key, 2)).take(arrival(key, 3)).read(1)
     found = await stored(inboxes, key)
     assert found.version
     assert found == Inbox(
         **{name: getattr(expected, name) for name in Inbox.__slots__} | {"version": found.version}
     )
-    await inboxes.change({key: partial(Inbox.claim, until_ms=START + 20_000)})
+    await inboxes.change({key: partial(Inbox.claim, claim_id=new_object_id(), until_ms=START + 20_000)})
     assert (await stored(inboxes, key)).claimed_until_ms == START + 20_000
 
 
@@ -97,6 +107,25 @@ async def test_changes_that_meet_are_all_made(inboxes: MongoInboxes) -> None:
         waiting = (await stored(inboxes, key)).waiting
         assert waiting
         assert [message.seq for message in waiting.messages] == list(range(1, 11))
+
+
+async def test_a_claim_that_others_build_on_at_once_is_still_one(inboxes: MongoInboxes) -> None:
+    keys = [new_key() for _ in range(30)]
+    await inboxes.change({key: partial(Inbox.take, arrival=arrival(key, 1)) for key in keys})
+
+    async def arrivals() -> None:
+        for seq in range(2, 8):
+            await inboxes.change({key: partial(Inbox.take, arrival=arrival(key, seq)) for key in keys})
+
+    async def claims() -> list[Inbox]:
+        claimed: list[Inbox] = []
+        async with asyncio.timeout(20):
+            while len(claimed) < len(keys):
+                claimed += await inboxes.claim(START + 5_000, START + 90_000, 100)
+        return claimed
+
+    claimed, _ = await asyncio.gather(claims(), arrivals())
+    assert sorted(inbox.key.user_id for inbox in claimed) == sorted(key.user_id for key in keys)
 
 
 async def test_what_is_due_is_claimed_by_one_until_its_time_is_over(inboxes: MongoInboxes) -> None:
@@ -127,7 +156,7 @@ async def test_an_arrival_during_the_claim_is_kept_for_the_next_time(inboxes: Mo
     [claimed] = await inboxes.claim(START + 1_000, START + 9_000, 10)
     await take(inboxes, key, 2)
     assert claimed.firing
-    settle = partial(Inbox.settle, batch_id=claimed.firing.id, shown=None, cleared_id="", at_ms=START + 1_500)
+    settle = settlement(claimed, None)
     await inboxes.change({key: settle})
     [after] = await inboxes.claim(START + 1_500, START + 9_000, 10)
     assert after.firing
@@ -152,6 +181,6 @@ async def test_waiting_is_known_by_user_and_message(inboxes: MongoInboxes) -> No
     [claimed] = await inboxes.claim(START + 1_000, START + 9_000, 10)
     assert await inboxes.is_waiting(key.user_id, message_id), "it is being decided"
     assert claimed.firing
-    settle = partial(Inbox.settle, batch_id=claimed.firing.id, shown=None, cleared_id="", at_ms=START + 1_500)
+    settle = settlement(claimed, None)
     await inboxes.change({key: settle})
     assert not await inboxes.is_waiting(key.user_id, message_id)

@@ -18,6 +18,7 @@ from notify_service.domain.wording import preview
 
 CHAT, START = "c" * 24, 1_000_000_000
 RHYTHM = Rhythm(delay_ms=1_000, delay_max_ms=5_000, repeat_ms=10_000)
+CLAIM = "e" * 24
 EMPTY = Inbox(InboxKey("bob", CHAT))
 
 
@@ -38,10 +39,14 @@ def waiting(inbox: Inbox) -> Batch:
 
 
 def told(inbox: Inbox, at_ms: int) -> Inbox:
-    claimed = inbox.claim(at_ms + 1)
+    claimed = inbox.claim(CLAIM, at_ms + 1)
     assert claimed.firing
     shown = Shown(claimed.firing.id, claimed.firing.last.seq, ("d" * 24,))
-    return claimed.settle(claimed.firing.id, shown, "", at_ms)
+    return claimed.settle(CLAIM, claimed.firing.id, shown=shown, cleared_id="", at_ms=at_ms)
+
+
+def cleared_by(inbox: Inbox, shown: Shown) -> Inbox:
+    return inbox.settle(CLAIM, "", shown=None, cleared_id=shown.batch_id, at_ms=START)
 
 
 def test_a_message_of_a_quiet_chat_is_due_after_the_delay() -> None:
@@ -77,19 +82,19 @@ def test_who_was_there_once_was_not_offline() -> None:
 
 
 def test_what_comes_while_a_batch_is_decided_waits_behind_it() -> None:
-    claimed = taken(arrival(1)).claim(START + 30_000)
+    claimed = taken(arrival(1)).claim(CLAIM, START + 30_000)
     more = taken(arrival(2), inbox=claimed)
     assert more.firing == claimed.firing
     assert more.due_ms(RHYTHM) == START + 30_000
     assert claimed.firing
-    settled = more.settle(claimed.firing.id, None, "", START + 1_000)
+    settled = more.settle(CLAIM, claimed.firing.id, shown=None, cleared_id="", at_ms=START + 1_000)
     assert settled.due_ms(RHYTHM) == START + 1_000
     assert [message.seq for message in waiting(settled).messages] == [2]
 
 
 def test_a_claim_that_ran_out_decides_the_same_batch_again() -> None:
-    first = taken(arrival(1)).claim(START + 30_000)
-    second = taken(arrival(2), inbox=first).claim(START + 60_000)
+    first = taken(arrival(1)).claim(CLAIM, START + 30_000)
+    second = taken(arrival(2), inbox=first).claim(CLAIM, START + 60_000)
     assert second.firing == first.firing
     assert second.due_ms(RHYTHM) == START + 60_000
 
@@ -101,21 +106,32 @@ def test_what_was_read_is_cleared_at_once_and_only_when_all_of_it_was() -> None:
     assert read.to_clear == shown.shown
     assert read.due_ms(RHYTHM) == 0
     assert read.shown
-    assert read.claim(START + 1).settle("", None, read.shown.batch_id, START).due_ms(RHYTHM) is None
+    cleared = cleared_by(read.claim(CLAIM, START + 1), read.shown)
+    assert cleared.due_ms(RHYTHM) is None
 
 
 def test_what_was_read_while_it_was_told_is_cleared_too() -> None:
-    claimed = taken(arrival(1)).claim(START + 30_000).read(1)
+    claimed = taken(arrival(1)).claim(CLAIM, START + 30_000).read(1)
     assert claimed.firing
     shown = Shown(claimed.firing.id, 1, ("d" * 24,))
-    assert claimed.settle(claimed.firing.id, shown, "", START).to_clear == shown
+    settled = claimed.settle(CLAIM, claimed.firing.id, shown=shown, cleared_id="", at_ms=START)
+    assert settled.to_clear == shown
 
 
 def test_a_newer_notification_outlives_the_clearing_of_an_older_one() -> None:
     first = told(taken(arrival(1)), START).read(1)
     assert first.shown
     second = told(taken(arrival(2), inbox=first), START + 11_000)
-    assert second.settle("", None, first.shown.batch_id, START).shown == second.shown
+    assert cleared_by(second, first.shown).shown == second.shown
+
+
+def test_a_claim_that_ran_out_ends_no_other() -> None:
+    first = taken(arrival(1)).claim(CLAIM, START + 30_000)
+    assert first.firing
+    second = first.claim("f" * 24, START + 60_000)
+    settled = second.settle(CLAIM, first.firing.id, shown=None, cleared_id="", at_ms=START)
+    assert settled.firing is None
+    assert settled.claimed_until_ms == START + 60_000
 
 
 def test_reading_touches_no_inbox_that_is_at_rest() -> None:

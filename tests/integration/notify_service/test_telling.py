@@ -1,0 +1,204 @@
+"""Processes that take in and tell at once, on one MongoDB, and break off: each message has one fate."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from mesh.clock import now_ms
+from mesh.errors import Unavailable, unavailable
+from mesh.ids import new_object_id
+from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.stores import Stores
+from notify_service.adapters.senders.log import LogSender
+from notify_service.domain.decision import Policy
+from notify_service.domain.device import DeviceKind
+from notify_service.domain.inbox import Rhythm
+from notify_service.domain.notification import Message, NewMessage, ReadUpTo, Recipient
+from notify_service.domain.push import PushKind, from_payload
+from notify_service.domain.recheck import Attention
+from notify_service.use_cases.people import People
+from notify_service.use_cases.take_in import TakeIn
+from notify_service.use_cases.tell import Tell
+from notify_service.use_cases.teller import Teller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+
+    from notify_service.adapters.mongo.database import Database
+    from notify_service.domain.inbox import Inbox, InboxKey
+
+RHYTHM = Rhythm(delay_ms=30, delay_max_ms=60, repeat_ms=0)
+POLICY = Policy({DeviceKind.LOG, DeviceKind.FCM}, implicit_log_device=True, idle_ms=300_000)
+
+
+class Unaware:
+    """`Members` who have seen nothing; asking about one chat may be a defect."""
+
+    def __init__(self) -> None:
+        self.defect = ""
+
+    async def attention(
+        self,
+        keys: Sequence[InboxKey],
+        messages: Collection[tuple[str, str]],  # noqa: ARG002
+    ) -> tuple[Sequence[Attention], Collection[str]]:
+        if self.defect in {key.chat_id for key in keys}:
+            raise KeyError("a defect")
+        return [Attention(member=True, unread=1) for _ in keys], ()
+
+    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
+        return [1] * len(user_ids)
+
+
+class NeverSettled:
+    """`Inboxes` of a process that dies before its last step."""
+
+    async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> NoReturn:  # noqa: ARG002
+        raise unavailable("mongodb")
+
+
+class Process:
+    """What one notify_service does between the queue and the deliveries."""
+
+    def __init__(self, stores: Stores, *, inboxes: Any = None) -> None:
+        self.members = Unaware()
+        people = People(stores.devices, stores.preferences)
+        self.take_in = TakeIn(stores.inboxes, people, stores.ledger, stores.digests, POLICY)
+        self.tell = Tell(
+            inboxes=inboxes or stores.inboxes,
+            members=self.members,
+            people=people,
+            deliveries=stores.deliveries,
+            ledger=stores.ledger,
+            digests=stores.digests,
+            senders={DeviceKind.LOG: LogSender()},
+            policy=POLICY,
+            expire_ms=86_400_000,
+        )
+        self.teller = Teller(stores.inboxes, self.tell, poll_seconds=0.01)
+
+
+@pytest.fixture
+async def database(mongo_url: str) -> AsyncIterator[Database]:
+    """A database of the test's own: tellers take whatever is due."""
+    async with open_database(mongo_url) as service:
+        found = service.client[f"test_{new_object_id()}"]
+        await ensure_indexes(found)
+        yield found
+
+
+def stores_of(database: Database) -> Stores:
+    return Stores.of(database, RHYTHM, digest_after_seconds=3_600)
+
+
+@asynccontextmanager
+async def telling(*tellers: Teller) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(teller.run()) for teller in tellers]
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(teller.stop() for teller in tellers))
+        await asyncio.gather(*tasks)
+
+
+def message(chat_id: str, seq: int) -> Message:
+    return Message(new_object_id(), chat_id, seq, "alice", f"text {seq}", now_ms())
+
+
+def to(*users: str) -> tuple[Recipient, ...]:
+    return tuple(Recipient(user, 0) for user in users)
+
+
+async def quiet(database: Database) -> None:
+    """Returns once nothing waits."""
+    async with asyncio.timeout(20):
+        while await database["inbox"].count_documents({"due": {"$exists": True}}):
+            await asyncio.sleep(0.02)
+
+
+async def fates(database: Database, user: str) -> dict[str, list[str]]:
+    """What was decided, by message."""
+    found: dict[str, list[str]] = {}
+    async for delivery in database["deliveries"].find({"userId": user}):
+        for message_id in delivery["messageIds"]:
+            found.setdefault(message_id, []).append("told")
+    async for entry in database["ledger"].find({"users": user}):
+        for message_id in entry["messages"]:
+            found.setdefault(str(message_id), []).append(entry["detail"])
+    return found
+
+
+async def test_each_message_has_one_fate_however_many_processes_meet(database: Database) -> None:
+    stores = stores_of(database)
+    processes = [Process(stores) for _ in range(3)]
+    users, chat_id = [f"user-{number}" for number in range(12)], new_object_id()
+    messages = [message(chat_id, seq) for seq in range(1, 31)]
+    jobs = [NewMessage(each, to(*users)) for each in messages] * 2  # each is delivered twice
+    random.Random(4).shuffle(jobs)
+    async with telling(*(process.teller for process in processes)):
+        await asyncio.gather(
+            *(
+                processes[place % 3].take_in(jobs[start : start + 5])
+                for place, start in enumerate(range(0, len(jobs), 5))
+            )
+        )
+        await quiet(database)
+    for user in users:
+        decided = await fates(database, user)
+        assert decided.keys() == {each.id for each in messages}
+        assert {len(fate) for fate in decided.values()} == {1}
+        assert {fate[0] for fate in decided.values()} <= {"told", "collapsed"}
+
+
+async def test_a_round_that_broke_off_is_made_again_and_tells_nobody_twice(database: Database) -> None:
+    stores, chat_id = stores_of(database), new_object_id()
+    breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
+    await successor.take_in([NewMessage(message(chat_id, 1), to("bob", "carol"))])
+    soon = now_ms() + 1_000
+    claimed = await stores.inboxes.claim(soon, soon + 30_000, 10)
+    with pytest.raises(Unavailable):
+        await breaks_off.tell(claimed)
+    assert await stores.inboxes.claim(soon + 29_999, soon + 60_000, 10) == []
+
+    again = await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10)
+    await successor.tell(again)
+    for user in ("bob", "carol"):
+        assert list((await fates(database, user)).values()) == [["told"]]
+    assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
+
+
+async def test_reading_while_a_round_is_under_way_clears_what_it_shows(database: Database) -> None:
+    stores, chat_id = stores_of(database), new_object_id()
+    process = Process(stores)
+    await process.take_in([NewMessage(message(chat_id, 1), to("bob"))])
+    soon = now_ms() + 1_000
+    claimed = await stores.inboxes.claim(soon, soon + 30_000, 10)
+    await process.take_in([ReadUpTo(chat_id, "bob", 1)])
+    await process.tell(claimed)
+    await process.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+    kinds = [from_payload(found["payload"]).kind async for found in database["deliveries"].find().sort("_id")]
+    assert kinds == [PushKind.SHOW, PushKind.CLEAR]
+    assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
+
+
+async def test_one_inbox_that_cannot_be_told_keeps_no_other_from_it(database: Database) -> None:
+    stores = stores_of(database)
+    process = Process(stores)
+    chats = [new_object_id() for _ in range(3)]
+    await process.take_in([NewMessage(message(chat_id, 1), to(f"user-{chat_id}")) for chat_id in chats])
+    process.members.defect = chats[1]
+    async with telling(process.teller):
+        async with asyncio.timeout(20):
+            while await database["deliveries"].count_documents({}) < 2:
+                await asyncio.sleep(0.02)
+    told = {found["chatId"] async for found in database["deliveries"].find()}
+    assert told == {chats[0], chats[2]}
+    process.members.defect = ""
+    later = now_ms() + 60_000
+    await process.tell(await stores.inboxes.claim(later, later + 1, 10))
+    assert await database["deliveries"].count_documents({}) == 3, "it had its turn again"
