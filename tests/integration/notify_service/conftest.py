@@ -129,8 +129,10 @@ async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 
 
 
 @asynccontextmanager
-async def running(amqp_url: str, mongo_url: str, env: str = "development") -> AsyncIterator[Service]:
-    """The service while entered, quick to tell."""
+async def running(
+    amqp_url: str, mongo_url: str, env: str = "development", **fields: Any
+) -> AsyncIterator[Service]:
+    """The service while entered, quick to tell, with these settings besides."""
     # The stubs call every method abstract; what is not asked for here need not be there.
     persist: ScriptedPersist = cast("Any", ScriptedPersist)()
     secret = SecretStr(SECRET)
@@ -152,6 +154,7 @@ async def running(amqp_url: str, mongo_url: str, env: str = "development") -> As
                 "notify_delay_max_seconds": 0.5,
                 "notify_repeat_seconds": 0.1,
             }
+            | fields
         )
         ports = await serve(settings, life)
         target = f"127.0.0.1:{ports['grpc']}"
