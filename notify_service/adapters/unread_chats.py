@@ -31,7 +31,7 @@ class PersistUnreadChats:
 
     async def of_user(self, user_id: str) -> Sequence[WaitingChat]:
         """As the port says."""
-        answer = await self._stub.ListChats(pb.ListChatsRequest(user_id=user_id, limit=_CHATS))
+        answer = await self._stub.ListChats(pb.ListChatsRequest(user_id=user_id, limit=_CHATS, fresh=True))
         return [
             _to_waiting(item, user_id)
             for item in answer.chats

@@ -28,6 +28,8 @@ from notify_service.ports import DeviceStore, Ledger, PreferenceStore
 # So that one question for names, of up to two people in each of their chats, stays within its limit of 1,000.
 _BATCH: Final = 20
 _AT_ONCE: Final = 4
+# A message may be stored a while after it was sent: better named in two digests than in none.
+_LAG_MS: Final = 60_000
 
 _log = get_logger()
 
@@ -177,7 +179,7 @@ class SendDigests:
         if due.last_mailed_ms and earliest > at_ms:
             return _Later(earliest)
         waiting = await self._unread.of_user(due.user_id)
-        chats = worth_mailing(waiting, preferences, due.last_mailed_ms, at_ms)
+        chats = worth_mailing(waiting, preferences, due.last_mailed_ms - _LAG_MS, at_ms)
         if not chats:
             return _Drop("read")
         since = await self._oldest(chats, at_ms)

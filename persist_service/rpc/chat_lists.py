@@ -26,9 +26,9 @@ class ChatListAnswers:
         self._list_chats = list_chats
         self._cache = cache
 
-    async def get(self, user_id: str, limit: int) -> pb.ListChatsResponse:
-        """At most ``limit`` chats."""
-        cached, lease = await self._cache.read(user_id)
+    async def get(self, user_id: str, limit: int, *, fresh: bool = False) -> pb.ListChatsResponse:
+        """At most ``limit`` chats; ``fresh`` leaves the cache alone."""
+        cached, lease = (None, None) if fresh else await self._cache.read(user_id)
         if cached is not None:
             answer = pb.ListChatsResponse.FromString(cached)
             # Kept for a smaller limit, it may lack chats; for a larger one, it is cut.

@@ -181,7 +181,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
         """Lists a user's chats."""
         limit = checks.number_within(request.limit, "limit", 1, 1_000)
-        return await self.chat_lists.get(checks.user_id(request.user_id), limit)
+        return await self.chat_lists.get(checks.user_id(request.user_id), limit, fresh=request.fresh)
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context

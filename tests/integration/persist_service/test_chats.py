@@ -13,7 +13,7 @@ from mesh.errors import FailedPrecondition, InvalidArgument, NotFound
 from mesh.ids import new_object_id
 from parley.common.v1.chat_pb2 import ChatType, Role
 from parley.persist.v1 import persist_service_pb2 as pb
-from tests.integration.persist_service.conftest import running, serving
+from tests.integration.persist_service.conftest import Log, running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -172,6 +172,17 @@ async def test_a_list_is_cached_and_cut(service: Service, servers: Servers) -> N
     await service.direct("alice", "peer-6")
     assert len(await service.chats("alice", limit=3)) == 3
     assert len(await service.chats("alice", limit=100)) == 6
+
+
+async def test_who_asks_for_a_fresh_list_sees_what_the_cached_one_lacks(service: Service) -> None:
+    chat = await service.direct("alice", "bob")
+    await service.chats("bob")
+    await service.publish(Log(chat.id).message("alice", content="news"))
+    await service.stored(chat.id, 1)
+    assert not (await service.chats("bob"))[chat.id].chat.HasField("latest_message"), "for up to 300 s"
+    request = pb.ListChatsRequest(user_id="bob", limit=10, fresh=True)
+    [mine] = (await service.stub.ListChats(request)).chats
+    assert (mine.chat.latest_message.text, mine.last_number, mine.read_number) == ("news", 1, 0)
 
 
 async def test_users_are_recorded(service: Service) -> None:
