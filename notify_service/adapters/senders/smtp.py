@@ -63,6 +63,12 @@ class _Connection:
     mails: int = 0
     idle_since: float = 0.0
 
+    @property
+    def is_worn(self) -> bool:
+        """Whether the server may be tired of it."""
+        idle_seconds = time.monotonic() - self.idle_since
+        return idle_seconds > _IDLE_SECONDS or self.mails >= _MAILS_PER_CONNECTION
+
 
 class SmtpMailer:
     """The `Mailer` port. As many connections as letters are under way; idle ones wait for the next letter."""
@@ -98,10 +104,10 @@ class SmtpMailer:
         try:
             _, words = await connection.client.sendmail(sender, [recipient], content)
         except ValueError as error:
-            await self._give_back(connection)
+            self._give_back(connection)
             raise SendRefusedError("the address cannot be sent to") from error
         except (SMTPResponseException, SMTPRecipientsRefused) as error:
-            await self._give_back(connection)
+            self._give_back(connection)
             raise _refusal(error) from error
         except (SMTPException, OSError) as error:
             connection.client.close()
@@ -109,14 +115,14 @@ class SmtpMailer:
         except BaseException:
             connection.client.close()  # in the middle of something: of no use to anybody
             raise
-        await self._give_back(connection)
+        self._give_back(connection)
         return _words(words)
 
     async def _connection(self) -> _Connection:
         """One that is known to work: the last used first, so that those not needed grow old."""
         while self._idle:
             connection = self._idle.pop()
-            if time.monotonic() - connection.idle_since > _IDLE_SECONDS:
+            if connection.is_worn:
                 await _quit(connection)
             elif await _answers(connection):
                 return connection
@@ -142,15 +148,12 @@ class SmtpMailer:
         await client.connect()
         return _Connection(client)
 
-    async def _give_back(self, connection: _Connection) -> None:
-        connection.mails += 1
-        if not connection.client.is_connected:
-            return
-        if connection.mails >= _MAILS_PER_CONNECTION:
-            await _quit(connection)
-            return
-        connection.idle_since = time.monotonic()
-        self._idle.append(connection)
+    def _give_back(self, connection: _Connection) -> None:
+        # Nothing is waited for: the mail is taken, and a time-out now would send it once more.
+        if connection.client.is_connected:
+            connection.mails += 1
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
 
 
 async def _answers(connection: _Connection) -> bool:

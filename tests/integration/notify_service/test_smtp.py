@@ -122,6 +122,17 @@ async def test_letters_share_a_connection_also_after_a_refusal(authority: Author
     assert [mail.recipient for mail in mails] == ["bob@example.org", "bob@example.org"]
 
 
+async def test_a_connection_carries_fifty_letters(authority: Authority) -> None:
+    async with (
+        MailServer(tls=authority.server_context()) as server,
+        SmtpMailer.open(settings(server, authority)) as mailer,
+    ):
+        for _ in range(51):
+            await mailer.send(letter())
+        mails = await server.mails(51)
+        assert [mails[at].session for at in (0, 49, 50)] == [1, 1, 2]
+
+
 async def test_letters_at_once_have_connections_of_their_own(authority: Authority) -> None:
     async with (
         MailServer(tls=authority.server_context()) as server,
