@@ -93,9 +93,9 @@ class DeliveryLog(Protocol):
         ...
 
     async def replay(self, target_id: str, delivery_id: str, at_ms: int, expires_at_ms: int) -> bool:
-        """Puts a settled delivery of the target on its way again, under its first id.
+        """Puts a settled delivery of the target on its way again, under its first id; what waits is due now.
 
-        False when there is none, or its content is no longer kept. True also when it is on its way already.
+        False when there is none, or its content is no longer kept.
         """
         ...
 

@@ -177,7 +177,7 @@ class MongoDeliveries:
             return [_to_stored(document) async for document in cursor]
 
     async def replay(self, target_id: str, delivery_id: str, at_ms: int, expires_at_ms: int) -> bool:
-        """One atomic step for what is settled; a look at what is not."""
+        """One atomic step for what is settled; another for what waits and is not being tried just now."""
         if not ObjectId.is_valid(delivery_id):
             return False
         wanted = {"_id": ObjectId(delivery_id), **_HOOKS, "targetId": target_id}
@@ -185,6 +185,10 @@ class MongoDeliveries:
         with reachable():
             result = await self._deliveries.update_one(settled, _again(at_ms, expires_at_ms))
             if result.matched_count == 1:
+                return True
+            sooner = {"$min": {"dueAt": to_time(at_ms)}}
+            free = {**wanted, **_WAITING, "holder": {"$exists": False}}
+            if (await self._deliveries.update_one(free, sooner)).matched_count == 1:
                 return True
             return await self._deliveries.find_one({**wanted, **_WAITING}, {"_id": 1}) is not None
 

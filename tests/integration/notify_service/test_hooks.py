@@ -187,6 +187,23 @@ async def test_an_operator_sends_a_delivery_again(hooks: Hooks) -> None:
         assert missing.value.reason == reason
 
 
+async def test_one_that_waits_is_sent_at_once(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    hooks.receiver.replies.append(Reply(429, {"Retry-After": "600"}))
+    await hooks.publish(message())
+    (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_PENDING)
+
+    async def delayed() -> bool:
+        (found,) = await hooks.deliveries(subscription, pb.HOOK_OUTCOME_PENDING)
+        return found.at_ms - found.created_at_ms > 500_000
+
+    await eventually(delayed)
+    await hooks.stub.ReplayHookDelivery(
+        pb.ReplayHookDeliveryRequest(subscription_id=subscription.id, delivery_id=delivery.id)
+    )
+    await hooks.receiver.wait_for(2)
+
+
 async def test_gone_disables_the_subscription_until_somebody_changes_it(hooks: Hooks) -> None:
     subscription = await hooks.subscribe()
     hooks.receiver.replies.append(Reply(410, body="we moved out"))
