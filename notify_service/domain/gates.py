@@ -20,6 +20,7 @@ MAX_PAUSE_SECONDS: Final = 600.0
 _IDLE_MS: Final = 600_000
 _TOGETHER_SECONDS: Final = 0.05
 _MAX_GATES: Final = 1_000
+_STRANGERS_LOOKED_AT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +188,10 @@ class Gates:
         )
 
     def room(self, now_ms: int) -> int:
-        """How many attempts may begin at most."""
+        """How many deliveries are worth looking at: those that may begin, and a few of strangers."""
         trusted = sum(gate.room(now_ms) for gate in self._gates.values() if gate.trusted)
-        return min(trusted + max(0, self._strangers_left), self.limits.total - self._in_flight)
+        strangers = max(0, min(_STRANGERS_LOOKED_AT, self._strangers_left))
+        return min(trusted + strangers, self.limits.total - self._in_flight)
 
     def take(self, provider: str, now_ms: int) -> Ticket | None:
         """Leave for one attempt, or None when there is no room at the provider."""
