@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 
 import pytest
@@ -75,5 +76,8 @@ def test_public_ipv6_addresses_are_global_unicast(address: IPv6Address) -> None:
 def test_the_guard_connects_to_no_private_address_however_it_is_written(
     address: IPv4Address, form: Callable[[IPv4Address], str]
 ) -> None:
-    with pytest.raises(SendRefusedError, match="not on the public internet"):
-        asyncio.run(GuardedBackend(is_public).connect_tcp(form(address), 443))
+    with (
+        ThreadPoolExecutor(1) as resolvers,
+        pytest.raises(SendRefusedError, match="not on the public internet"),
+    ):
+        asyncio.run(GuardedBackend(is_public, resolvers).connect_tcp(form(address), 443))

@@ -3,7 +3,7 @@
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -55,28 +55,41 @@ class Connections:
     ) -> AsyncIterator[httpcore.Response]:
         """The answer to a request, while entered, as `httpcore.AsyncConnectionPool.stream` gives it.
 
-        The connection is kept when all of the answer was read.
+        The connection is kept when all of the answer was read. A server may end a connection at the moment it
+        is used again; then the request is sent once more, on a new one. The server may get it twice.
         """
         key = (url.scheme, url.host, url.port)
-        connection = await self._take(key, url.origin)
-        try:
-            async with connection.stream(
-                method, url, headers=headers, content=content, extensions=dict(extensions)
-            ) as response:
-                yield response
-        finally:
-            await self._give_back(key, connection)
+        async with AsyncExitStack() as stack:
 
-    async def _take(self, key: _Key, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+            async def send(connection: httpcore.AsyncHTTPConnection) -> httpcore.Response:
+                stack.push_async_callback(self._give_back, key, connection)
+                request = connection.stream(
+                    method, url, headers=headers, content=content, extensions=dict(extensions)
+                )
+                return await stack.enter_async_context(request)
+
+            kept = await self._take(key)
+            try:
+                response = await send(kept or self._open(url.origin))
+            except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
+                if kept is None:
+                    raise
+                response = await send(self._open(url.origin))
+            yield response
+
+    def _open(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        return httpcore.AsyncHTTPConnection(
+            origin, self._tls, keepalive_expiry=_KEEP_SECONDS, network_backend=self._backend
+        )
+
+    async def _take(self, key: _Key) -> httpcore.AsyncHTTPConnection | None:
         # The last used first: the others grow old, and a burst's connections are let go.
         while key in self._idle:
             connection = self._pop(key)
             if not connection.has_expired():
                 return connection
             await connection.aclose()
-        return httpcore.AsyncHTTPConnection(
-            origin, self._tls, keepalive_expiry=_KEEP_SECONDS, network_backend=self._backend
-        )
+        return None
 
     async def _give_back(self, key: _Key, connection: httpcore.AsyncHTTPConnection) -> None:
         if connection.is_closed():

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -23,10 +25,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
     No name is resolved after the check, so a name server whose answers change (DNS rebinding) gains nothing.
     TLS above still uses the name, for SNI and for the certificate.
+
+    Names are resolved in threads of their own: whoever owns a name decides how long that takes, and the rest
+    of the process has names to resolve as well.
     """
 
-    def __init__(self, allows: Callable[[Address], bool]) -> None:
+    def __init__(self, allows: Callable[[Address], bool], resolvers: Executor) -> None:
         self._allows = allows
+        self._resolvers = resolvers
         self._tcp = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -59,7 +65,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
     async def _resolve(self, host: str, port: int) -> list[Address]:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._resolvers, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            )
         except socket.gaierror as error:
             raise httpcore.ConnectError(f"the name cannot be resolved: {error.strerror}") from error
         except UnicodeError as error:

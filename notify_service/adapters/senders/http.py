@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Container, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +43,9 @@ _LOST: Final = (
 """A connection ended under a request."""
 _MAX_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+_RESOLVERS: Final = 32
+_NO_GUARDS: Final[Mapping[str, httpcore.AsyncNetworkBackend | None]] = {"https": None, "http": None}
 
 _Pool = httpcore.AsyncConnectionPool | Connections
 
@@ -150,7 +154,9 @@ async def open_http(
             scheme: await stack.enter_async_context(
                 _http2_pool(tls, backend) if http2 else Connections(tls, backend)
             )
-            for scheme, backend in _backends(guarded=guarded, allow_loopback=allow_loopback).items()
+            for scheme, backend in (
+                _guards(stack, allow_loopback=allow_loopback) if guarded else _NO_GUARDS
+            ).items()
         }
         yield HttpClient(pools, seconds, http2=http2)
 
@@ -223,16 +229,19 @@ def _http2_pool(
     )
 
 
-def _backends(*, guarded: bool, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
-    if not guarded:
-        return {"https": None, "http": None}
+def _guards(stack: AsyncExitStack, *, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
+    resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
+    stack.callback(resolvers.shutdown, wait=False, cancel_futures=True)
     if not allow_loopback:
-        return {"https": GuardedBackend(is_public)}
+        return {"https": GuardedBackend(is_public, resolvers)}
 
     def public_or_loopback(address: Address) -> bool:
         return is_public(address) or is_loopback(address)
 
-    return {"https": GuardedBackend(public_or_loopback), "http": GuardedBackend(is_loopback)}
+    return {
+        "https": GuardedBackend(public_or_loopback, resolvers),
+        "http": GuardedBackend(is_loopback, resolvers),
+    }
 
 
 async def _post(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Server:
         self.heads: list[str] = []
         self.connections = 0
         self.closed = 0
+        self.hangs_up = False
         self.server_names: list[str | None] = []
         self.port = 0
 
@@ -40,6 +42,8 @@ class Server:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 self.heads.append(head)
+                if self.hangs_up and len(self.heads) == 2:
+                    break
                 length = head.lower().partition("content-length: ")[2].partition("\r\n")[0]
                 await reader.readexactly(int(length))
                 writer.write(self._answer)
@@ -84,13 +88,16 @@ class Names:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[str] = []
         self._answers: dict[str, list[list[str]]] = {}
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve)
+        self._resolve_really = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
 
     def answer(self, name: str, *answers: list[str]) -> None:
         """The last answer is given for ever."""
         self._answers[name] = list(answers)
 
-    async def _resolve(self, host: str, port: int, **_: Any) -> list[Any]:
+    def _resolve(self, host: str, port: int, *args: Any, **options: Any) -> list[Any]:
+        if host not in self._answers:
+            return list(self._resolve_really(host, port, *args, **options))
         self.asked.append(host)
         answers = self._answers[host]
         addresses = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -210,6 +217,44 @@ async def test_a_server_that_hangs_is_left(answer: bytes) -> None:
         error = await refusal(http.post(f"http://127.0.0.1:{server.port}/", b"", {}))
         assert isinstance(error, SendDelayedError)
         assert str(error) == "no answer within 0.2 s"
+
+
+async def test_a_connection_that_ends_when_it_is_used_again_is_replaced() -> None:
+    async with serving(OK) as server, on_loopback() as http:
+        url = f"http://127.0.0.1:{server.port}/"
+        await http.post(url, b"", {})
+        server.hangs_up = True
+        await http.post(url, b"", {})
+        assert (server.connections, len(server.heads)) == (2, 3)
+
+
+async def test_a_new_connection_that_ends_is_not_replaced() -> None:
+    async with serving(b"", then_close=True) as server, on_loopback() as http:
+        await refusal(http.post(f"http://127.0.0.1:{server.port}/", b"", {}))
+        assert server.connections == 1
+
+
+async def test_a_name_that_is_slow_to_resolve_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def slow(host: str, *args: Any, **options: Any) -> Any:
+        if host == "slow.test":
+            answer.wait()
+        return resolve(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    async with serving(OK) as server, on_loopback(seconds=0.3) as http:
+        try:
+            waiting = [
+                asyncio.create_task(refusal(http.post("https://slow.test/", b"", {}))) for _ in range(8)
+            ]
+            await asyncio.sleep(0)
+            assert (await http.post(f"http://localhost:{server.port}/", b"", {})).status == 200
+            errors = await asyncio.gather(*waiting)
+            assert {str(error) for error in errors} == {"no answer within 0.3 s"}
+        finally:
+            answer.set()
 
 
 async def test_a_server_that_refuses_connections_may_be_there_later() -> None:
