@@ -30,7 +30,7 @@ class DeviceCourier:
     async def deliver(self, delivery: Delivery) -> str:
         """Sends the push to where the device is reached by now."""
         device = await self._find(delivery)
-        if device is None:
+        if device is None or device.user_id != delivery.what.user_id:
             raise SendRefusedError("the device was removed")
         sender = self._senders.get(device.kind)
         if sender is None:

@@ -211,6 +211,16 @@ async def test_a_device_that_came_back_meanwhile_stays(mongo_url: str) -> None:
         )
 
 
+async def test_a_device_that_is_somebody_else_s_by_now_is_not_told(mongo_url: str) -> None:
+    async with setting(mongo_url) as it:
+        [push] = it.pushes(await it.device("mallory"))
+        await it.deliver.add([replace(push, user_id="bob")])
+        await settled(it.database, 1)
+        [entry] = await it.ledger.find("bob", push.message_ids[0], 10)
+        assert (entry.outcome, entry.detail) == (Outcome.FAILED, "the device was removed")
+        assert it.sender.pushes == []
+
+
 async def test_what_cannot_be_sent_says_why(mongo_url: str) -> None:
     async with setting(mongo_url) as it:
         phone = await it.devices.register("bob", DeviceKind.APNS, "ab" * 32, "", 1, keep=MANY)
