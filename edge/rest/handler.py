@@ -175,7 +175,11 @@ class RestHandler(RequestHandler):
             self.set_header("WWW-Authenticate", "Bearer")
         if failure.retry_after_ms > 0:
             self.set_header("Retry-After", str(math.ceil(failure.retry_after_ms / 1000)))
-        self.answer(ErrorAnswer(error=error_json(failure)), HTTPStatus(status))
+        self.refuse(failure, HTTPStatus(status))
+
+    def refuse(self, failure: ParleyError, status: HTTPStatus) -> None:
+        """Ends the request with an error."""
+        self.answer(ErrorAnswer(error=error_json(failure)), status)
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None

@@ -1,13 +1,11 @@
 """``/unsubscribe``: where the link in a mail leads. Works without a login: the link holds its own proof."""
 
-import math
 from http import HTTPStatus
-from typing import Any
 
-from edge.rest.errors import failure_of, invalid
+from edge.rest.errors import invalid
 from edge.rest.handler import RestHandler
 from edge.rest.page import PAGE_POLICY, page
-from mesh.errors import InvalidArgument
+from mesh.errors import InvalidArgument, ParleyError
 from parley.notify.v1.notify_service_pb2 import UnsubscribeRequest
 
 _MAX_TOKEN = 1024
@@ -54,15 +52,9 @@ class UnsubscribeHandler(RestHandler):
         await self.deps.notify.Unsubscribe(UnsubscribeRequest(token=self._token()))
         _ = self.finish(_DONE)
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """What went wrong, for people."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        status, failure = failure_of(error, status_code, self.request_id)
+    def refuse(self, failure: ParleyError, status: HTTPStatus) -> None:
+        """Says it to people."""
         self.set_status(status)
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.set_header("Allow", ", ".join((*self.methods(), "OPTIONS")))
-        if failure.retry_after_ms > 0:
-            self.set_header("Retry-After", str(math.ceil(failure.retry_after_ms / 1000)))
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _ = self.finish(_LATER)
         else:
