@@ -8,6 +8,7 @@ from notify_service.adapters.senders.apns.provider_token import SigningKey
 from notify_service.adapters.senders.apns.sender import ApnsSender
 from notify_service.adapters.senders.fcm.sender import FcmSender
 from notify_service.adapters.senders.http import HttpClient, open_http
+from notify_service.adapters.senders.http2 import Http2Client, open_http2
 from notify_service.adapters.senders.log import LogSender
 from notify_service.adapters.senders.smtp import SmtpMailer, SmtpServer
 from notify_service.adapters.senders.vapid import Vapid
@@ -106,15 +107,10 @@ def make_vapid(settings: NotifySettings, store: KeyStore) -> Vapid:
     return Vapid(store, subject, _vapid_key(settings))
 
 
-async def _open_providers(settings: NotifySettings, life: Lifecycle) -> HttpClient:
+async def _open_providers(settings: NotifySettings, life: Lifecycle) -> Http2Client:
     """The client for URLs that the operator gives."""
     return await life.enter(
-        open_http(
-            seconds=settings.notify_send_seconds * _REQUEST_SHARE,
-            guarded=False,
-            ca_file=settings.notify_ca_file,
-            http2=True,
-        )
+        open_http2(seconds=settings.notify_send_seconds * _REQUEST_SHARE, ca_file=settings.notify_ca_file)
     )
 
 

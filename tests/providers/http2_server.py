@@ -59,6 +59,8 @@ class Http2Server:
         self.connections = 0
         self.most_streams = 0
         """The most requests that were under way at once on one connection."""
+        self.resets = 0
+        """Requests that clients took back."""
         self.port = 0
         self._handle = handle
         self._max_streams = max_streams
@@ -148,6 +150,8 @@ class _Connection(asyncio.Protocol):
                 case h2.events.StreamEnded():
                     assert event.stream_id is not None
                     self._take(event.stream_id)
+                case h2.events.StreamReset():
+                    self._forget(event.stream_id or 0)
                 case h2.events.WindowUpdated():
                     for stream in list(self._waiting):
                         self._send_body(stream)
@@ -164,6 +168,14 @@ class _Connection(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()
+
+    def _forget(self, stream: int) -> None:
+        """The client wants no answer any more."""
+        self._server.resets += 1
+        self._headers.pop(stream, None)
+        self._waiting.pop(stream, None)
+        if (task := self._under_way.pop(stream, None)) is not None:
+            task.cancel()
 
     def _take(self, stream: int) -> None:
         headers = self._headers.pop(stream)
@@ -185,7 +197,7 @@ class _Connection(asyncio.Protocol):
             if reply is Fault.HANG:
                 await asyncio.Event().wait()
         finally:
-            del self._under_way[request.stream]
+            self._under_way.pop(request.stream, None)
         if isinstance(reply, Reply):
             self._reply(request.stream, reply)
         else:

@@ -7,7 +7,8 @@ from mesh.clock import now_ms
 from notify_service.adapters.senders.apns.errors import apns_error, is_provider_token_expired
 from notify_service.adapters.senders.apns.message import ApnsMessage, apns_message
 from notify_service.adapters.senders.apns.provider_token import ProviderTokens, SigningKey
-from notify_service.adapters.senders.http import Answer, HttpClient
+from notify_service.adapters.senders.http import Answer
+from notify_service.adapters.senders.http2 import Http2Client
 from notify_service.adapters.senders.words import quote
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push
@@ -21,11 +22,11 @@ _RECEIPT: Final = "apns-id"
 class ApnsSender:
     """The `Sender` for devices of kind `APNS`; their address is a device token in hexadecimal digits."""
 
-    def __init__(self, http: HttpClient, url: str, key: SigningKey, topic: str, keep_seconds: float) -> None:
+    def __init__(self, http: Http2Client, url: str, key: SigningKey, topic: str, keep_seconds: float) -> None:
         """Makes the sender; nothing is asked yet.
 
         Args:
-            http: has to speak HTTP/2, and may go to the operator's URLs.
+            http: asks APNs.
             url: of APNs, for production or development, without a path.
             key: signs the tokens that tell APNs who asks.
             topic: the app's bundle id.

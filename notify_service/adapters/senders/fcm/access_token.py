@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from notify_service.adapters.senders.answer_json import decode
-from notify_service.adapters.senders.http import Answer, HttpClient, retry_after_seconds
+from notify_service.adapters.senders.http import Answer, retry_after_seconds
+from notify_service.adapters.senders.http2 import Http2Client
 from notify_service.adapters.senders.words import quote
 from notify_service.credentials import ServiceAccount
 from notify_service.ports import SendDelayedError, SendRefusedError
@@ -52,7 +53,7 @@ class AccessTokens:
     """Keeps one token and fetches the next, once for all who wait for it."""
 
     def __init__(
-        self, http: HttpClient, account: ServiceAccount, clock: Callable[[], float] = time.monotonic
+        self, http: Http2Client, account: ServiceAccount, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._http = http
         self._account = account

@@ -10,7 +10,8 @@ from notify_service.adapters.senders.answer_json import decode
 from notify_service.adapters.senders.fcm.access_token import AccessToken, AccessTokens
 from notify_service.adapters.senders.fcm.errors import fcm_error, is_access_refused
 from notify_service.adapters.senders.fcm.message import fcm_message
-from notify_service.adapters.senders.http import Answer, HttpClient
+from notify_service.adapters.senders.http import Answer
+from notify_service.adapters.senders.http2 import Http2Client
 from notify_service.adapters.senders.words import quote
 from notify_service.credentials import ServiceAccount
 from notify_service.domain.device import Device
@@ -28,11 +29,11 @@ class _Sent(msgspec.Struct):
 class FcmSender:
     """The `Sender` for devices of kind `FCM`; their address is a registration token."""
 
-    def __init__(self, http: HttpClient, url: str, account: ServiceAccount, keep_seconds: float) -> None:
+    def __init__(self, http: Http2Client, url: str, account: ServiceAccount, keep_seconds: float) -> None:
         """Makes the sender; nothing is asked yet.
 
         Args:
-            http: has to speak HTTP/2, and may go to the operator's URLs.
+            http: asks Firebase, and Google for access tokens.
             url: Firebase's, without a path.
             account: belongs to the Firebase project.
             keep_seconds: how long Firebase may keep a message for a device that is away.

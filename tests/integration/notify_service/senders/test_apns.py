@@ -10,7 +10,7 @@ import pytest
 
 from notify_service.adapters.senders.apns.provider_token import SigningKey
 from notify_service.adapters.senders.apns.sender import ApnsSender
-from notify_service.adapters.senders.http import open_http
+from notify_service.adapters.senders.http2 import open_http2
 from notify_service.credentials import read_signing_key
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.push import Push, PushKind
@@ -60,7 +60,7 @@ async def sending(
     apns: ApnsServer, authority: Authority, directory: Path, *, seconds: float = 5.0
 ) -> AsyncIterator[ApnsSender]:
     key = SigningKey(read_signing_key(apns.write_key(directory)), KEY_ID, TEAM_ID)
-    async with open_http(seconds=seconds, guarded=False, ca_file=authority.ca_file, http2=True) as http:
+    async with open_http2(seconds=seconds, ca_file=authority.ca_file) as http:
         yield ApnsSender(http, apns.url, key, TOPIC, keep_seconds=86_400)
 
 
@@ -193,6 +193,59 @@ async def test_a_service_that_hangs_delays_and_is_left(
         await sender.send(PUSH, device())
         assert len(apns.pushed) == 1
         assert apns.http.connections == 2
+
+
+async def test_sends_that_are_cut_off_harm_no_others(apns: ApnsServer, sender: ApnsSender) -> None:
+    await sender.send(PUSH, device())
+    apns.gate.clear()
+    sends = [asyncio.create_task(sender.send(PUSH, device(number))) for number in range(1, 31)]
+    await apns.http.wait_for_requests(31)
+    for send in sends[::2]:
+        send.cancel()
+    late = asyncio.create_task(sender.send(PUSH, device(31)))
+    await apns.http.wait_for_requests(32)
+    apns.gate.set()
+    await asyncio.gather(*sends[1::2], late)
+
+    assert len(apns.pushed) == 1 + 15 + 1
+    assert (apns.http.connections, apns.http.resets) == (1, 15)
+    with pytest.raises(asyncio.CancelledError):
+        await sends[0]
+
+
+async def test_a_server_that_never_greets_is_left(authority: Authority, tmp_path: Path) -> None:
+    apns = ApnsServer()
+    async with apns.listen(authority):
+        pass  # it has a port now
+    silent: list[asyncio.StreamWriter] = []
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        silent.append(writer)
+
+    tls = authority.server_context(alpn=["h2"])
+    server = await asyncio.start_server(take, "127.0.0.1", apns.http.port, ssl=tls)
+    async with sending(apns, authority, tmp_path, seconds=1.0) as sender:
+        with pytest.raises(SendDelayedError, match="no answer within"):
+            await sender.send(PUSH, device())
+        server.close()
+        silent[0].transport.abort()
+        async with apns.listen(authority):
+            await sender.send(PUSH, device())
+
+    assert len(silent) == 1
+
+
+async def test_a_server_without_http2_is_told_apart(authority: Authority, tmp_path: Path) -> None:
+    apns = ApnsServer()
+    async with apns.listen(authority):
+        pass  # it has a port now
+    tls = authority.server_context(alpn=["http/1.1"])
+    async with (
+        await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", apns.http.port, ssl=tls),
+        sending(apns, authority, tmp_path) as sender,
+    ):
+        with pytest.raises(SendDelayedError, match="does not speak HTTP/2"):
+            await sender.send(PUSH, device())
 
 
 @pytest.mark.parametrize(

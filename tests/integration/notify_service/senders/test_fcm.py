@@ -11,7 +11,7 @@ import pytest
 
 from notify_service.adapters.senders.fcm.access_token import AccessTokens
 from notify_service.adapters.senders.fcm.sender import FcmSender
-from notify_service.adapters.senders.http import HttpClient, open_http
+from notify_service.adapters.senders.http2 import Http2Client, open_http2
 from notify_service.credentials import ServiceAccount, read_service_account
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.push import Push, PushKind
@@ -74,8 +74,8 @@ def account(fcm: FcmServer, tmp_path: Path) -> ServiceAccount:
 
 
 @asynccontextmanager
-async def client(authority: Authority, seconds: float = 5.0) -> AsyncIterator[HttpClient]:
-    async with open_http(seconds=seconds, guarded=False, ca_file=authority.ca_file, http2=True) as http:
+async def client(authority: Authority, seconds: float = 5.0) -> AsyncIterator[Http2Client]:
+    async with open_http2(seconds=seconds, ca_file=authority.ca_file) as http:
         yield http
 
 
