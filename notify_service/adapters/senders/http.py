@@ -1,7 +1,6 @@
 """The HTTP client of all senders: reuses connections, follows no redirect, reads little, sorts errors."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +12,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-import h2.exceptions
 import httpcore
 import httpx
 
@@ -26,28 +24,12 @@ MAX_ANSWER: Final = 4096
 """Bytes of an answer's body that are read."""
 MAX_WORDS: Final = 200
 """Characters of an answer's body that are quoted."""
-_MAX_CONNECTIONS: Final = 256
-_KEEP_ALIVE_SECONDS: Final = 60.0
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _MAX_RETRY_DIGITS: Final = 9
-_SILENCE_SHARE: Final = 0.8
-"""Of the time of a request: a connection that says nothing for so long is given up. If only the request were,
-the next ones would wait on the same dead connection: HTTP/2 has one for all."""
-_LOST: Final = (
-    httpcore.ReadError,
-    httpcore.WriteError,
-    httpcore.ProtocolError,
-    # httpcore lets it through when it comes while a body is read.
-    h2.exceptions.ProtocolError,
-)
-"""A connection ended under a request."""
 _MAX_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
-
 _RESOLVERS: Final = 32
 _NO_GUARDS: Final[Mapping[str, httpcore.AsyncNetworkBackend | None]] = {"https": None, "http": None}
-
-_Pool = httpcore.AsyncConnectionPool | Connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +57,14 @@ class Answer:
 class HttpClient:
     """Posts to URLs, with connections that are kept and reused. Made by `open_http`."""
 
-    def __init__(self, pools: Mapping[str, _Pool], seconds: float, *, http2: bool) -> None:
+    def __init__(self, pools: Mapping[str, Connections], seconds: float) -> None:
         self._pools = pools
         self._seconds = seconds
-        self._http2 = http2
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Answer:
         """The server's answer, whatever its status is; `failure` says what a status means.
 
-        No cookie is kept and no redirect followed: a 3xx is an answer like others. A request that lost its
-        HTTP/2 connection is sent once more, on another one; the server may get it twice.
+        No cookie is kept and no redirect followed: a 3xx is an answer like others.
 
         Raises:
             SendRefusedError: the URL or a header is malformed, or the URL leads where this client may not go.
@@ -99,29 +79,11 @@ class HttpClient:
                 raise SendRefusedError(f"the header {name} would hold characters that it must not")
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._post(pool, target, content, headers)
-        except (TimeoutError, httpcore.ReadTimeout, httpcore.WriteTimeout) as error:
+                return await _post(pool, target, content, headers)
+        except TimeoutError as error:
             raise SendDelayedError(f"no answer within {self._seconds:g} s") from error
-        except httpcore.PoolTimeout as error:
-            # This process is at its limit, which is nobody's fault out there.
-            raise SendDelayedError("too many connections are open", provider_down=False) from error
-        except (httpcore.NetworkError, httpcore.TimeoutException, *_LOST) as error:
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             raise SendDelayedError(_no_answer(error)) from error
-
-    async def _post(
-        self,
-        pool: _Pool,
-        url: httpcore.URL,
-        content: bytes,
-        headers: Mapping[str, str],
-    ) -> Answer:
-        try:
-            return await _post(pool, url, content, headers, self._seconds)
-        except _LOST:
-            if not self._http2:
-                raise
-        # Servers end HTTP/2 connections whenever they like (GOAWAY), and nobody looks while one is idle.
-        return await _post(pool, url, content, headers, self._seconds)
 
 
 @asynccontextmanager
@@ -131,7 +93,6 @@ async def open_http(
     guarded: bool,
     allow_loopback: bool = False,
     ca_file: Path | None = None,
-    http2: bool = False,
 ) -> AsyncIterator[HttpClient]:
     """A client while entered.
 
@@ -141,7 +102,6 @@ async def open_http(
             that the operator gives, http goes as well.
         allow_loopback: with `guarded`, allows this machine as well, and http to this machine alone.
         ca_file: certificates (PEM) trusted besides the public ones.
-        http2: speak HTTP/2 where the server does: one connection for all requests to it.
 
     Raises:
         OSError: `ca_file` cannot be read or is no certificate (`ssl.SSLError` is an `OSError`).
@@ -150,15 +110,13 @@ async def open_http(
     if ca_file is not None:
         tls.load_verify_locations(cafile=ca_file)
     async with AsyncExitStack() as stack:
-        pools: dict[str, _Pool] = {
-            scheme: await stack.enter_async_context(
-                _http2_pool(tls, backend) if http2 else Connections(tls, backend)
-            )
+        pools = {
+            scheme: await stack.enter_async_context(Connections(tls, backend))
             for scheme, backend in (
                 _guards(stack, allow_loopback=allow_loopback) if guarded else _NO_GUARDS
             ).items()
         }
-        yield HttpClient(pools, seconds, http2=http2)
+        yield HttpClient(pools, seconds)
 
 
 def failure(answer: Answer, *, gone: Container[int] = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)) -> SendError:
@@ -216,19 +174,6 @@ def parse_url(url: str) -> httpcore.URL:
     return httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=port, target=parsed.raw_path)
 
 
-def _http2_pool(
-    tls: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None
-) -> httpcore.AsyncConnectionPool:
-    return httpcore.AsyncConnectionPool(
-        ssl_context=tls,
-        max_connections=_MAX_CONNECTIONS,
-        max_keepalive_connections=_MAX_CONNECTIONS,
-        keepalive_expiry=_KEEP_ALIVE_SECONDS,
-        http2=True,
-        network_backend=backend,
-    )
-
-
 def _guards(stack: AsyncExitStack, *, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
     resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
     stack.callback(resolvers.shutdown, wait=False, cancel_futures=True)
@@ -245,11 +190,10 @@ def _guards(stack: AsyncExitStack, *, allow_loopback: bool) -> dict[str, httpcor
 
 
 async def _post(
-    pool: _Pool,
+    pool: Connections,
     url: httpcore.URL,
     content: bytes,
     headers: Mapping[str, str],
-    seconds: float,
 ) -> Answer:
     # Not compressed: a few kilobytes of answer cannot grow into more.
     sent: list[tuple[bytes | str, bytes | str]] = [
@@ -258,11 +202,7 @@ async def _post(
         *headers.items(),
     ]
     body = bytearray()
-    silence = seconds * _SILENCE_SHARE
-    timeouts = {"pool": seconds / 2, "read": silence, "write": silence}
-    async with pool.stream(
-        "POST", url, headers=sent, content=content, extensions={"timeout": timeouts}
-    ) as response:
+    async with pool.stream("POST", url, headers=sent, content=content, extensions={}) as response:
         async for chunk in response.aiter_stream():
             body += chunk
             if len(body) >= MAX_ANSWER:
