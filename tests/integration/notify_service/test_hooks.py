@@ -231,6 +231,32 @@ async def test_gone_disables_the_subscription_until_somebody_changes_it(hooks: H
     assert contents(hooks.receiver.received) == {"the last straw", "back"}
 
 
+async def test_what_waits_for_a_disabled_subscription_waits_on(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    hooks.receiver.replies.append(Reply(500))
+    await hooks.publish(message())
+    (request,) = await hooks.receiver.wait_for(1)
+
+    async def switch(*, enabled: bool) -> None:
+        subscription.spec.enabled = enabled
+        await hooks.stub.UpdateSubscription(
+            pb.UpdateSubscriptionRequest(subscription_id=subscription.id, spec=subscription.spec)
+        )
+        replay = pb.ReplayHookDeliveryRequest(subscription_id=subscription.id, delivery_id=request.id)
+        await hooks.stub.ReplayHookDelivery(replay)  # it would come up by itself, and later
+
+    async def held_back() -> bool:
+        (waiting,) = await hooks.deliveries(subscription, pb.HOOK_OUTCOME_PENDING)
+        return waiting.detail == "the subscription is disabled"
+
+    await switch(enabled=False)
+    await eventually(held_back)
+    assert len(hooks.receiver.received) == 1
+    await switch(enabled=True)
+    (_, again) = await hooks.receiver.wait_for(2)
+    assert again.id == request.id
+
+
 async def test_after_a_rotation_either_secret_verifies(hooks: Hooks) -> None:
     subscription = await hooks.subscribe()
     old = hooks.receiver.secrets.pop()
