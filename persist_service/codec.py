@@ -9,7 +9,7 @@ from parley.common.v1.message_pb2 import MessageType as MessageTypeProto
 from parley.events.v1 import chat_event_pb2
 from parley.persist.v1 import persist_service_pb2 as pb
 from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, LatestMessage, Member, Role
-from persist_service.domain.log import Change, LogEntry, Message, MessageType
+from persist_service.domain.log import LogEntry, Message, MessageType
 from persist_service.domain.notifications import Attention
 from persist_service.ports import Membership
 
@@ -58,8 +58,8 @@ def message_to_proto(message: Message, *, placed: bool = True) -> message_pb2.Me
 
 def entry_to_proto(entry: LogEntry) -> chat_event_pb2.ChatEvent:
     """A log entry as it was delivered live; a void position has no body."""
-    if isinstance(entry.body, Change) and entry.body.event:
-        return chat_event_pb2.ChatEvent.FromString(entry.body.event)
+    if entry.event:
+        return chat_event_pb2.ChatEvent.FromString(entry.event)
     return chat_event_pb2.ChatEvent(
         chat_id=entry.chat_id,
         occurred_at_ms=entry.occurred_at_ms,

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 from mesh.amqp.connection import Broker, Outgoing
 from mesh.amqp.topology import ANALYTICS, EVENT_HOOKS, MESSAGE_INDEX, NOTIFICATION_SEND
 from parley.events.v1 import jobs_pb2
-from persist_service.codec import entry_to_proto, message_to_proto
+from persist_service.codec import message_to_proto
 from persist_service.domain.chats import ChatType
 from persist_service.domain.log import LogEntry, Message
 from persist_service.domain.notifications import NewMessage, Notification, ReadUpTo
@@ -32,7 +32,7 @@ class BrokerFollowUps:
         """As the port says."""
         messages = [entry.body for entry in entries if isinstance(entry.body, Message)]
         outgoing = [
-            Outgoing(EVENT_HOOKS, jobs_pb2.EventBatch(events=map(entry_to_proto, part)).SerializeToString())
+            Outgoing(EVENT_HOOKS, _event_batch(part).SerializeToString())
             for part in _parts(entries, _ITEMS_AT_ONCE)
         ]
         for part in _parts(messages, _ITEMS_AT_ONCE):
@@ -57,36 +57,37 @@ class BrokerFollowUps:
         """As the port says."""
         await self._broker.publish_many(
             [
-                Outgoing(
-                    NOTIFICATION_SEND,
-                    jobs_pb2.NotificationBatch(
-                        notifications=map(_notification_to_proto, part)
-                    ).SerializeToString(),
-                )
+                Outgoing(NOTIFICATION_SEND, _notification_batch(part).SerializeToString())
                 for part in _within_limits(notifications)
             ]
         )
 
 
-def _notification_to_proto(notification: Notification) -> jobs_pb2.Notification:
-    if isinstance(notification, ReadUpTo):
-        return jobs_pb2.Notification(
-            read_up_to=jobs_pb2.ReadUpTo(
-                chat_id=notification.chat_id, user_id=notification.user_id, seq=notification.seq
-            )
-        )
-    return jobs_pb2.Notification(
-        new_message=jobs_pb2.NewMessage(
-            type=_TYPES[notification.chat.type],
-            message=message_to_proto(notification.message),
-            sender_name=notification.sender_name,
-            chat_name=notification.chat.name,
-            recipients=[
-                jobs_pb2.Recipient(user_id=recipient.user_id, last_active_ms=recipient.last_active_ms)
-                for recipient in notification.recipients
-            ],
-        )
-    )
+# Both are filled in place: made from finished parts, each part is copied twice, at two to five times the cost.
+
+
+def _event_batch(entries: Sequence[LogEntry]) -> jobs_pb2.EventBatch:
+    batch = jobs_pb2.EventBatch()
+    for entry in entries:
+        batch.events.add().MergeFromString(entry.event)
+    return batch
+
+
+def _notification_batch(notifications: Sequence[Notification]) -> jobs_pb2.NotificationBatch:
+    batch = jobs_pb2.NotificationBatch()
+    for notification in notifications:
+        if isinstance(notification, ReadUpTo):
+            read = batch.notifications.add().read_up_to
+            read.chat_id, read.user_id = notification.chat_id, notification.user_id
+            read.seq = notification.seq
+            continue
+        new = batch.notifications.add().new_message
+        new.type = _TYPES[notification.chat.type]
+        new.message.MergeFrom(message_to_proto(notification.message))
+        new.sender_name, new.chat_name = notification.sender_name, notification.chat.name
+        for recipient in notification.recipients:
+            new.recipients.add(user_id=recipient.user_id, last_active_ms=recipient.last_active_ms)
+    return batch
 
 
 def _within_limits(notifications: Sequence[Notification]) -> Iterator[Sequence[Notification]]:

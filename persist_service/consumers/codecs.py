@@ -36,7 +36,13 @@ class PersistCodec:
         _check_position("epoch", item.epoch)
         _check_time("occurred_at_ms", item.occurred_at_ms)
         return LogEntry(
-            item.chat_id, item.epoch, item.seq, item.number, item.occurred_at_ms, body=_entry_body(item)
+            item.chat_id,
+            item.epoch,
+            item.seq,
+            item.number,
+            item.occurred_at_ms,
+            body=_entry_body(item),
+            event=item.SerializeToString(deterministic=True),
         )
 
     def body(self, item: chat_event_pb2.ChatEvent) -> bytes:
@@ -119,7 +125,7 @@ def _entry_body(event: chat_event_pb2.ChatEvent) -> Message | Change:
             raise BadItemError("the event has no body that this version knows")
         case _:
             raise BadItemError(f"{kind} is not a log entry")
-    return Change(kind.replace("_", "-"), actor, event.SerializeToString(deterministic=True))
+    return Change(kind.replace("_", "-"), actor)
 
 
 def _message(message: message_pb2.Message, chat_id: str, seq: int, number: int, epoch: int = 0) -> Message:

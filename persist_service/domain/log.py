@@ -40,16 +40,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry that is no message. ``event`` is the whole ChatEvent as it was logged, empty if it is void."""
+    """An entry that is no message."""
 
     kind: str
     actor_id: str
-    event: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One position of a chat's log."""
+    """One position of a chat's log.
+
+    ``event`` is the whole ChatEvent as it was logged; empty for void positions, and for messages that were read
+    from the store.
+    """
 
     chat_id: str
     epoch: int
@@ -57,11 +60,12 @@ class LogEntry:
     number: int
     occurred_at_ms: int
     body: Message | Change
+    event: bytes = b""
 
 
 def void(entry: LogEntry) -> LogEntry:
     """The same position with nothing there: it keeps the log without a hole where a message is not stored."""
-    return replace(entry, body=Change(VOID, "", b""))
+    return replace(entry, body=Change(VOID, ""), event=b"")
 
 
 @dataclass(frozen=True, slots=True)

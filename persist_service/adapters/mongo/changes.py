@@ -40,7 +40,7 @@ class MongoChanges:
 
     async def _judge(self, entry: LogEntry) -> Insertion:
         stored = await self._changes.find_one({"chatId": ObjectId(entry.chat_id), "seq": entry.seq})
-        if stored is not None and stored["event"] == _to_document(entry)["event"]:
+        if stored is not None and stored["event"] == entry.event:
             return Insertion(Verdict.REPEAT)
         return Insertion(
             Verdict.REJECTED, f"position {entry.seq} of chat {entry.chat_id} holds another change"
@@ -58,7 +58,7 @@ def _to_document(entry: LogEntry) -> Document:
         "number": entry.number,
         "type": entry.body.kind,
         "actorId": entry.body.actor_id,
-        "event": entry.body.event,
+        "event": entry.event,
         "createdAt": DatetimeMS(entry.occurred_at_ms),
     }
 
@@ -70,5 +70,6 @@ def _to_entry(document: Document) -> LogEntry:
         document["seq"],
         document["number"],
         int(document["createdAt"]),
-        body=Change(document["type"], document["actorId"], document["event"]),
+        body=Change(document["type"], document["actorId"]),
+        event=document["event"],
     )

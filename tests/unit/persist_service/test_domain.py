@@ -29,7 +29,7 @@ def entry(seq: int, *, number: int, chat_id: str = CHAT, epoch: int = 1, message
     body = Message(
         "c" * 24, chat_id, seq, number, "alice", MessageType.TEXT, f"text {seq}", str(seq), seq * 10
     )
-    return LogEntry(chat_id, epoch, seq, number, seq * 10, body if message else Change("x", "alice", b""))
+    return LogEntry(chat_id, epoch, seq, number, seq * 10, body if message else Change("x", "alice"))
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
