@@ -32,6 +32,7 @@ CHECKS: Final[Sequence[Check]] = (
     privacy.away_means_away,
     reads.receipts_are_monotonic,
     notifications.nobody_is_told_too_often,
+    notifications.a_message_is_in_one_push,
 )
 
 

@@ -30,11 +30,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """An entry of the ledger."""
+    """An entry of the ledger, as far as it is about one user."""
 
     user_id: str
-    message_id: str
+    message_ids: tuple[str, ...]
+    """What was told together, the last one at the end."""
     outcome: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Stores:
     """By chat: user and the `seq` that the user has read up to."""
     ledger: Sequence[Notified] = ()
     shown: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often a user was really told of a message."""
+    """How often a user was really shown a notification; the message is the last one that it is about."""
 
     @cached_property
     def by_id(self) -> Mapping[str, tuple[str, Line]]:

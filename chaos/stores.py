@@ -33,8 +33,10 @@ def read_stores(mesh: Mesh, users: Collection[str]) -> Stores:
         changes=changes,
         members=members,
         ledger=[
-            Notified(document["userId"], document["messageId"], document["outcome"])
-            for document in notify.ledger.find(of_users)
+            Notified(user, tuple(map(str, document["messages"])), document["outcome"], document["detail"])
+            for document in notify.ledger.find({"users": {"$in": list(users)}})
+            for user in document["users"]
+            if user in users
         ],
         shown=Counter(slot for slot in _shown(mesh.notify.process.log_path) if slot[0] in users),
     )
