@@ -174,6 +174,13 @@ def parse_url(url: str) -> httpcore.URL:
     return httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=port, target=parsed.raw_path)
 
 
+def authority_of(url: httpcore.URL) -> str:
+    """Host and port as URLs, origins and `Host` have them: the port where it is not the scheme's own."""
+    host = url.host.decode()
+    host = f"[{host}]" if ":" in host else host
+    return host if url.port is None else f"{host}:{url.port}"
+
+
 def _guards(stack: AsyncExitStack, *, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
     resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
     stack.callback(resolvers.shutdown, wait=False, cancel_futures=True)
@@ -197,6 +204,7 @@ async def _post(
 ) -> Answer:
     # Not compressed: a few kilobytes of answer cannot grow into more.
     sent: list[tuple[bytes | str, bytes | str]] = [
+        ("host", authority_of(url)),
         ("user-agent", "Parley"),
         ("accept-encoding", "identity"),
         *headers.items(),

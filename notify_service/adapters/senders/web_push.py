@@ -5,9 +5,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-import httpcore
-
-from notify_service.adapters.senders.http import Answer, HttpClient, failure, parse_url
+from notify_service.adapters.senders.http import Answer, HttpClient, authority_of, failure, parse_url
 from notify_service.adapters.senders.vapid import Vapid
 from notify_service.adapters.senders.web_push_message import MAX_PAYLOAD, Subscription, payload
 from notify_service.domain.device import Device
@@ -48,8 +46,9 @@ class WebPushSender:
             # Safari withdraws the permission from sites that are pushed to and show nothing.
             raise SendRefusedError("Safari has to show something for each push, so nothing is cleared there")
         subscription = _subscription(device)
+        origin = f"{endpoint.scheme.decode()}://{authority_of(endpoint)}"
         headers = {
-            "authorization": await self._vapid.authorization(_origin(endpoint)),
+            "authorization": await self._vapid.authorization(origin),
             "content-encoding": "aes128gcm",
             "content-type": "application/octet-stream",
             "ttl": str(self._ttl_seconds(push)),
@@ -81,11 +80,3 @@ def _subscription(device: Device) -> Subscription:
         return Subscription.of(device.web_push_keys)
     except ValueError as error:
         raise SendRefusedError(f"the subscription's keys are wrong: {error}") from error
-
-
-def _origin(url: httpcore.URL) -> str:
-    """As RFC 6454 writes it: the port is left out where it is the scheme's own."""
-    host = url.host.decode()
-    host = f"[{host}]" if ":" in host else host
-    port = "" if url.port is None else f":{url.port}"
-    return f"{url.scheme.decode()}://{host}{port}"

@@ -3,7 +3,13 @@ from email.utils import format_datetime
 
 import pytest
 
-from notify_service.adapters.senders.http import Answer, failure, parse_url, retry_after_seconds
+from notify_service.adapters.senders.http import (
+    Answer,
+    authority_of,
+    failure,
+    parse_url,
+    retry_after_seconds,
+)
 from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
 
 
@@ -115,3 +121,17 @@ def test_a_url_is_taken_apart() -> None:
         None,
         b"/a%20b?c=d",
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("https://Push.Example/x", "push.example"),
+        ("https://push.example:443/", "push.example"),
+        ("https://push.example:8443/", "push.example:8443"),
+        ("http://[::1]:80/", "[::1]"),
+        ("http://[::1]:8080/", "[::1]:8080"),
+    ],
+)
+def test_the_authority_of_a_url(url: str, authority: str) -> None:
+    assert authority_of(parse_url(url)) == authority
