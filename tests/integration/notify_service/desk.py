@@ -10,17 +10,15 @@ from pydantic import SecretStr
 from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
 from notify_service.adapters.mongo.database import ensure_indexes, open_database
-from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.keys import MongoKeyStore
-from notify_service.adapters.mongo.ledger import MongoLedger
-from notify_service.adapters.mongo.preferences import MongoPreferenceStore
+from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.vapid import Vapid
 from notify_service.domain.device import DeviceKind
-from notify_service.domain.explanation import Explanation
-from notify_service.domain.preferences import Preferences
+from notify_service.domain.inbox import Rhythm
 from notify_service.domain.unsubscribe import UnsubscribeTokens
 from notify_service.rpc.notify import NotifyRpc, NotifyUseCases
 from notify_service.use_cases.devices import Devices
+from notify_service.use_cases.explain import ExplainNotification
 from notify_service.use_cases.ledger import LedgerQuery
 from notify_service.use_cases.preferences import UserPreferences
 from notify_service.use_cases.push_config import GetPushConfig
@@ -33,10 +31,6 @@ if TYPE_CHECKING:
 _SECRET = SecretStr("a secret of the tests, 32 bytes and more")
 
 
-async def _explain(_user_id: str, _message_id: str) -> Explanation:
-    return Explanation(None, "There is no trace.", (), (), Preferences())
-
-
 @asynccontextmanager
 async def open_desk(
     mongo_url: str, kinds: Collection[DeviceKind] = tuple(DeviceKind), *, allow_loopback: bool = False
@@ -44,14 +38,16 @@ async def open_desk(
     """A caller of it."""
     async with open_database(mongo_url) as database, RpcServer("notify", _SECRET) as server:
         await ensure_indexes(database)
-        preferences = MongoPreferenceStore(database)
+        stores = Stores.of(database, Rhythm(0, 0, 0), digest_after_seconds=1)
         use_cases = NotifyUseCases(
-            devices=Devices(MongoDeviceStore(database), kinds, allow_loopback=allow_loopback),
+            devices=Devices(stores.devices, kinds, allow_loopback=allow_loopback),
             push_config=GetPushConfig(kinds, Vapid(MongoKeyStore(database), "")),
-            preferences=UserPreferences(preferences),
-            unsubscribe=Unsubscribe(UnsubscribeTokens(_SECRET.get_secret_value()), preferences),
-            ledger=LedgerQuery(MongoLedger(database)),
-            explain=_explain,
+            preferences=UserPreferences(stores.preferences),
+            unsubscribe=Unsubscribe(UnsubscribeTokens(_SECRET.get_secret_value()), stores.preferences),
+            ledger=LedgerQuery(stores.ledger),
+            explain=ExplainNotification(
+                stores.inboxes, stores.deliveries, stores.ledger, stores.devices, stores.preferences
+            ),
         )
         server.add(add_NotifyServiceServicer_to_server, NotifyRpc(use_cases))
         port = await server.start("127.0.0.1", 0, field="notify_port")
