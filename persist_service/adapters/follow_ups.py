@@ -63,7 +63,7 @@ class BrokerFollowUps:
         )
 
 
-# Both are filled in place: made from finished parts, each part is copied twice, at two to five times the cost.
+# Both are filled in place: made of finished parts, each part is copied twice, which takes twice as long.
 
 
 def _event_batch(entries: Sequence[LogEntry]) -> jobs_pb2.EventBatch:

@@ -50,8 +50,8 @@ class Change:
 class LogEntry:
     """One position of a chat's log.
 
-    ``event`` is the whole ChatEvent as it was logged; empty for void positions, and for messages that were read
-    from the store.
+    ``event`` is the whole ChatEvent as it was logged; empty for void positions, and for messages that were
+    read from the store.
     """
 
     chat_id: str
