@@ -26,12 +26,14 @@ from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import DATABASE, Database, ensure_indexes, open_database
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.indexes import INDEXES
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.couriers.device import DeviceCourier
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.gates import Limits
+from notify_service.domain.inbox import Rhythm
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.use_cases.deliver import Deliver, Pace
 
@@ -115,7 +117,8 @@ async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
         adding = _Watch()
         await store.add(new)
         added = adding.stop(count)
-        courier = DeviceCourier(devices, {DeviceKind.FCM: NullSender()}, MongoLedger(database))
+        inboxes = MongoInboxes(database, Rhythm(0, 0, 0))
+        courier = DeviceCourier(devices, {DeviceKind.FCM: NullSender()}, MongoLedger(database), inboxes)
         limits = Limits(concurrency=slots, rate=1e9, per_stranger=slots, strangers=slots)
         deliver = Deliver(store, {Lane.DEVICE: courier}, limits, Pace())
         delivering = _Watch()

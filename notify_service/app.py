@@ -201,7 +201,7 @@ def _start_delivering(parts: _Parts) -> Deliver:
 def _couriers(parts: _Parts) -> dict[Lane, Courier]:
     stores, ways, settings = parts.stores, parts.ways, parts.settings
     couriers: dict[Lane, Courier] = {
-        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger),
+        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger, stores.inboxes),
         Lane.HOOK: HookCourier(parts.known, stores.subscriptions, ways.hooks, DeadEventLetters(parts.broker)),
     }
     if ways.mailer:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from notify_service.domain.decision import Reason
 from notify_service.domain.inbox import Inbox, InboxKey
+from notify_service.domain.push import Push
 from notify_service.domain.recheck import Attention
 
 
@@ -31,6 +33,14 @@ class Inboxes(Protocol):
 
     async def is_waiting(self, user_id: str, message_id: str) -> bool:
         """Whether the user has still to be told of this message, or not; in one round trip."""
+        ...
+
+
+class PushFilter(Protocol):
+    """Knows what devices should show by now."""
+
+    async def why_outdated(self, user_id: str, push: Push) -> Reason | None:
+        """Why this push of the user is not wanted any more; None when it is. One round trip."""
         ...
 
 

@@ -26,6 +26,10 @@ class TargetGoneError(SendError):
     """The device or subscription is no more, or never was: it should be forgotten."""
 
 
+class NotWantedError(SendError):
+    """It need not go out any more, and nobody was asked; the text is the reason, as the ledger has it."""
+
+
 class SendDelayedError(SendError):
     """It may work later: the provider is busy, broken, or cannot be reached.
 

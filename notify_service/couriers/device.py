@@ -3,26 +3,45 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import msgspec
 
+from mesh.clock import now_ms
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
 from notify_service.domain.ledger import MAX_DETAIL, LedgerEntry, Outcome, attempt_entry
-from notify_service.domain.push import from_payload
-from notify_service.ports import DeviceStore, Ledger, Sender, SendRefusedError, TargetGoneError
+from notify_service.domain.push import Push, from_payload
+from notify_service.inbox_ports import PushFilter
+from notify_service.ports import (
+    DeviceStore,
+    Ledger,
+    NotWantedError,
+    Sender,
+    SendRefusedError,
+    TargetGoneError,
+)
 from notify_service.use_cases.attempt import kind_of
 
+_FRESH_MS: Final = 3_000
+"""What was decided less long ago is taken for what is wanted."""
 _IMPLICIT = implicit_log_device("").id
 
 
 class DeviceCourier:
     """A `Courier`: a push through the sender of the device's kind, and an entry in the ledger per attempt."""
 
-    def __init__(self, devices: DeviceStore, senders: Mapping[DeviceKind, Sender], ledger: Ledger) -> None:
+    def __init__(
+        self,
+        devices: DeviceStore,
+        senders: Mapping[DeviceKind, Sender],
+        ledger: Ledger,
+        outdated: PushFilter,
+    ) -> None:
         self._devices = devices
         self._senders = senders
         self._ledger = ledger
+        self._outdated = outdated
         self._lookups = _Lookups(devices)
         self._gone: dict[str, Device] = {}
         """By the delivery's id: the device as it was when its provider called it gone."""
@@ -39,6 +58,7 @@ class DeviceCourier:
             push = from_payload(delivery.what.payload)
         except msgspec.DecodeError as error:
             raise SendRefusedError("the push cannot be read") from error
+        await self._check_wanted(delivery, push)
         try:
             return await sender.send(replace(push, delivery_id=delivery.id), device)
         except TargetGoneError:
@@ -52,6 +72,12 @@ class DeviceCourier:
         await self._ledger.write([_entry(attempt, kept=attempt.delivery.id in kept) for attempt in attempts])
         for attempt in gone:
             self._gone.pop(attempt.delivery.id, None)
+
+    async def _check_wanted(self, delivery: Delivery, push: Push) -> None:
+        """Pushes that waited for a provider come in any order: what is shown should be the last of them."""
+        waited = delivery.attempt > 1 or now_ms() - delivery.what.created_at_ms > _FRESH_MS
+        if waited and (reason := await self._outdated.why_outdated(delivery.what.user_id, push)):
+            raise NotWantedError(reason.value)
 
     async def _find(self, delivery: Delivery) -> Device | None:
         if delivery.what.target_id == _IMPLICIT:

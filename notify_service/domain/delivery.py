@@ -59,6 +59,8 @@ class AttemptOutcome(Enum):
     """It was given up: refused, or its time is over."""
     GONE = "gone"
     """The provider said that the target is no more."""
+    DROPPED = "dropped"
+    """It is not wanted any more; the provider was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ so that a job that comes again is known and changes nothing.
 from dataclasses import dataclass, replace
 from typing import Final
 
+from notify_service.domain.decision import Reason
 from notify_service.domain.ledger import entry_id
+from notify_service.domain.push import Push, PushKind
 from notify_service.domain.wording import Preview
 
 MAX_WAITING: Final = 500
@@ -189,6 +191,20 @@ class Inbox:
                 after = replace(after, shown=shown, told_seq=shown.seq, told_at_ms=at_ms)
         # A claim that ran out may be another's by now.
         return replace(after, claim_id="", claimed_until_ms=0) if self.claim_id == claim_id else after
+
+    def why_outdated(self, push: Push) -> Reason | None:
+        """Why a push that was decided for this inbox, and could not go out at once, should not go out now.
+
+        A device that it reached would show what was read or replaced, or lose what replaced it.
+        """
+        if not self.version or not push.batch_id or (self.firing and self.firing.id == push.batch_id):
+            return None  # nothing is known, or it was decided just now
+        shows = push.kind is PushKind.SHOW
+        if self.shown is None:
+            return Reason.READ if shows else None
+        if self.shown.batch_id != push.batch_id:
+            return Reason.COLLAPSED
+        return Reason.READ if shows and self.to_clear else None
 
     def _open(self, arrival: Arrival) -> Batch:
         # The same for the same message: a message never begins two batches.

@@ -58,6 +58,7 @@ _ATTEMPT_OUTCOMES = {
     AttemptOutcome.DELAYED: Outcome.DELAYED,
     AttemptOutcome.FAILED: Outcome.FAILED,
     AttemptOutcome.GONE: Outcome.PRUNED,
+    AttemptOutcome.DROPPED: Outcome.SUPPRESSED,
 }
 
 

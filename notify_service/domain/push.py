@@ -37,6 +37,8 @@ class Push:
     """When that message was accepted, Unix milliseconds."""
     urgent: bool = True
     """Wake the device for it: a new message. False: it may wait until the device is awake."""
+    batch_id: str = ""
+    """The batch of messages that it shows, or takes away: see `domain.inbox`."""
     delivery_id: str = ""
     """The delivery that carries it, by which a receiver may know a repeat; set by the courier."""
 

@@ -14,7 +14,14 @@ from notify_service.domain.gates import Verdict
 from notify_service.domain.ledger import MAX_DETAIL
 from notify_service.domain.retry import next_attempt, polite_seconds
 from notify_service.metrics import SEND_SECONDS
-from notify_service.ports import Courier, SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import (
+    Courier,
+    NotWantedError,
+    SendDelayedError,
+    SendError,
+    SendRefusedError,
+    TargetGoneError,
+)
 
 MAX_DEFECTS: Final = 5
 """An attempt with this number or a later one that ends in a defect is the last."""
@@ -66,6 +73,8 @@ def kind_of(delivery: Delivery) -> str:
 
 def _not_taken(delivery: Delivery, error: SendError | TimeoutError, words: str, at_ms: int) -> Result:
     match error:
+        case NotWantedError():
+            return Result(Attempt(delivery, AttemptOutcome.DROPPED, words, at_ms), Verdict.UNKNOWN)
         case SendRefusedError():
             return Result(Attempt(delivery, AttemptOutcome.FAILED, words, at_ms), Verdict.ANSWERED)
         case TargetGoneError():

@@ -126,7 +126,13 @@ class Tell:
                 for device in case.telling.devices
             ]
         if case.clearing:
-            push = Push(PushKind.CLEAR, case.inbox.key.chat_id, badge, urgent=False)
+            push = Push(
+                PushKind.CLEAR,
+                case.inbox.key.chat_id,
+                badge,
+                urgent=False,
+                batch_id=case.clearing.batch_id,
+            )
             return [
                 self._delivery(f"clear:{case.clearing.batch_id}:{device.id}", push, device, (), at_ms)
                 for device in self._policy.reach(case.person)
@@ -166,6 +172,7 @@ def _show(case: _Case, batch: Batch, telling: Telling, badge: int) -> Push:
         sender_id="" if telling.last_deleted else batch.preview.sender_id,
         count=count,
         at_ms=batch.preview.at_ms,
+        batch_id=batch.id,
     )
 
 

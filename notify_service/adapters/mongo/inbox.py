@@ -18,7 +18,9 @@ from mesh.clock import now_ms
 from mesh.errors import unavailable
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
+from notify_service.domain.decision import Reason
 from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
+from notify_service.domain.push import Push
 from notify_service.domain.wording import Preview
 
 # Fewer documents than would keep one operation from ending in its time.
@@ -27,7 +29,10 @@ _DUPLICATE_KEY: Final = 11_000
 
 
 class MongoInboxes:
-    """An `Inboxes`. A document is replaced only in the version that was read, so that no change is lost."""
+    """An `Inboxes` and a `PushFilter`.
+
+    A document is replaced only in the version that was read, so that no change is lost.
+    """
 
     def __init__(self, database: Database, rhythm: Rhythm) -> None:
         self._inbox = database["inbox"]
@@ -61,6 +66,11 @@ class MongoInboxes:
         either = [{f"{place}.messages.id": wanted} for place in ("waiting", "firing")]
         with reachable():
             return await self._inbox.find_one({"userId": user_id, "$or": either}, {"_id": 1}) is not None
+
+    async def why_outdated(self, user_id: str, push: Push) -> Reason | None:
+        """One round trip."""
+        key = InboxKey(user_id, push.chat_id)
+        return (await self._load((key,)))[key].why_outdated(push)
 
     async def _load(self, keys: Collection[InboxKey]) -> dict[InboxKey, Inbox]:
         found = {key: Inbox(key) for key in keys}

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.couriers.device import DeviceCourier
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
+from notify_service.domain.inbox import Rhythm
 from notify_service.domain.ledger import Outcome
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.ports import SendDelayedError, TargetGoneError
@@ -123,7 +125,8 @@ async def setting(mongo_url: str, does: Callable[[Device], Awaitable[str]] = tak
             ScriptedSender(does),
             Clock(),
         )
-        courier = DeviceCourier(devices, {DeviceKind.FCM: sender, DeviceKind.LOG: sender}, ledger)
+        inboxes = MongoInboxes(database, Rhythm(0, 0, 0))
+        courier = DeviceCourier(devices, {DeviceKind.FCM: sender, DeviceKind.LOG: sender}, ledger, inboxes)
         deliver = Deliver(store, {Lane.DEVICE: courier}, LIMITS, PACE, clock)
         async with running_engine(deliver):
             yield Setting(store, database, deliver, devices, ledger, sender, clock)

@@ -13,11 +13,13 @@ from pydantic import SecretStr
 from mesh.ids import new_object_id
 from mesh.lifecycle import Lifecycle
 from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.couriers.device import DeviceCourier
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
+from notify_service.domain.inbox import Rhythm
 from notify_service.domain.ledger import Outcome
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.senders import make_vapid, open_guarded, open_senders
@@ -114,7 +116,7 @@ async def pushing(
         vapid = make_vapid(settings, MongoKeyStore(database))
         senders = await open_senders(settings, life, guarded, vapid)
         devices, ledger = MongoDeviceStore(database), MongoLedger(database)
-        courier = DeviceCourier(devices, senders, ledger)
+        courier = DeviceCourier(devices, senders, ledger, MongoInboxes(database, Rhythm(0, 0, 0)))
         deliver = Deliver(store, {Lane.DEVICE: courier}, replace(LIMITS, max_probe_seconds=0.05), PACE, clock)
         life.supervise("deliver", deliver.run)
         try:

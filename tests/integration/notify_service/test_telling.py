@@ -12,25 +12,33 @@ import pytest
 from mesh.clock import now_ms
 from mesh.errors import Unavailable, unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.database import ensure_indexes, open_database, to_time
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.log import LogSender
+from notify_service.couriers.device import DeviceCourier
 from notify_service.domain.decision import Policy
+from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.inbox import Rhythm
+from notify_service.domain.ledger import Outcome
 from notify_service.domain.notification import Message, NewMessage, ReadUpTo, Recipient
 from notify_service.domain.push import PushKind, from_payload
 from notify_service.domain.recheck import Attention
+from notify_service.use_cases.deliver import Deliver
 from notify_service.use_cases.people import People
 from notify_service.use_cases.take_in import TakeIn
 from notify_service.use_cases.tell import Tell
 from notify_service.use_cases.teller import Teller
+from tests.integration.notify_service.deliveries import LIMITS, PACE, running_engine, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from notify_service.adapters.mongo.database import Database
+    from notify_service.domain.device import Device
     from notify_service.domain.inbox import Inbox, InboxKey
+    from notify_service.domain.notification import Notification
+    from notify_service.domain.push import Push
 
 RHYTHM = Rhythm(delay_ms=30, delay_max_ms=60, repeat_ms=0)
 POLICY = Policy({DeviceKind.LOG, DeviceKind.FCM}, implicit_log_device=True, idle_ms=300_000)
@@ -53,6 +61,20 @@ class Unaware:
 
     async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
         return [1] * len(user_ids)
+
+
+class Provider:
+    """A `Sender` that lists what it takes."""
+
+    def __init__(self) -> None:
+        self.took: list[tuple[str, str]] = []
+
+    def provider(self, device: Device) -> str:  # noqa: ARG002
+        return "log"
+
+    async def send(self, push: Push, device: Device) -> str:  # noqa: ARG002
+        self.took.append((push.kind.value, push.message_id))
+        return ""
 
 
 class NeverSettled:
@@ -202,3 +224,33 @@ async def test_one_inbox_that_cannot_be_told_keeps_no_other_from_it(database: Da
     later = now_ms() + 60_000
     await process.tell(await stores.inboxes.claim(later, later + 1, 10))
     assert await database["deliveries"].count_documents({}) == 3, "it had its turn again"
+
+
+async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(database: Database) -> None:
+    stores = stores_of(database)
+    process = Process(stores)
+    again, read, stays = (new_object_id() for _ in range(3))
+    first = {chat_id: message(chat_id, 1) for chat_id in (again, read, stays)}
+    newer = message(again, 2)
+
+    async def tell(*jobs: Notification) -> None:
+        await process.take_in(jobs)
+        await process.tell(await stores.inboxes.claim(now_ms() + 1_000, now_ms() + 30_000, 10))
+
+    # The provider is down, so all of it waits.
+    await tell(*(NewMessage(each, to("bob")) for each in first.values()))
+    await tell(NewMessage(newer, to("bob")), ReadUpTo(read, "bob", 1))
+    a_minute_ago = to_time(now_ms() - 60_000)
+    await database["deliveries"].update_many({}, {"$set": {"createdAt": a_minute_ago}})
+
+    provider = Provider()
+    courier = DeviceCourier(stores.devices, {DeviceKind.LOG: provider}, stores.ledger, stores.inboxes)
+    async with running_engine(Deliver(stores.deliveries, {Lane.DEVICE: courier}, LIMITS, PACE)):
+        await settled(database, 5)
+    assert sorted(provider.took) == sorted([("show", newer.id), ("clear", ""), ("show", first[stays].id)])
+    replaced = await stores.ledger.find("bob", first[again].id, 10)
+    seen = await stores.ledger.find("bob", first[read].id, 10)
+    assert [(entry.outcome, entry.detail) for entry in (*replaced, *seen)] == [
+        (Outcome.SUPPRESSED, "collapsed"),
+        (Outcome.SUPPRESSED, "read"),
+    ]

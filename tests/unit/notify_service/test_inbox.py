@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from notify_service.domain.decision import Reason
 from notify_service.domain.inbox import (
     MAX_HANDLED,
     MAX_WAITING,
@@ -14,6 +17,7 @@ from notify_service.domain.inbox import (
     WaitingMessage,
 )
 from notify_service.domain.notification import Message
+from notify_service.domain.push import Push, PushKind
 from notify_service.domain.wording import preview
 
 CHAT, START = "c" * 24, 1_000_000_000
@@ -150,3 +154,48 @@ def test_what_was_decided_long_ago_stays_decided() -> None:
         inbox = told(taken(arrival(seq), inbox=inbox), START)
     assert len(inbox.handled) == MAX_HANDLED
     assert all(inbox.take(arrival(seq)) is inbox for seq in range(1, MAX_HANDLED + 20))
+
+
+def stored(inbox: Inbox) -> Inbox:
+    return replace(inbox, version="a" * 24)
+
+
+def show(inbox: Inbox) -> Push:
+    assert inbox.shown
+    return Push(PushKind.SHOW, CHAT, 1, batch_id=inbox.shown.batch_id)
+
+
+def test_a_push_that_waited_goes_out_only_where_it_is_still_to_be_shown() -> None:
+    first = stored(told(taken(arrival(1)), START))
+    second = told(taken(arrival(2), inbox=first), START)
+    read = second.read(2)
+    assert second.shown
+    cleared = cleared_by(read, second.shown)
+
+    assert first.why_outdated(show(first)) is None
+    assert second.why_outdated(show(first)) is Reason.COLLAPSED
+    assert second.why_outdated(show(second)) is None
+    assert read.why_outdated(show(second)) is Reason.READ
+    assert cleared.why_outdated(show(second)) is Reason.READ
+
+
+def test_a_clear_that_waited_takes_nothing_away_that_is_newer() -> None:
+    first = stored(told(taken(arrival(1)), START)).read(1)
+    assert first.shown
+    clear = replace(show(first), kind=PushKind.CLEAR)
+    cleared = cleared_by(first, first.shown)
+    assert first.why_outdated(clear) is None
+    assert cleared.why_outdated(clear) is None
+    newer = told(taken(arrival(2), inbox=cleared), START)
+    assert newer.why_outdated(clear) is Reason.COLLAPSED
+
+
+def test_a_push_whose_round_is_not_settled_is_wanted() -> None:
+    claimed = stored(taken(arrival(1))).claim(CLAIM, START + 30_000)
+    assert claimed.firing
+    assert claimed.why_outdated(Push(PushKind.SHOW, CHAT, 1, batch_id=claimed.firing.id)) is None
+
+
+def test_where_nothing_is_known_a_push_is_wanted() -> None:
+    assert EMPTY.why_outdated(Push(PushKind.SHOW, CHAT, 1, batch_id="b" * 24)) is None
+    assert stored(EMPTY).why_outdated(Push(PushKind.SHOW, CHAT, 1)) is None
