@@ -32,7 +32,8 @@ class DeliveryStore(Deliveries, Protocol):
     ) -> list[Delivery]:
         """Deliveries of these lanes whose next attempt may begin, and whose time is not over.
 
-        They come provider by provider, by name, for each the longest due first. `take_over` includes those
+        They come provider by provider, by name, for each the longest due first, or all the other way round,
+        as the scope says. `take_over` includes those
         whose holder is past its time. Nothing is claimed yet.
         """
         ...

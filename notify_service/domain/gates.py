@@ -64,6 +64,8 @@ class Scope:
     without: Collection[str] = ()
     after: str = ""
     """Only those whose names come after this one."""
+    newest_first: bool = False
+    """In the opposite order: the last provider by name first, and for each what became due last."""
 
     @property
     def limited(self) -> bool:
@@ -176,16 +178,15 @@ class Gates:
     _strangers: int = 0
     """Of these, at providers that are not trusted."""
 
-    def scope(self, now_ms: int, after: str = "") -> Scope | None:
+    def scope(self, now_ms: int, after: str = "", *, newest_first: bool = False) -> Scope | None:
         """Whose deliveries are worth claiming; None when nobody has room."""
         if self._in_flight >= self.limits.total:
             return None
         if self._strangers_left <= 0:
             only = [name for name, gate in self._gates.items() if gate.trusted and gate.room(now_ms)]
-            return Scope(only=only, after=after) if only else None
-        return Scope(
-            without=[name for name, gate in self._gates.items() if not gate.room(now_ms)], after=after
-        )
+            return Scope(only, (), after, newest_first) if only else None
+        full = [name for name, gate in self._gates.items() if not gate.room(now_ms)]
+        return Scope(None, full, after, newest_first)
 
     def room(self, now_ms: int) -> int:
         """How many deliveries are worth looking at: those that may begin, and a few of strangers."""

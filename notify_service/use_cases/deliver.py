@@ -92,6 +92,7 @@ class Deliver:
         self._contended = False
         self._careful_until_ms = 0
         self._after = ""
+        self._newest_first = False
 
     async def add(self, deliveries: Sequence[NewDelivery]) -> None:
         """Stores them, and begins at once. A `Deliveries`."""
@@ -173,20 +174,29 @@ class Deliver:
 
     async def _claim_page(self) -> bool:
         """Begins some attempts; whether there may be more to begin."""
-        at_ms = self._clock()
-        scope, lanes, first = self._gates.scope(at_ms, self._after), self._lanes(), not self._after
+        at_ms, newest_first = self._clock(), self._newest_first
+        first = not self._after
+        scope = self._gates.scope(at_ms, "" if newest_first else self._after, newest_first=newest_first)
+        lanes = self._lanes()
         if scope is None or not lanes:
             self._crowded = True
             return False
         self._crowded |= scope.limited
         limit = max(_LEAST_PAGE, self._gates.room(at_ms))
         due = await self._store.due(at_ms, limit, scope, lanes, take_over=self._may_take_over(at_ms))
-        # Full: the next page goes on behind the last provider, so that all have their turn.
-        self._after = due[-1].what.provider if len(due) == limit else ""
+        full, last = len(due) == limit, due[-1].what.provider if due else ""
         if self._contended:
             # Another process looks at the same page: not both from its top.
             random.shuffle(due)
         begun = await self._begin(due, at_ms)
+        # Where there is more than can begin, everybody gets on. Every other page that begins any is of what
+        # became due last: a message to one person does not wait until a group of 100,000 was told. The others
+        # are of what has waited longest, and each goes on behind the last provider.
+        if newest_first:
+            self._newest_first = scope.limited and not begun
+            return bool(begun)
+        self._newest_first = full
+        self._after = last if full else ""
         return bool(self._after and begun) or not first
 
     async def _begin(self, due: Sequence[Delivery], at_ms: int) -> int:

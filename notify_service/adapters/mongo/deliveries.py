@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from bson import ObjectId
-from pymongo import DESCENDING, UpdateMany, UpdateOne
+from pymongo import ASCENDING, DESCENDING, UpdateMany, UpdateOne
 
 from notify_service.adapters.mongo.database import (
     Database,
@@ -67,7 +67,8 @@ class MongoDeliveries:
         }
         if not take_over:
             query["holder"] = {"$exists": False}
-        order = [("provider", 1), ("dueAt", 1)]
+        direction = DESCENDING if scope.newest_first else ASCENDING
+        order = [("provider", direction), ("dueAt", direction)]
         with reachable():
             cursor = self._deliveries.find(query).sort(order).hint("due").limit(limit)
             return [_to_delivery(document) async for document in cursor]

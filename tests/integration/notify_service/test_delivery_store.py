@@ -55,9 +55,19 @@ async def test_what_is_due_comes_by_provider_as_far_as_it_is_asked_for(mongo_url
         assert await names(after="a") == "bbccm"
         assert await names(after="a", without=["b"]) == "ccm"
         assert await names(after="b", only=["b", "c"]) == "cc"
+        assert await names(newest_first=True) == "mccbbaa"
         hooks = await store.due(NOW, 100, Scope(), [Lane.EMAIL], take_over=True)
         assert [delivery.what.provider for delivery in hooks] == ["mail"]
         assert await due(store, NOW - 1) == []
+
+
+async def test_what_became_due_last_can_come_first(mongo_url: str) -> None:
+    async with store_at(mongo_url) as (store, _):
+        for age_ms in (2, 0, 1):
+            await store.add(new_deliveries(1, clock=lambda age_ms=age_ms: NOW - age_ms))  # type: ignore[misc]
+        for newest_first, ages in ((False, [2, 1, 0]), (True, [0, 1, 2])):
+            found = await due(store, newest_first=newest_first)
+            assert [NOW - delivery.what.created_at_ms for delivery in found] == ages
 
 
 async def test_of_two_who_claim_one_gets_it(mongo_url: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mesh.breaker import State
-from notify_service.domain.gates import MAX_PAUSE_SECONDS, Gates, Limits, Ticket, Verdict
+from notify_service.domain.gates import MAX_PAUSE_SECONDS, Gates, Limits, Scope, Ticket, Verdict
 
 LIMITS = Limits(
     concurrency=8, rate=1000.0, strangers=6, per_stranger=2, total=20, threshold=3, probe_seconds=2.0
@@ -60,6 +60,16 @@ def test_strangers_share_their_slots_and_leave_the_others_theirs() -> None:
     assert scope is not None
     assert scope.only is None, "the slot is free for any stranger"
     assert "fcm" in scope.without
+
+
+def test_the_order_and_the_place_to_go_on_are_passed_on() -> None:
+    gates = Gates(LIMITS)
+    assert gates.scope(0, "b") == Scope(None, [], "b")
+    assert gates.scope(0, newest_first=True) == Scope(None, [], "", newest_first=True)
+    trusted(gates, "fcm")
+    for host in range(10):
+        take_all(gates, f"web-push:{host}", 0)
+    assert gates.scope(0, newest_first=True) == Scope(["fcm"], newest_first=True)
 
 
 def test_all_together_have_an_upper_limit() -> None:
