@@ -11,7 +11,7 @@ from mesh.rpc.channel import open_channel
 from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
-from parley.notify.v1.notify_service_pb2 import OUTCOME_SENT, ListLedgerRequest
+from parley.notify.v1.notify_service_pb2 import OUTCOME_SENT, OUTCOME_SUPPRESSED, ListLedgerRequest
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from tests.e2e.conftest import Connect
 from tests.e2e.mesh import SERVICE_SECRET, Mesh, until
@@ -39,7 +39,10 @@ async def test_an_offline_member_is_notified_and_an_online_one_is_not(mesh: Mesh
                 if any(entry.outcome == OUTCOME_SENT for entry in ledger.entries):
                     break
                 await asyncio.sleep(0.05)
-    assert {(entry.user_id, entry.outcome) for entry in ledger.entries} == {(bob_id, OUTCOME_SENT)}
+    assert {(*entry.user_ids, entry.outcome, entry.detail) for entry in ledger.entries} == {
+        (bob_id, OUTCOME_SENT, ""),
+        (carol.user_id, OUTCOME_SUPPRESSED, "active"),
+    }
 
 
 async def test_stored_messages_are_indexed_and_counted(mesh: Mesh, connect: Connect) -> None:
