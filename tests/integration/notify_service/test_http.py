@@ -1,112 +1,20 @@
-"""The guarded HTTP client against servers of all sorts."""
+"""The HTTP client against servers of all sorts."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from notify_service.adapters.senders import connections
-from notify_service.adapters.senders.http import MAX_ANSWER, Answer, HttpClient, open_http
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError
+from notify_service.adapters.senders.http import MAX_ANSWER, open_http
+from notify_service.ports import SendDelayedError, SendRefusedError
+from tests.integration.notify_service.http_server import OK, eventually, on_loopback, refusal, serving
 from tests.providers.tls import Authority
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Server:
-    """Answers each request with the same bytes; remembers what it was asked."""
-
-    def __init__(self, answer: bytes, *, then_close: bool) -> None:
-        self._answer = answer
-        self._then_close = then_close
-        self.heads: list[str] = []
-        self.connections = 0
-        self.closed = 0
-        self.hangs_up = False
-        self.server_names: list[str | None] = []
-        self.port = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                self.heads.append(head)
-                if self.hangs_up and len(self.heads) == 2:
-                    break
-                length = head.lower().partition("content-length: ")[2].partition("\r\n")[0]
-                await reader.readexactly(int(length))
-                writer.write(self._answer)
-                await writer.drain()
-                if self._then_close:
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-            self.closed += 1
-
-
-@asynccontextmanager
-async def serving(
-    answer: bytes, tls: ssl.SSLContext | None = None, *, then_close: bool = False
-) -> AsyncIterator[Server]:
-    server = Server(answer, then_close=then_close)
-    if tls is not None:
-        tls.sni_callback = lambda _socket, name, _context: server.server_names.append(name)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
-    server.port = listening.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        listening.close()
-
-
-def on_loopback(seconds: float = 5.0, **options: Any) -> Any:
-    return open_http(seconds=seconds, guarded=True, allow_loopback=True, **options)
-
-
-async def refusal(request: Awaitable[Answer]) -> SendError:
-    with pytest.raises(SendError) as caught:
-        await request
-    return caught.value
-
-
-class Names:
-    """Stands in for the name server of this machine: what each name resolves to, next time and later."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []
-        self._answers: dict[str, list[list[str]]] = {}
-        self._resolve_really = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
-
-    def answer(self, name: str, *answers: list[str]) -> None:
-        """The last answer is given for ever."""
-        self._answers[name] = list(answers)
-
-    def _resolve(self, host: str, port: int, *args: Any, **options: Any) -> list[Any]:
-        if host not in self._answers:
-            return list(self._resolve_really(host, port, *args, **options))
-        self.asked.append(host)
-        answers = self._answers[host]
-        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    return Names(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -234,29 +142,6 @@ async def test_a_new_connection_that_ends_is_not_replaced() -> None:
         assert server.connections == 1
 
 
-async def test_a_name_that_is_slow_to_resolve_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = threading.Event()
-    resolve = socket.getaddrinfo
-
-    def slow(host: str, *args: Any, **options: Any) -> Any:
-        if host == "slow.test":
-            answer.wait()
-        return resolve(host, *args, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    async with serving(OK) as server, on_loopback(seconds=0.3) as http:
-        try:
-            waiting = [
-                asyncio.create_task(refusal(http.post("https://slow.test/", b"", {}))) for _ in range(8)
-            ]
-            await asyncio.sleep(0)
-            assert (await http.post(f"http://localhost:{server.port}/", b"", {})).status == 200
-            errors = await asyncio.gather(*waiting)
-            assert {str(error) for error in errors} == {"no answer within 0.3 s"}
-        finally:
-            answer.set()
-
-
 async def test_a_server_that_refuses_connections_may_be_there_later() -> None:
     async with serving(OK) as server:
         url = f"http://127.0.0.1:{server.port}/"
@@ -284,20 +169,6 @@ async def test_tls_is_verified(authority: Authority, tmp_path: Path) -> None:
                 assert "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
-async def test_the_certificate_must_be_for_the_name(authority: Authority, names: Names) -> None:
-    names.answer("push.test", ["127.0.0.1"])
-    names.answer("other.test", ["127.0.0.1"])
-    async with (
-        serving(OK, authority.server_context("push.test")) as server,
-        on_loopback(ca_file=authority.ca_file) as http,
-    ):
-        assert (await http.post(f"https://push.test:{server.port}/", b"", {})).status == 200
-        assert server.server_names == ["push.test"]
-        assert f"host: push.test:{server.port}\r\n" in server.heads[0].lower()
-        error = await refusal(http.post(f"https://other.test:{server.port}/", b"", {}))
-        assert "CERTIFICATE_VERIFY_FAILED" in str(error)
-
-
 async def test_the_environment_s_proxies_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -313,147 +184,6 @@ async def test_headers_take_no_injection(value: str) -> None:
         assert server.heads == []
 
 
-LOOPBACK_FORMS = [
-    "127.0.0.1",
-    "127.1",
-    "2130706433",
-    "0x7f000001",
-    "localhost",
-    "[::1]",
-]
-PRIVATE = [
-    "10.0.0.1",
-    "0xa000001",
-    "169.254.169.254",
-    "[::ffff:10.0.0.1]",
-    "[::ffff:127.0.0.1]",
-    "[64:ff9b::a00:1]",
-    "[2002:7f00:1::]",
-    "[fd00:ec2::254]",
-    "[fe80::1]",
-    "0.0.0.0",
-    "[::]",
-]
-
-
-@asynccontextmanager
-async def watched(monkeypatch: pytest.MonkeyPatch, **options: Any) -> AsyncIterator[HttpClient]:
-    """A guarded client; the test fails when it opens a connection."""
-
-    def connected(*_: Any, **__: Any) -> None:
-        raise AssertionError("a connection was opened")
-
-    async with open_http(seconds=5, guarded=True, **options) as http:
-        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connected)
-        yield http
-
-
-async def test_the_watch_sees_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with watched(monkeypatch, allow_loopback=True) as http:
-        with pytest.raises(ExceptionGroup):
-            await http.post("http://127.0.0.1:1/", b"", {})
-
-
-@pytest.mark.parametrize("host", LOOPBACK_FORMS + PRIVATE)
-async def test_private_addresses_are_refused_however_they_are_written(
-    host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with watched(monkeypatch) as http:
-        error = await refusal(http.post(f"https://{host}/", b"", {}))
-        assert isinstance(error, SendRefusedError)
-        assert "not on the public internet" in str(error)
-
-
-@pytest.mark.parametrize("host", PRIVATE)
-@pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_development_allows_this_machine_and_no_other(
-    host: str, scheme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with watched(monkeypatch, allow_loopback=True) as http:
-        assert isinstance(await refusal(http.post(f"{scheme}://{host}/", b"", {})), SendRefusedError)
-
-
-async def test_plain_http_goes_nowhere_but_to_this_machine(
-    monkeypatch: pytest.MonkeyPatch, names: Names
-) -> None:
-    names.answer("push.test", ["1.1.1.1"])
-    async with watched(monkeypatch, allow_loopback=True) as http:
-        error = await refusal(http.post("http://push.test/", b"", {}))
-        assert isinstance(error, SendRefusedError)
-    async with watched(monkeypatch) as http:
-        error = await refusal(http.post("http://push.test/", b"", {}))
-        assert str(error) == "the address must begin with https://"
-
-
-@pytest.mark.parametrize("scheme", ["ftp", "file", "gopher", "ws", "unix"])
-async def test_other_schemes_are_refused(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with watched(monkeypatch, allow_loopback=True) as http:
-        assert isinstance(await refusal(http.post(f"{scheme}://127.0.0.1/x", b"", {})), SendRefusedError)
-
-
-@pytest.mark.parametrize("addresses", [["1.1.1.1", "10.0.0.1"], ["10.0.0.1", "1.1.1.1"]])
-async def test_every_address_of_a_name_is_checked(
-    addresses: list[str], monkeypatch: pytest.MonkeyPatch, names: Names
-) -> None:
-    names.answer("push.test", addresses)
-    async with watched(monkeypatch) as http:
-        error = await refusal(http.post("https://push.test/", b"", {}))
-        assert str(error) == "the address leads to 10.0.0.1, which is not on the public internet"
-
-
-async def test_a_name_whose_address_changes_after_the_check_gains_nothing(names: Names) -> None:
-    """DNS rebinding; 127.0.0.1 stands for an address that is fine, 127.0.0.2 for the victim's."""
-    reached: list[asyncio.StreamWriter] = []
-    async with serving(OK) as server, on_loopback() as http:
-        victim = await asyncio.start_server(
-            lambda _, writer: reached.append(writer), "127.0.0.2", server.port
-        )
-        async with victim:
-            names.answer("push.test", ["127.0.0.1"], ["127.0.0.2"])
-            url = f"http://push.test:{server.port}/"
-            assert (await http.post(url, b"", {})).status == 200
-            # Resolved once: what was checked is what was connected to, and is used again without asking.
-            assert names.asked == ["push.test"]
-            assert (await http.post(url, b"", {})).status == 200
-            assert names.asked == ["push.test"]
-            assert (server.connections, len(server.heads), reached) == (1, 2, [])
-
-
-async def test_each_connection_is_checked_anew(names: Names) -> None:
-    async with serving(OK, then_close=True) as server, on_loopback() as http:
-        names.answer("push.test", ["127.0.0.1"], ["10.0.0.1"])
-        url = f"http://push.test:{server.port}/"
-        assert (await http.post(url, b"", {})).status == 200
-        await eventually(lambda: server.closed == 1)
-        error = await refusal(http.post(url, b"", {}))
-        assert "10.0.0.1" in str(error)
-        assert names.asked == ["push.test", "push.test"]
-
-
-async def test_the_next_address_is_tried_when_one_does_not_answer(names: Names) -> None:
-    async with serving(OK) as server, on_loopback() as http:
-        names.answer("push.test", ["127.0.0.3", "127.0.0.1"])
-        assert (await http.post(f"http://push.test:{server.port}/", b"", {})).status == 200
-
-
-@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".test", ".test", "0177.0.0.1", "1\uff127.0.0.1"])
-async def test_what_cannot_be_a_name_is_refused(host: str) -> None:
-    async with on_loopback() as http:
-        assert isinstance(await refusal(http.post(f"https://{host}/", b"", {})), SendRefusedError)
-
-
-async def test_a_name_that_cannot_be_resolved_may_be_there_later() -> None:
-    async with on_loopback() as http:
-        error = await refusal(http.post("https://nobody.invalid/", b"", {}))
-        assert isinstance(error, SendDelayedError)
-
-
 async def test_without_the_guard_the_operator_s_own_addresses_are_reached() -> None:
     async with serving(OK) as server, open_http(seconds=5, guarded=False) as http:
         assert (await http.post(f"http://127.0.0.1:{server.port}/", b"", {})).status == 200
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
