@@ -24,7 +24,7 @@ from notify_service.domain.push import Push
 from notify_service.domain.wording import Preview
 
 # Fewer documents than would keep one operation from ending in its time.
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 200
 _DUPLICATE_KEY: Final = 11_000
 
 
