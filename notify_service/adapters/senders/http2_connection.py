@@ -162,7 +162,9 @@ class Http2Connection(asyncio.Protocol):
         del self._exchanges[stream]
         self._used_at = self._loop.time()
         self._room.set()
-        if exchange.done.cancelled() and not self._lost:
+        if not exchange.done.cancelled():
+            exchange.done.exception()  # seen, also by one who was cut off in the same moment
+        elif not self._lost:
             self._reset(stream)
 
     def _take(self, event: h2.events.Event) -> None:
