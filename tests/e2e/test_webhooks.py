@@ -1,5 +1,6 @@
 """What happens in chats reaches the servers of integrators, signed; and so do users' own notifications."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -11,7 +12,7 @@ from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from tests.e2e.conftest import Connect
 from tests.e2e.mesh import SERVICE_SECRET, Client, Mesh, Rest
-from tests.providers.webhook_receiver import Reply, WebhookReceiver, webhook_receiver
+from tests.providers.webhook_receiver import WAIT_SECONDS, Reply, WebhookReceiver, webhook_receiver
 
 
 @pytest.fixture
@@ -107,8 +108,9 @@ async def test_what_was_missed_is_looked_up_and_sent_again(
     (first,) = await receiver.wait_for(1)
 
     path = f"/admin/webhooks/{subscription_id}"
-    while not (failed := (await operator.get(f"{path}/deliveries?outcome=failed"))["deliveries"]):
-        pass  # each turn is a request
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (failed := (await operator.get(f"{path}/deliveries?outcome=failed"))["deliveries"]):
+            await asyncio.sleep(0.02)
     assert failed[0]["id"] == first.id
     assert "closed" in failed[0]["detail"]
     (shown,) = (await operator.get("/admin/webhooks"))["subscriptions"]
@@ -172,5 +174,6 @@ async def test_a_device_that_is_gone_is_forgotten(
     chat_id: str = (await alice.rest.post("/chats", {"userId": bob}))["chat"]["id"]
     await alice.say(chat_id, "hello?")
     await receiver.wait_for(1)
-    while (await notify.ListDevices(pb.ListDevicesRequest(user_id=bob))).devices:
-        pass  # each turn is a call
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (await notify.ListDevices(pb.ListDevicesRequest(user_id=bob))).devices:
+            await asyncio.sleep(0.02)
