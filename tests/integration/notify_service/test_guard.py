@@ -17,6 +17,7 @@ from tests.providers.tls import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 class Names:
