@@ -66,8 +66,8 @@ def read_service_account(path: Path) -> ServiceAccount:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except (GoogleAuthError, UnsupportedAlgorithm, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError("is not the JSON file of a service account with a project") from error
-    if urlsplit(account.token_url).scheme not in {"https", "http"}:
-        raise ValueError("names a token_uri that is no URL")
+    if urlsplit(account.token_url).scheme != "https":
+        raise ValueError("names a token_uri that does not begin with https://")
     return account
 
 

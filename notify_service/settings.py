@@ -139,6 +139,13 @@ class NotifySettings(ServerSettings):
             read_signing_key(path)
         return path
 
+    @field_validator("notify_fcm_url", "notify_apns_url")
+    @classmethod
+    def _is_https(cls, url: str) -> str:
+        if not url.startswith("https://"):
+            raise ValueError("must begin with https://: both are spoken to over HTTP/2 with TLS")
+        return url
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         problems = []

@@ -76,6 +76,7 @@ def test_a_service_account_asks_for_access(tmp_path: Path) -> None:
         json.dumps(ACCOUNT | {"private_key": "MII"}),
         json.dumps(ACCOUNT | {"private_key": None}),
         json.dumps(ACCOUNT | {"token_uri": "nowhere"}),
+        json.dumps(ACCOUNT | {"token_uri": "http://oauth2.example/token"}),
         json.dumps({name: value for name, value in ACCOUNT.items() if name != "project_id"}),
         json.dumps(ACCOUNT | {"private_key": pem(ec.generate_private_key(ec.SECP256R1())).decode()}),
         "\xff",
@@ -85,7 +86,7 @@ def test_what_is_no_service_account_is_an_error(tmp_path: Path, text: str) -> No
     path = tmp_path / "account.json"
     path.write_bytes(text.encode("latin-1"))
 
-    with pytest.raises(ValueError, match=r"is not the JSON file|is no URL") as raised:
+    with pytest.raises(ValueError, match=r"is not the JSON file|does not begin with https") as raised:
         read_service_account(path)
     assert "MII" not in str(raised.value)
 
@@ -131,6 +132,12 @@ def settings(**fields: object) -> NotifySettings:
 def test_a_file_that_is_missing_is_told_at_start(tmp_path: Path, field: str) -> None:
     with pytest.raises(ValidationError, match="cannot be read: No such file"):
         settings(**{field: tmp_path / "missing"})
+
+
+@pytest.mark.parametrize("field", ["notify_fcm_url", "notify_apns_url"])
+def test_providers_are_spoken_to_over_tls_alone(field: str) -> None:
+    with pytest.raises(ValidationError, match="must begin with https"):
+        settings(**{field: "http://127.0.0.1:8080"})
 
 
 def test_half_of_the_settings_for_apns_are_a_mistake(tmp_path: Path) -> None:
