@@ -13,7 +13,7 @@ from notify_service.delivery_ports import DeliveryStore
 from notify_service.domain.delivery import Attempt
 from notify_service.ports import Courier
 
-CROWDED: Final = 1_000
+CROWDED: Final = 256
 """With so many unrecorded, no more should be begun."""
 _AT_ONCE: Final = 256
 

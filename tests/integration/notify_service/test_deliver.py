@@ -345,7 +345,7 @@ async def test_a_message_to_one_does_not_wait_until_a_large_group_was_told(mongo
         store_at(mongo_url) as (store, database),
         engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
     ):
-        group = new_deliveries(400, "fcm", clock=lambda: clock.ahead_ms)
+        group = new_deliveries(160, "fcm", clock=lambda: clock.ahead_ms)
         await deliver.add(group)
         await courier.until_sent(40)
         clock.advance(0.1)
@@ -356,10 +356,10 @@ async def test_a_message_to_one_does_not_wait_until_a_large_group_was_told(mongo
             assert sent < 80
             clock.advance(0.5)
             await courier.until_sent(sent + 20)
-        while courier.sent.total() < 401:
+        while courier.sent.total() < 161:
             clock.advance(1)
             await asyncio.sleep(0.02)
-        await settled(database, 401)
+        await settled(database, 161)
         assert set(courier.tried.values()) == {1}
 
 
