@@ -8,11 +8,19 @@ import pytest
 
 from tests.e2e.mesh import Client, Mesh, Rest, Service
 
+IDLE_SECONDS = 4.0
+"""Short, so that a test can see somebody become idle; long enough for others to be done with who is not."""
+
 
 @pytest.fixture(scope="session")
 def running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     with ExitStack() as stack:
-        mesh = Mesh.start(tmp_path_factory.mktemp("mesh"), stack, PARLEY_NOTIFY_ALLOW_LOOPBACK="true")
+        mesh = Mesh.start(
+            tmp_path_factory.mktemp("mesh"),
+            stack,
+            PARLEY_NOTIFY_ALLOW_LOOPBACK="true",
+            PARLEY_NOTIFY_IDLE_SECONDS=f"{IDLE_SECONDS:g}",
+        )
         asyncio.run(mesh.ready())
         yield mesh
 

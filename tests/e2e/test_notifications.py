@@ -19,7 +19,7 @@ from parley.events.v1.jobs_pb2 import (
     NotificationType,
     Recipient,
 )
-from tests.e2e.conftest import Connect
+from tests.e2e.conftest import IDLE_SECONDS, Connect
 from tests.e2e.mesh import Client, Frame, Mesh, Rest
 from tests.providers.push_endpoint import Browser, PushEndpoint
 
@@ -234,3 +234,21 @@ async def test_a_mention_comes_through_a_muted_group(
     (payload,) = await until_shown(browser, group)
     assert payload["title"] == f"{alice.user_id.title()} · Noise"
     assert payload["body"] == f"2 new messages: @{name}!"
+
+
+async def test_who_is_connected_and_does_nothing_is_told(
+    mesh: Mesh, alice: Client, connect: Connect, rest: MakeRest, endpoint: PushEndpoint
+) -> None:
+    name = new_name("bob")
+    browser, chat_id = await subscribe(rest(name), endpoint), await talk(alice, name)
+    bob = await connect(name, mesh.edges[1])
+    connected = time.monotonic()
+    said = 0
+    async with asyncio.timeout(IDLE_SECONDS + 20):
+        while not told(browser, chat_id):
+            said += 1
+            await alice.say(chat_id, f"text {said}")
+            await bob.wait_for("new-message", said, chatId=chat_id)
+            await asyncio.sleep(1.2)  # longer than the silence after which a chat is told
+    assert time.monotonic() - connected > IDLE_SECONDS
+    assert browser.taken[0].payload["title"] == alice.user_id.title()
