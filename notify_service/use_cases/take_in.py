@@ -75,6 +75,8 @@ class TakeIn:
             await self._ledger.write(then.entries)
         if then.digests:
             await self._digests.arm(then.digests, at_ms)
+        for entry in then.entries:
+            DECISIONS.labels(entry.detail).inc(len(entry.user_ids))
 
     def _sort(self, job: NewMessage, people: Mapping[str, Person], then: _Consequences, at_ms: int) -> None:
         """Whom the message waits for, and whom it does not."""
@@ -99,7 +101,6 @@ class TakeIn:
                 if reason in MAY_STAY_UNREAD and person.wants_digests:
                     then.digests.add(recipient.user_id)
         for reason, user_ids in untold.items():
-            DECISIONS.labels(reason.value).inc(len(user_ids))
             then.entries.append(_entry(reason, user_ids, message, at_ms))
 
     def _reason_against(

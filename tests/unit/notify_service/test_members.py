@@ -1,0 +1,66 @@
+"""What persist_service is asked, within the limits of its calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from notify_service.adapters.members import PersistMembers
+from notify_service.domain.inbox import InboxKey
+from notify_service.domain.recheck import Attention
+from parley.common.v1.chat_pb2 import Role
+from parley.persist.v1 import persist_service_pb2 as pb
+
+CHAT = "c" * 24
+
+
+class Stub:
+    """Everybody is a member who has read as far as the own name says, and odd messages are deleted."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    async def GetAttention(self, request: pb.GetAttentionRequest) -> pb.GetAttentionResponse:  # noqa: N802
+        self.asked.append((len(request.queries), len(request.messages)))
+        return pb.GetAttentionResponse(
+            attentions=[
+                pb.Attention(role=Role.ROLE_ADMIN, read_seq=int(query.user_id)) for query in request.queries
+            ],
+            deleted_message_ids=[key.message_id for key in request.messages if int(key.message_id) % 2],
+        )
+
+    async def GetUnreadTotals(self, request: pb.GetUnreadTotalsRequest) -> pb.GetUnreadTotalsResponse:  # noqa: N802
+        self.asked.append((len(request.user_ids), 0))
+        return pb.GetUnreadTotalsResponse(totals=map(int, request.user_ids))
+
+
+def members_of(stub: Stub) -> PersistMembers:
+    given: Any = stub
+    return PersistMembers(given)
+
+
+async def test_more_than_a_call_takes_is_asked_in_several() -> None:
+    stub = Stub()
+    keys = [InboxKey(str(number), CHAT) for number in range(600)]
+    messages = [(CHAT, str(number)) for number in range(4_500)]
+    attentions, deleted = await members_of(stub).attention(keys, messages)
+    assert stub.asked == [(500, 2_000), (100, 2_000), (1, 500)]
+    assert attentions == [Attention(member=True, read_seq=number) for number in range(600)]
+    assert set(deleted) == {str(number) for number in range(1, 4_500, 2)}
+
+
+async def test_totals_are_in_the_order_of_the_users() -> None:
+    stub = Stub()
+    users = [str(number) for number in range(700)]
+    assert await members_of(stub).unread_totals(users) == list(range(700))
+    assert stub.asked == [(500, 0), (200, 0)]
+
+
+async def test_who_has_no_role_is_no_member() -> None:
+    class Outsider(Stub):
+        async def GetAttention(self, request: pb.GetAttentionRequest) -> pb.GetAttentionResponse:  # noqa: N802
+            return pb.GetAttentionResponse(
+                attentions=[pb.Attention(role=Role.ROLE_NONE)] * len(request.queries)
+            )
+
+    attentions, _ = await members_of(Outsider()).attention([InboxKey("bob", CHAT)], ())
+    assert attentions == [Attention(member=False)]
