@@ -6,6 +6,8 @@ from pydantic import Field
 
 from mesh.settings import AmqpUrl, MongoUrl, Port, PositiveInt, RedisUrl, ServerSettings
 
+DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,38}$")]
+
 
 class PersistSettings(ServerSettings):
     """``persist_port`` is read from ``PARLEY_PERSIST_PORT``, and so on."""
@@ -15,7 +17,7 @@ class PersistSettings(ServerSettings):
     amqp_url: AmqpUrl
     persist_port: Port = 50052
     persist_admin_port: Port = 9152
-    persist_database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,38}$")] = "parley"
+    persist_database: DatabaseName = "parley"
     """Name of the MongoDB database."""
     persist_batch_deliveries: Annotated[int, Field(ge=1, le=256)] = 64
     """How many deliveries (each up to 64 events) go into one bulk write at most."""

@@ -120,5 +120,20 @@ def test_only_the_composition_root_builds_adapters() -> None:
     assert builders == set()
 
 
+def test_admin_knows_no_more_of_the_services_than_is_published_to_it() -> None:
+    surface = {
+        "chat_service.adapters.redis.keys",
+        "notify_service.adapters.mongo.database",
+        "notify_service.adapters.mongo.migrations",
+        "persist_service.adapters.mongo.indexes",
+        "persist_service.adapters.mongo.migrations",
+        *(f"{service}.settings" for service in SERVICES),
+    }
+    known = {
+        name for path in modules("admin") for name in imported(path) if name.partition(".")[0] in SERVICES
+    }
+    assert {name for name in known if name not in surface and name.rpartition(".")[0] not in surface} == set()
+
+
 def test_the_development_servers_are_no_part_of_what_runs_in_production() -> None:
-    assert users_of("devstack", "chaos", "secantus", "tests", "pytest") == set()
+    assert users_of("devstack", "chaos", "secantus", "tests", "pytest", "admin") == set()

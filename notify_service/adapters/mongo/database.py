@@ -49,24 +49,32 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 
 async def ensure_indexes(database: Database, *, keep_days: float = 30.0) -> None:
-    """Makes the indexes that are missing, waiting for MongoDB as long as it takes. Idempotent.
-
-    Those that let MongoDB remove what is old are changed where another time to keep it was set.
-    """
+    """As `make_indexes`, waiting for MongoDB as long as it takes."""
     backoff = Backoff(base=0.2, cap=5.0)
     while True:
         try:
             with reachable():
-                for collection, names in RETIRED.items():
-                    await _drop_indexes(database, collection, names)
-                for collection, indexes in INDEXES.items():
-                    await database[collection].create_indexes(list(indexes))
-                for collection, field in KEPT_SINCE.items():
-                    await _keep(database, collection, field, int(keep_days * 86_400))
+                await make_indexes(database, keep_days=keep_days)
         except Unavailable:
             await asyncio.sleep(backoff.next_delay())
         else:
             return
+
+
+async def make_indexes(database: Database, *, keep_days: float) -> None:
+    """Makes the indexes that are missing. Idempotent.
+
+    Those that let MongoDB remove what is old are changed where another time to keep it was set.
+
+    Raises:
+        PyMongoError: MongoDB is away or refuses.
+    """
+    for collection, names in RETIRED.items():
+        await _drop_indexes(database, collection, names)
+    for collection, indexes in INDEXES.items():
+        await database[collection].create_indexes(list(indexes))
+    for collection, field in KEPT_SINCE.items():
+        await _keep(database, collection, field, int(keep_days * 86_400))
 
 
 async def _drop_indexes(database: Database, collection: str, names: Sequence[str]) -> None:

@@ -1,10 +1,12 @@
 """Every index, in one place. Collections that are not named have only ``_id``."""
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, IndexModel
 
-from persist_service.adapters.mongo.server import Indexes
+Indexes = Mapping[str, Sequence[IndexModel]]
 
 
 def _index(*fields: str, unique: bool = False) -> IndexModel:
@@ -36,3 +38,9 @@ INDEXES: Final[Indexes] = {
     "changes": [_index("chatId", "seq", unique=True)],
     "statistics": [_index("chatId", "day", "block", unique=True)],
 }
+
+
+async def make_indexes(database: AsyncIOMotorDatabase[dict[str, Any]], indexes: Indexes) -> None:
+    """Makes those that are missing. Idempotent; raises PyMongoError when MongoDB is away or refuses."""
+    for name, models in indexes.items():
+        await database[name].create_indexes(list(models))

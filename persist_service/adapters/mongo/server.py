@@ -1,13 +1,12 @@
 """The connection to MongoDB: durable writes, typed failures, indexes before anything is stored."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pydantic import SecretStr
-from pymongo import IndexModel
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -20,12 +19,12 @@ from mesh.backoff import Backoff
 from mesh.breaker import Breaker
 from mesh.errors import unavailable
 from mesh.logs import get_logger
+from persist_service.adapters.mongo.indexes import Indexes, make_indexes
 
 DEPENDENCY: Final = "mongodb"
 
 Document = dict[str, Any]
 Collection = AsyncIOMotorCollection[Document]
-Indexes = Mapping[str, Sequence[IndexModel]]
 
 # One document or one key is at fault, not the server.
 _OWN_FAULTS: Final = (DuplicateKeyError, BulkWriteError, DocumentTooLarge)
@@ -93,8 +92,7 @@ class Mongo:
         backoff = Backoff(base=0.2, cap=5.0)
         while not self._prepared.is_set():
             try:
-                for name, models in indexes.items():
-                    await self._database[name].create_indexes(list(models))
+                await make_indexes(self._database, indexes)
             except PyMongoError as error:
                 delay = backoff.next_delay()
                 _log.warning("mongodb.indexes_failed", error=str(error), retry_in_seconds=round(delay, 2))

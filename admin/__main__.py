@@ -1,0 +1,50 @@
+"""The command line: `python -m admin <command>`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+from pymongo.errors import PyMongoError
+
+from admin import migrate
+from admin.command import NOT_DONE, CommandError
+from admin.output import note
+from mesh.errors import ParleyError
+from mesh.logs import configure_logs
+
+_COMMANDS: Final = (migrate.COMMAND,)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit code is described in `admin.command`."""
+    options = _parse(arguments)
+    run: Callable[[argparse.Namespace], Coroutine[Any, Any, int]] = options.run
+    try:
+        return asyncio.run(run(options))
+    except (CommandError, ParleyError) as error:
+        note(str(error))
+    except PyMongoError as error:
+        note(f"mongodb: {error}")
+    return NOT_DONE
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m admin",
+        description="Parley for its operator. Reads the variables that the services read.",
+        epilog="Exit codes: 0 done; 1 not done, not found or not well; 2 wrong usage; 78 unusable settings.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for command in _COMMANDS:
+        added = commands.add_parser(command.name, help=command.help, description=command.help)
+        command.add_arguments(added)
+        added.add_argument("--json", action="store_true", help="JSON instead of text")
+        added.set_defaults(run=command.run)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    configure_logs("admin", "WARNING", "console")
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""What a command is. Exit codes: 0 done; 1 not done, not found, or not well; 2 wrong usage; 78 settings."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+DONE: Final = 0
+NOT_DONE: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word after `python -m admin`."""
+
+    name: str
+    help: str
+    add_arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], Coroutine[Any, Any, int]]
+    """Reads its settings, does the work, prints to standard output; gives the exit code.
+
+    Raises:
+        CommandError: it cannot be done; the text is for people.
+        Unavailable, PyMongoError: a server is away, or refuses.
+    """
+
+
+class CommandError(Exception):
+    """Why a command cannot be done, in words for the person who typed it."""

@@ -1,0 +1,36 @@
+"""The client of MongoDB for commands: patient with long work, impatient with a server that is away."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pydantic import SecretStr
+
+Document = dict[str, Any]
+Client = AsyncIOMotorClient[Document]
+Database = AsyncIOMotorDatabase[Document]
+Collection = AsyncIOMotorCollection[Document]
+
+_WAIT_SECONDS: Final = 10.0
+
+
+@asynccontextmanager
+async def open_mongo(url: SecretStr, *, wait_seconds: float = _WAIT_SECONDS) -> AsyncIterator[Client]:
+    """A client while entered; its first use waits so long for a server. Writes reach a majority's journal.
+
+    Operations have no time limit: making an index takes as long as it takes.
+    """
+    client: Client = AsyncIOMotorClient(
+        url.get_secret_value(),
+        appname="parley-admin",
+        w="majority",
+        journal=True,
+        tz_aware=True,
+        datetime_conversion="DATETIME_AUTO",
+        serverSelectionTimeoutMS=round(wait_seconds * 1000),
+    )
+    try:
+        yield client
+    finally:
+        client.close()
