@@ -30,9 +30,7 @@ def shown_default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     match field.default:
-        case None | () | "":
-            return "not set"
-        case SecretStr() as secret if not secret.get_secret_value():
+        case None | () | "" | SecretStr(_secret_value=""):
             return "not set"
         case bool() as switch:
             return f"`{str(switch).lower()}`"

@@ -59,7 +59,7 @@ class Authority:
         return context
 
     def issue(self, *names: str, addresses: Sequence[str] = ("127.0.0.1", "::1")) -> Path:
-        """A file with a key and its certificate for both ends of a connection; a name with a scheme is a URI."""
+        """A file with a key and its certificate, for either end; a name with a scheme is a URI."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         alternatives: list[x509.GeneralName] = [

@@ -15,8 +15,8 @@ class LogSender:
     """
 
     def provider(self, device: Device) -> str:
-        """This process itself."""
-        return "log"
+        """This process itself, whatever the device."""
+        return device.kind.value
 
     async def send(self, push: Push, device: Device) -> str:
         """Writes one line `notification.shown` or `notification.cleared`; never fails."""
