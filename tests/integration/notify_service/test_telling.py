@@ -22,6 +22,7 @@ from notify_service.domain.device import DeviceKind
 from notify_service.domain.inbox import Rhythm
 from notify_service.domain.ledger import Outcome
 from notify_service.domain.notification import Message, NewMessage, ReadUpTo, Recipient
+from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.domain.push import PushKind, from_payload
 from notify_service.domain.recheck import Attention
 from notify_service.use_cases.deliver import Deliver
@@ -254,3 +255,24 @@ async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(database: 
         (Outcome.SUPPRESSED, "collapsed"),
         (Outcome.SUPPRESSED, "read"),
     ]
+
+
+async def test_a_digest_is_planned_for_whom_something_may_stay_unread(database: Database) -> None:
+    stores, chat_id, at_ms = stores_of(database), new_object_id(), now_ms()
+    process = Process(stores)
+    people = ("told", "only-mail", "muted", "active", "no-mail")
+    for user in people:
+        if user != "no-mail":
+            await stores.devices.register(user, DeviceKind.EMAIL, f"{user}@example.com", "", at_ms, keep=50)
+    await stores.devices.register("told", DeviceKind.LOG, "log", "", at_ms, keep=50)
+    await stores.preferences.replace("muted", Preferences(muted_chats=(MutedChat(chat_id),)))
+    active = Recipient("active", at_ms)
+    absent = to(*(user for user in people if user != "active"))
+    await process.take_in([NewMessage(message(chat_id, 1), (*absent, active))])
+
+    async def planned() -> set[str]:
+        return {found["_id"] async for found in database["digests"].find()}
+
+    assert await planned() == {"only-mail", "active"}
+    await process.tell(await stores.inboxes.claim(now_ms() + 1_000, now_ms() + 30_000, 10))
+    assert await planned() == {"only-mail", "active", "told"}
