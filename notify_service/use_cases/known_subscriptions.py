@@ -26,8 +26,7 @@ class KnownSubscriptions:
         self._clock = clock
         self._known: Mapping[str, Subscription] = {}
         self._good_until = -1.0
-        self._changes = 0
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[Mapping[str, Subscription]] | None = None
 
     async def all(self) -> Mapping[str, Subscription]:
         """By their ids; at most `max_age_seconds` behind what another process changed, never behind this one.
@@ -35,10 +34,13 @@ class KnownSubscriptions:
         Raises:
             Unavailable: they are too old, and MongoDB cannot be reached.
         """
-        async with self._reading:
-            while self._clock() >= self._good_until:
-                await self._read()
+        if self._clock() < self._good_until:
             return self._known
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read(), name="read subscriptions")
+            self._reading.add_done_callback(_was_seen)
+        # One who stops waiting must not take the answer from the others.
+        return await asyncio.shield(self._reading)
 
     async def find(self, subscription_id: str) -> Subscription | None:
         """One of them; the store is asked before it is said that there is none, for it may be new.
@@ -54,12 +56,23 @@ class KnownSubscriptions:
 
     def forget(self) -> None:
         """Something may have changed."""
-        self._changes += 1
+        self._reading = None
         self._good_until = -1.0
 
-    async def _read(self) -> None:
-        # From before the question on, so that the age counts; and not at all if there was a change meanwhile.
-        changes, asked_at = self._changes, self._clock()
-        self._known = {found.id: found for found in await self._store.list()}
-        if changes == self._changes:
-            self._good_until = asked_at + self._max_age
+    async def _read(self) -> Mapping[str, Subscription]:
+        # The age counts from the question on; what was asked before a change is for those who asked with it.
+        asked_at, this = self._clock(), asyncio.current_task()
+        try:
+            found = {subscription.id: subscription for subscription in await self._store.list()}
+            if self._reading is this:
+                self._known, self._good_until = found, asked_at + self._max_age
+            return found
+        finally:
+            if self._reading is this:
+                self._reading = None
+
+
+def _was_seen(reading: asyncio.Task[Mapping[str, Subscription]]) -> None:
+    # Nobody may be left who waits for a failure.
+    if not reading.cancelled():
+        reading.exception()

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.amqp.topology import EVENT_HOOKS
+from mesh.clock import now_ms
 from mesh.dead_letters.box import Selection
 from mesh.errors import InvalidArgument, NotFound
 from mesh.ids import new_object_id
+from notify_service.adapters.mongo.database import open_database
+from notify_service.adapters.mongo.deliveries import MongoDeliveries
+from notify_service.domain.delivery import Lane, NewDelivery
+from notify_service.domain.hook_event import HookEventType
+from notify_service.domain.subscription import HookKey
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.jobs_pb2 import EventBatch
 from parley.notify.v1 import webhook_service_pb2 as pb
@@ -216,7 +222,10 @@ async def test_gone_disables_the_subscription_until_somebody_changes_it(hooks: H
     assert not disabled.spec.enabled
     assert "we moved out" in disabled.disabled_because
 
+    witness = await hooks.subscribe(url=f"{hooks.receiver.origin}/witness")
     await hooks.publish(message("nobody hears"))
+    await hooks.settled(witness, pb.HOOK_OUTCOME_SENT)
+    await hooks.stub.DeleteSubscription(pb.DeleteSubscriptionRequest(subscription_id=witness.id))
     disabled.spec.enabled = True
     changed = await hooks.stub.UpdateSubscription(
         pb.UpdateSubscriptionRequest(subscription_id=subscription.id, spec=disabled.spec)
@@ -227,8 +236,8 @@ async def test_gone_disables_the_subscription_until_somebody_changes_it(hooks: H
     await hooks.stub.ReplayHookDelivery(
         pb.ReplayHookDeliveryRequest(subscription_id=subscription.id, delivery_id=delivery.id)
     )
-    await hooks.receiver.wait_for(3)
-    assert contents(hooks.receiver.received) == {"the last straw", "back"}
+    requests = await hooks.receiver.wait_for(3, lambda request: request.path == "/hook")
+    assert contents(requests) == {"the last straw", "back"}
 
 
 async def test_what_waits_for_a_disabled_subscription_waits_on(hooks: Hooks) -> None:
@@ -309,6 +318,28 @@ async def test_a_malformed_event_dies_alone(hooks: Hooks) -> None:
     assert "message.id" in letter.reason
     assert "secret words" not in letter.reason
     assert list(EventBatch.FromString(letter.body).events) == [bad]
+
+
+async def test_a_delivery_that_cannot_be_read_is_kept_for_who_can(hooks: Hooks, mongo_url: str) -> None:
+    subscription = await hooks.subscribe()
+    payload = b"\xff\xff" + subscription.id.encode()
+    key = HookKey(subscription.id, new_object_id(), 1, HookEventType.CHAT_UPDATED)
+    broken = NewDelivery(
+        key=str(key),
+        lane=Lane.HOOK,
+        provider=f"hook:{subscription.id}",
+        target_id=subscription.id,
+        payload=payload,
+        created_at_ms=now_ms(),
+        expires_at_ms=now_ms() + 60_000,
+    )
+    async with open_database(mongo_url) as database:
+        await MongoDeliveries(database).add([broken])
+    (letter,) = await hooks.letters(subscription.id)
+    assert letter.body == payload
+    (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_FAILED)
+    assert "cannot be read" in delivery.detail
+    assert letter.message_id == delivery.id
 
 
 @pytest.mark.parametrize("body", [b"\xff\xff", b""], ids=["garbage", "empty"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.errors import Unavailable
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import open_database
 from notify_service.adapters.mongo.subscriptions import MongoSubscriptionStore
@@ -113,5 +114,16 @@ async def test_a_change_during_the_reading_is_read_too(store: MongoSubscriptionS
     await asyncio.sleep(0)  # the question is on its way
     made = await store.add(SPEC, "secret", 1000)
     known.forget()
+    assert (await known.all()).keys() == {made.id}
     await reading
     assert (await known.all()).keys() == {made.id}
+
+
+async def test_all_who_ask_at_once_share_one_answer_or_one_failure() -> None:
+    async with open_database("mongodb://127.0.0.1:1") as nowhere:
+        known = KnownSubscriptions(MongoSubscriptionStore(nowhere))
+        async with asyncio.timeout(5):  # one after the other they would wait for 2 s each
+            answers = await asyncio.gather(
+                *(known.find(new_object_id()) for _ in range(10)), return_exceptions=True
+            )
+    assert [type(answer) for answer in answers] == [Unavailable] * 10
