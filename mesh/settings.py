@@ -8,7 +8,8 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -167,6 +168,35 @@ class ServerSettings(MeshSettings):
 SettingsT = TypeVar("SettingsT", bound=EnvironmentSettings)
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one variable; never its value."""
+
+    variable: str
+    text: str
+
+
+class SettingsError(Exception):
+    """The environment does not hold usable settings. Tells all problems."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        lines = (f"  {problem.variable}: {problem.text}" for problem in problems)
+        super().__init__("\n".join(["The settings are not usable:", *lines]))
+        self.problems = problems
+
+
+def read(settings_class: type[SettingsT]) -> SettingsT:
+    """Reads the settings from the environment.
+
+    Raises:
+        SettingsError: some are missing or wrong.
+    """
+    try:
+        return settings_class()
+    except ValidationError as error:
+        raise SettingsError(_problems(error)) from None  # the cause would tell values
+
+
 def load(settings_class: type[SettingsT]) -> SettingsT:
     """Reads the settings from the environment, or ends the process.
 
@@ -174,9 +204,9 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
     with 78 (``EX_CONFIG``).
     """
     try:
-        return settings_class()
-    except ValidationError as error:
-        sys.stderr.write(_explain(error))
+        return read(settings_class)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
         sys.exit(EX_CONFIG)
 
 
@@ -203,8 +233,8 @@ def variable_name(field: str) -> str:
     return ENV_PREFIX + field.upper()
 
 
-def _explain(error: ValidationError) -> str:
-    lines = ["The settings are not usable:"]
+def _problems(error: ValidationError) -> list[Problem]:
+    problems: list[Problem] = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""
         # pydantic locates a missing field by its alias, which already is the variable's name in some cases.
@@ -212,5 +242,5 @@ def _explain(error: ValidationError) -> str:
         message = (
             "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
         )
-        lines.append(f"  {name if field else 'settings'}: {message}")
-    return "\n".join(lines) + "\n"
+        problems.append(Problem(name if field else "settings", message))
+    return problems
