@@ -23,8 +23,12 @@ class Inboxes(Protocol):
         """
         ...
 
-    async def claim(self, at_ms: int, until_ms: int, limit: int) -> list[Inbox]:
-        """Claims what is due by `at_ms`, those due longest first: nobody else gets them before `until_ms`.
+    async def claim(
+        self, at_ms: int, until_ms: int, limit: int, *, latest_first: bool = False
+    ) -> list[Inbox]:
+        """Claims what is due by `at_ms`: nobody else gets it before `until_ms`.
+
+        Those due longest come first, or with `latest_first` those that became due last.
 
         Raises:
             Unavailable: what was claimed nevertheless is due again at `until_ms`.

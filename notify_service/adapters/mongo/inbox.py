@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from bson import ObjectId
-from pymongo import InsertOne, ReplaceOne
+from pymongo import ASCENDING, DESCENDING, InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from mesh.clock import now_ms
@@ -49,10 +49,13 @@ class MongoInboxes:
                 stored = await self._store(new)
                 some = {inbox.key: some[inbox.key] for inbox in new if inbox.key not in stored}
 
-    async def claim(self, at_ms: int, until_ms: int, limit: int) -> list[Inbox]:
+    async def claim(
+        self, at_ms: int, until_ms: int, limit: int, *, latest_first: bool = False
+    ) -> list[Inbox]:
         """Two round trips, and one more when another process was faster with some."""
         with reachable():
-            cursor = self._inbox.find({"due": {"$lte": to_time(at_ms)}}).sort("due").limit(limit)
+            found = self._inbox.find({"due": {"$lte": to_time(at_ms)}})
+            cursor = found.sort("due", DESCENDING if latest_first else ASCENDING).limit(limit)
             due = [_to_inbox(document) async for document in cursor]
         claim_id = new_object_id()
         claimed = [inbox.claim(claim_id, until_ms) for inbox in due]

@@ -142,12 +142,14 @@ async def test_what_is_due_is_claimed_by_one_until_its_time_is_over(inboxes: Mon
     assert {inbox.key for inbox in again} == set(keys)
 
 
-async def test_the_longest_due_are_claimed_first(inboxes: MongoInboxes) -> None:
+async def test_the_longest_due_are_claimed_first_or_the_latest(inboxes: MongoInboxes) -> None:
     keys = [new_key() for _ in range(6)]
     for place, key in enumerate(keys):
         await inboxes.change({key: partial(Inbox.take, arrival=arrival(key, 1, START - 100 * place))})
     claimed = await inboxes.claim(START + 5_000, START + 9_000, 2)
     assert [inbox.key for inbox in claimed] == [keys[5], keys[4]]
+    latest = await inboxes.claim(START + 5_000, START + 9_000, 2, latest_first=True)
+    assert [inbox.key for inbox in latest] == [keys[0], keys[1]]
 
 
 async def test_an_arrival_during_the_claim_is_kept_for_the_next_time(inboxes: MongoInboxes) -> None:
