@@ -94,6 +94,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
             caller="edge",
             callee="chat",
             secret=settings.service_secret,
+            tls=settings.tls,
             idempotent=_IDEMPOTENT,
         )
     )
@@ -105,6 +106,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
             caller="edge",
             callee="notify",
             secret=settings.service_secret,
+            tls=settings.tls,
             idempotent=_IDEMPOTENT_AT_NOTIFY,
         )
     )
