@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import ensure_indexes, open_database, to_time
-from notify_service.adapters.mongo.deliveries import REPLAY_MS
+from notify_service.adapters.mongo.delivery_documents import REPLAY_MS
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Lane
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.gates import Scope
 from notify_service.domain.ledger import LedgerEntry, Outcome, entry_id
+from notify_service.use_cases.upkeep import Upkeep
 from tests.integration.notify_service.deliveries import new_deliveries, store_at
 
 if TYPE_CHECKING:
@@ -215,6 +217,10 @@ async def test_the_backlog_counts_by_lane(mongo_url: str) -> None:
             "hook": (2, NOW),
         }
         assert (await store.backlog(1))[Lane.DEVICE].waiting == 1, "it counts no further than asked"
+        await Upkeep(store, at_now)()
+        assert REGISTRY.get_sample_value("parley_deliveries_waiting", {"lane": "device"}) == 3
+        assert REGISTRY.get_sample_value("parley_deliveries_oldest_seconds", {"lane": "device"}) == 30
+        assert REGISTRY.get_sample_value("parley_deliveries_oldest_seconds", {"lane": "email"}) == 0
 
 
 async def test_it_is_known_whether_a_message_is_on_its_way_to_a_user(mongo_url: str) -> None:
