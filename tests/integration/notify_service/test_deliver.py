@@ -13,7 +13,6 @@ import pytest
 from mesh.errors import unavailable
 from notify_service.adapters.mongo.database import to_time
 from notify_service.domain.delivery import AttemptOutcome, Delivery, Lane
-from notify_service.domain.gates import Limits
 from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
 from tests.integration.notify_service.deliveries import (
     LIMITS,
@@ -87,58 +86,6 @@ async def test_what_a_killed_engine_held_is_delivered_by_another_after_its_claim
             assert all(attempts[key] == 2 for key in hangs.tried), "one that was cut off counts"
 
 
-async def test_a_provider_that_is_down_for_an_hour_loses_none(mongo_url: str) -> None:
-    clock, down, started = Clock(), True, 0
-
-    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
-        if down:
-            raise SendDelayedError("503 Service Unavailable")
-        return ""
-
-    courier = RecordingCourier(provider)
-    started = clock()
-    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
-        for _ in range(12):
-            await deliver.add(new_deliveries(10, "fcm", clock=clock))
-            before = len(courier.concluded)
-            clock.advance(300)
-            await courier.until_concluded(before + 1)
-        asked = courier.tried.total()
-        assert asked < 120 + 24, "the breaker spares a provider that is down"
-        assert clock() - started >= 3_600_000
-        down = False
-        clock.advance(600)
-        await settled(database, 120)
-        assert len(courier.ended(AttemptOutcome.SENT)) == 120
-        assert set(courier.sent.values()) == {1}
-        assert not courier.ended(AttemptOutcome.FAILED)
-
-
-async def test_providers_that_hang_hold_up_nobody_else(mongo_url: str) -> None:
-    async def provider(delivery: Delivery) -> str:
-        if "bad" in delivery.what.provider:
-            await asyncio.Event().wait()
-        return ""
-
-    courier = RecordingCourier(provider)
-    async with (
-        store_at(mongo_url) as (store, _),
-        engine(store, courier, pace=replace(PACE, send_seconds=30.0)) as deliver,
-    ):
-        await deliver.add(new_deliveries(1, "fcm"))
-        await until(lambda: courier.sent.total() == 1)
-        # Far more hosts than there are slots for strangers; by name they come before the good one.
-        bad = [new for host in range(60) for new in new_deliveries(3, f"bad:{host:02}")]
-        await deliver.add(bad)
-        await until(lambda: sum(courier.under_way.values()) == LIMITS.strangers)
-        await deliver.add(new_deliveries(100, "fcm"))
-        await until(lambda: courier.sent.total() == 101)
-        assert sum(courier.under_way.values()) == LIMITS.strangers
-        assert max(count for name, count in courier.most_under_way.items() if "bad" in name) <= (
-            LIMITS.per_stranger
-        )
-
-
 async def test_a_hanging_attempt_ends_in_time_and_is_tried_again(mongo_url: str) -> None:
     async def provider(delivery: Delivery) -> str:
         if delivery.attempt == 1:
@@ -157,31 +104,6 @@ async def test_a_hanging_attempt_ends_in_time_and_is_tried_again(mongo_url: str)
         clock.advance(3)
         await settled(database, 1)
         assert courier.concluded[-1].detail == "taken at last"
-
-
-async def test_a_wish_to_wait_is_honoured_for_the_provider_as_a_whole(mongo_url: str) -> None:
-    clock, busy = Clock(), True
-
-    async def provider(delivery: Delivery) -> str:
-        if busy and delivery.what.provider == "fcm":
-            raise SendDelayedError("429 Too Many Requests", retry_after_seconds=120)
-        return ""
-
-    courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
-        await deliver.add(new_deliveries(1, "fcm", clock=clock))
-        await until(lambda: courier.concluded)
-        [attempt] = courier.concluded
-        assert 120_000 < attempt.next_at_ms - attempt.at_ms <= 122_000
-        busy = False
-        await deliver.add(new_deliveries(5, "fcm", clock=clock) + new_deliveries(5, "apns", clock=clock))
-        await until(lambda: courier.sent.total() == 5)
-        clock.advance(110)
-        await deliver.add(new_deliveries(1, "apns", clock=clock))
-        await until(lambda: courier.sent.total() == 6)
-        clock.advance(15)
-        await settled(database, 12)
-        assert courier.tried.total() == 13
 
 
 @pytest.mark.parametrize(
@@ -314,52 +236,6 @@ async def test_a_defect_in_concluding_does_not_make_it_be_sent_again(mongo_url: 
         await deliver.add(new)
         await settled(database, 5)
         assert len(courier.concluded) == 4
-        assert set(courier.tried.values()) == {1}
-
-
-async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> None:
-    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
-        await asyncio.sleep(0.002)
-        return ""
-
-    courier, clock = RecordingCourier(provider), Clock()
-    limits = Limits(concurrency=3, rate=20.0)
-    async with (
-        store_at(mongo_url) as (store, database),
-        engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
-    ):
-        await deliver.add(new_deliveries(50, clock=lambda: clock.ahead_ms))
-        for second in range(1, 3):
-            await courier.until_sent(20 * second)
-            assert courier.sent.total() == 20 * second
-            clock.advance(1)
-        await settled(database, 50)
-        assert courier.most_under_way["log"] == 3
-
-
-async def test_a_message_to_one_does_not_wait_until_a_large_group_was_told(mongo_url: str) -> None:
-    clock = Clock()
-    courier = RecordingCourier()
-    limits = Limits(concurrency=16, rate=40.0)
-    async with (
-        store_at(mongo_url) as (store, database),
-        engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
-    ):
-        group = new_deliveries(160, "fcm", clock=lambda: clock.ahead_ms)
-        await deliver.add(group)
-        await courier.until_sent(40)
-        clock.advance(0.1)
-        [alone] = new_deliveries(1, "fcm", clock=lambda: clock.ahead_ms)
-        await deliver.add([alone])
-        while alone.key not in courier.sent:
-            sent = courier.sent.total()
-            assert sent < 80
-            clock.advance(0.5)
-            await courier.until_sent(sent + 20)
-        while courier.sent.total() < 161:
-            clock.advance(1)
-            await asyncio.sleep(0.02)
-        await settled(database, 161)
         assert set(courier.tried.values()) == {1}
 
 

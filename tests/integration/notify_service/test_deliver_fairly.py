@@ -1,0 +1,150 @@
+"""The engine between providers: none holds up another, each is asked as it wishes, outages lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from prometheus_client import REGISTRY
+
+from mesh.breaker import State
+from notify_service.domain.delivery import AttemptOutcome, Delivery
+from notify_service.domain.gates import Limits
+from notify_service.ports import SendDelayedError
+from tests.integration.notify_service.deliveries import (
+    LIMITS,
+    PACE,
+    Clock,
+    RecordingCourier,
+    engine,
+    new_deliveries,
+    settled,
+    store_at,
+    until,
+)
+
+BREAKER = "parley_provider_breaker_state"
+
+
+async def test_a_provider_that_is_down_for_an_hour_loses_none(mongo_url: str) -> None:
+    clock, down = Clock(), True
+
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        if down:
+            raise SendDelayedError("503 Service Unavailable")
+        return ""
+
+    courier, started = RecordingCourier(provider), clock()
+    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+        for _ in range(12):
+            await deliver.add(new_deliveries(10, "fcm", clock=clock))
+            before = len(courier.concluded)
+            clock.advance(300)
+            await courier.until_concluded(before + 1)
+        asked = courier.tried.total()
+        assert asked < 120 + 24, "the breaker spares a provider that is down"
+        assert clock() - started >= 3_600_000
+        assert REGISTRY.get_sample_value(BREAKER, {"provider": "fcm"}) == State.OPEN.value
+        down = False
+        clock.advance(600)
+        await settled(database, 120)
+        assert REGISTRY.get_sample_value(BREAKER, {"provider": "fcm"}) is None
+        assert len(courier.ended(AttemptOutcome.SENT)) == 120
+        assert set(courier.sent.values()) == {1}
+        assert not courier.ended(AttemptOutcome.FAILED)
+
+
+async def test_providers_that_hang_hold_up_nobody_else(mongo_url: str) -> None:
+    async def provider(delivery: Delivery) -> str:
+        if "bad" in delivery.what.provider:
+            await asyncio.Event().wait()
+        return ""
+
+    courier = RecordingCourier(provider)
+    async with (
+        store_at(mongo_url) as (store, _),
+        engine(store, courier, pace=replace(PACE, send_seconds=30.0)) as deliver,
+    ):
+        await deliver.add(new_deliveries(1, "fcm"))
+        await until(lambda: courier.sent.total() == 1)
+        # Far more hosts than there are slots for strangers; by name they come before the good one.
+        bad = [new for host in range(60) for new in new_deliveries(3, f"bad:{host:02}")]
+        await deliver.add(bad)
+        await until(lambda: sum(courier.under_way.values()) == LIMITS.strangers)
+        await deliver.add(new_deliveries(100, "fcm"))
+        await until(lambda: courier.sent.total() == 101)
+        assert sum(courier.under_way.values()) == LIMITS.strangers
+        assert max(count for name, count in courier.most_under_way.items() if "bad" in name) <= (
+            LIMITS.per_stranger
+        )
+
+
+async def test_a_wish_to_wait_is_honoured_for_the_provider_as_a_whole(mongo_url: str) -> None:
+    clock, busy = Clock(), True
+
+    async def provider(delivery: Delivery) -> str:
+        if busy and delivery.what.provider == "fcm":
+            raise SendDelayedError("429 Too Many Requests", retry_after_seconds=120)
+        return ""
+
+    courier = RecordingCourier(provider)
+    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+        await deliver.add(new_deliveries(1, "fcm", clock=clock))
+        await until(lambda: courier.concluded)
+        [attempt] = courier.concluded
+        assert 120_000 < attempt.next_at_ms - attempt.at_ms <= 122_000
+        busy = False
+        await deliver.add(new_deliveries(5, "fcm", clock=clock) + new_deliveries(5, "apns", clock=clock))
+        await until(lambda: courier.sent.total() == 5)
+        clock.advance(110)
+        await deliver.add(new_deliveries(1, "apns", clock=clock))
+        await until(lambda: courier.sent.total() == 6)
+        clock.advance(15)
+        await settled(database, 12)
+        assert courier.tried.total() == 13
+
+
+async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> None:
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        await asyncio.sleep(0.002)
+        return ""
+
+    courier, clock = RecordingCourier(provider), Clock()
+    limits = Limits(concurrency=3, rate=20.0)
+    async with (
+        store_at(mongo_url) as (store, database),
+        engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
+    ):
+        await deliver.add(new_deliveries(50, clock=lambda: clock.ahead_ms))
+        for second in range(1, 3):
+            await courier.until_sent(20 * second)
+            assert courier.sent.total() == 20 * second
+            clock.advance(1)
+        await settled(database, 50)
+        assert courier.most_under_way["log"] == 3
+
+
+async def test_a_message_to_one_does_not_wait_until_a_large_group_was_told(mongo_url: str) -> None:
+    clock = Clock()
+    courier = RecordingCourier()
+    limits = Limits(concurrency=16, rate=40.0)
+    async with (
+        store_at(mongo_url) as (store, database),
+        engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
+    ):
+        group = new_deliveries(160, "fcm", clock=lambda: clock.ahead_ms)
+        await deliver.add(group)
+        await courier.until_sent(40)
+        clock.advance(0.1)
+        [alone] = new_deliveries(1, "fcm", clock=lambda: clock.ahead_ms)
+        await deliver.add([alone])
+        while alone.key not in courier.sent:
+            sent = courier.sent.total()
+            assert sent < 80
+            clock.advance(0.5)
+            await courier.until_sent(sent + 20)
+        while courier.sent.total() < 161:
+            clock.advance(1)
+            await asyncio.sleep(0.02)
+        await settled(database, 161)
+        assert set(courier.tried.values()) == {1}
