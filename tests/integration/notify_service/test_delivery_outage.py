@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devstack.servers import MongoServer
-from mesh.errors import Unavailable
+from mesh.errors import Unavailable, unavailable
 from notify_service.adapters.mongo.database import ensure_indexes, open_database
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.domain.delivery import AttemptOutcome, Delivery
@@ -19,11 +19,12 @@ from tests.integration.notify_service.deliveries import (
     engine,
     new_deliveries,
     settled,
+    store_at,
     until,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -72,6 +73,30 @@ async def test_how_attempts_ended_is_kept_through_an_outage_and_nobody_sends_aga
     assert {attempt.outcome for attempt in courier.concluded} == {AttemptOutcome.SENT}
 
 
+async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoServer) -> None:
+    async def provider(delivery: Delivery) -> str:  # noqa: ARG001
+        await asyncio.sleep(0.02)
+        return ""
+
+    courier = RecordingCourier(provider)
+    # Longer than the driver waits for an answer, as in production.
+    pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=3.5, careful_seconds=2.0)
+    async with open_database(own_mongo.url) as database:
+        await ensure_indexes(database)
+        store = MongoDeliveries(database)
+        async with engine(store, courier, pace=pace) as deliver, engine(store, courier, pace=pace):
+            await deliver.add(new_deliveries(100))
+            await courier.until_sent(20)
+            own_mongo.pause()
+            try:
+                await asyncio.sleep(pace.send_seconds + pace.lease_margin_seconds)  # for claims to run out
+            finally:
+                own_mongo.resume()
+            await settled(database, 100)
+    assert set(courier.tried.values()) == {1}
+    assert len(courier.tried) == 100
+
+
 async def test_a_killed_server_forgets_nothing_that_was_added(own_mongo: MongoServer) -> None:
     courier, new = RecordingCourier(), new_deliveries(60)
     pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=0.5)
@@ -86,3 +111,27 @@ async def test_a_killed_server_forgets_nothing_that_was_added(own_mongo: MongoSe
             await settled(database, 60)
     assert courier.sent.keys() == {each.key for each in new}
     assert set(courier.sent.values()) == {1}, "the process that made the attempts did not die"
+
+
+async def test_what_may_have_been_claimed_when_the_answer_was_lost_does_not_wait(mongo_url: str) -> None:
+    class Losing(MongoDeliveries):
+        lost = 0
+
+        async def claim(
+            self, deliveries: Sequence[Delivery], holder: str, at_ms: int, until_ms: int
+        ) -> list[Delivery]:
+            claimed = await super().claim(deliveries, holder, at_ms, until_ms)
+            if claimed and not self.lost:
+                self.lost = len(claimed)
+                raise unavailable("mongodb")
+            return claimed
+
+    courier = RecordingCourier()
+    pace = replace(PACE, lease_margin_seconds=3600.0)
+    async with store_at(mongo_url) as (_, database):
+        store = Losing(database)
+        async with engine(store, courier, pace=pace) as deliver:
+            await deliver.add(new_deliveries(5))
+            await settled(database, 5)
+    assert store.lost > 0
+    assert {attempt.delivery.attempt for attempt in courier.concluded} == {1}, "it was not an attempt"
