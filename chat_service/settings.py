@@ -12,6 +12,7 @@ from mesh.settings import (
     PositiveSeconds,
     RedisUrl,
     ServerSettings,
+    other_than,
 )
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -24,7 +25,7 @@ class ChatSettings(ServerSettings):
     amqp_url: AmqpUrl
     persist_target: GrpcTarget = "dns:///127.0.0.1:50052"
     chat_port: Port = 50051
-    chat_admin_port: Port = 9151
+    chat_admin_port: Annotated[Port, other_than("chat_port")] = 9151
 
     chat_content_limit: Annotated[int, Field(gt=0, le=100_000)] = 4_096
     """Characters in one message."""

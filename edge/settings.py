@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from edge.addresses import parse_networks
 from edge.identity import IdentitySettings
 from edge.rest import RestSettings
-from mesh.settings import CommaSeparated, GrpcTarget, Port, PositiveInt, PositiveSeconds, RedisUrl
+from mesh.settings import CommaSeparated, GrpcTarget, Port, PositiveInt, PositiveSeconds, RedisUrl, other_than
 
 
 def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """Where notify_service answers."""
     edge_port: Port = 8080
     """WebSocket and HTTP for clients."""
-    edge_admin_port: Port = 9080
+    edge_admin_port: Annotated[Port, other_than("edge_port")] = 9080
     """Metrics and health; not for the public network."""
     edge_heartbeat_seconds: PositiveSeconds = 25.0
     """How often a client is pinged. One that stays silent from one ping to the next is disconnected."""

@@ -90,8 +90,21 @@ def _grpc_target(target: str) -> str:
     return target
 
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=0, le=65535, validate_default=True)]
 """A TCP port to listen on; 0 takes any free one."""
+
+
+def other_than(field: str) -> AfterValidator:
+    """For a port: one process cannot listen on it twice. `field` names the other, declared before it."""
+
+    def check(port: int, info: ValidationInfo) -> int:
+        if port and port == info.data.get(field):
+            raise ValueError(f"is the same as {variable_name(field)}")
+        return port
+
+    return AfterValidator(check)
+
+
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]

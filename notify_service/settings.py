@@ -1,10 +1,11 @@
 """What notify_service needs to know."""
 
 import ssl
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from mesh.settings import (
     AmqpUrl,
@@ -15,17 +16,15 @@ from mesh.settings import (
     PositiveInt,
     PositiveSeconds,
     ServerSettings,
+    other_than,
     variable_name,
 )
 from notify_service.credentials import read_service_account, read_signing_key
 from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.vapid import VapidKey
 
-_TOGETHER = {
-    "APNs": ("notify_apns_key_file", "notify_apns_key_id", "notify_apns_team_id", "notify_apns_topic"),
-    "e-mail": ("notify_smtp_host", "notify_smtp_from"),
-}
-"""What a sender needs as a whole: some of it and not all is a mistake."""
+_APNS = ("notify_apns_key_file", "notify_apns_key_id", "notify_apns_team_id", "notify_apns_topic")
+_SMTP = ("notify_smtp_host", "notify_smtp_from")
 
 
 class NotifySettings(ServerSettings):
@@ -37,7 +36,7 @@ class NotifySettings(ServerSettings):
     persist_target: GrpcTarget = "dns:///127.0.0.1:50052"
     """Who knows what was read meanwhile."""
     notify_port: Port = 50053
-    notify_admin_port: Port = 9153
+    notify_admin_port: Annotated[Port, other_than("notify_port")] = 9153
     notify_public_url: HttpUrl = "http://127.0.0.1:8080"
     """Where people reach the edge, for the links in mails."""
 
@@ -45,7 +44,7 @@ class NotifySettings(ServerSettings):
     """A connected user who did nothing for so long is told as if there were no connection."""
     notify_delay_seconds: PositiveSeconds = 1.0
     """How long a chat must be silent before its members are told, so that a burst is told once."""
-    notify_delay_max_seconds: PositiveSeconds = 5.0
+    notify_delay_max_seconds: PositiveSeconds = Field(default=5.0, validate_default=True)
     """They are told after this time even when it is never silent."""
     notify_repeat_seconds: Annotated[float, Field(ge=0)] = 10.0
     """The next notification of the same chat comes at least so long after the one before it."""
@@ -83,7 +82,7 @@ class NotifySettings(ServerSettings):
     """The signing key (.p8) for the Apple Push Notification service."""
     notify_apns_key_id: str = Field(default="", pattern=r"^[A-Za-z0-9]*$")
     notify_apns_team_id: str = Field(default="", pattern=r"^[A-Za-z0-9]*$")
-    notify_apns_topic: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$")
+    notify_apns_topic: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$", validate_default=True)
     """The app's bundle id."""
     notify_apns_url: HttpUrl = "https://api.push.apple.com"
     notify_smtp_host: str = ""
@@ -91,7 +90,7 @@ class NotifySettings(ServerSettings):
     notify_smtp_port: Port = 587
     notify_smtp_user: str = ""
     notify_smtp_password: SecretStr = SecretStr("")
-    notify_smtp_from: str = ""
+    notify_smtp_from: str = Field(default="", validate_default=True)
     """The sender of mails, such as `Parley <chat@example.com>`."""
     notify_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     """`starttls` refuses to go on without it; `none` is for a server on this machine."""
@@ -120,10 +119,24 @@ class NotifySettings(ServerSettings):
 
     @field_validator("notify_smtp_from")
     @classmethod
-    def _mailbox(cls, text: str) -> str:
+    def _mailbox(cls, text: str, info: ValidationInfo) -> str:
+        _require_all_or_none("e-mail", _SMTP, {**info.data, "notify_smtp_from": text})
         if text:
             parse_mailbox(text)
         return text
+
+    @field_validator("notify_apns_topic")
+    @classmethod
+    def _apns_is_whole(cls, topic: str, info: ValidationInfo) -> str:
+        _require_all_or_none("APNs", _APNS, {**info.data, "notify_apns_topic": topic})
+        return topic
+
+    @field_validator("notify_delay_max_seconds")
+    @classmethod
+    def _max_is_no_less(cls, seconds: float, info: ValidationInfo) -> float:
+        if seconds < info.data.get("notify_delay_seconds", 0):
+            raise ValueError(f"is shorter than {variable_name('notify_delay_seconds')}")
+        return seconds
 
     @field_validator("notify_fcm_credentials_file")
     @classmethod
@@ -146,15 +159,9 @@ class NotifySettings(ServerSettings):
             raise ValueError("must begin with https://: both are spoken to over HTTP/2 with TLS")
         return url
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        problems = []
-        for sender, fields in _TOGETHER.items():
-            missing = [variable_name(field) for field in fields if not getattr(self, field)]
-            if missing and len(missing) < len(fields):
-                problems.append(f"{sender} needs {', '.join(missing)} as well")
-        if self.notify_delay_max_seconds < self.notify_delay_seconds:
-            problems.append("PARLEY_NOTIFY_DELAY_MAX_SECONDS is shorter than PARLEY_NOTIFY_DELAY_SECONDS")
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+
+def _require_all_or_none(sender: str, fields: Sequence[str], data: Mapping[str, object]) -> None:
+    """Some of what a sender needs and not all is a mistake. A field that `data` lacks was set wrongly."""
+    missing = [variable_name(field) for field in fields if not data.get(field, "wrong")]
+    if missing and len(missing) < len(fields):
+        raise ValueError(f"{sender} needs {', '.join(missing)} as well")

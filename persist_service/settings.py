@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mesh.settings import AmqpUrl, MongoUrl, Port, PositiveInt, RedisUrl, ServerSettings
+from mesh.settings import AmqpUrl, MongoUrl, Port, PositiveInt, RedisUrl, ServerSettings, other_than
 
 DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,38}$")]
 
@@ -16,7 +16,7 @@ class PersistSettings(ServerSettings):
     redis_url: RedisUrl
     amqp_url: AmqpUrl
     persist_port: Port = 50052
-    persist_admin_port: Port = 9152
+    persist_admin_port: Annotated[Port, other_than("persist_port")] = 9152
     persist_database: DatabaseName = "parley"
     """Name of the MongoDB database."""
     persist_batch_deliveries: Annotated[int, Field(ge=1, le=256)] = 64

@@ -45,6 +45,13 @@ class IdentitySettings(MeshSettings):
     jwt_jwks_cooldown_seconds: PositiveSeconds = 10.0
     """An unknown key id makes the set be fetched again, but not more often than this."""
 
+    @field_validator("jwt_public_key_file")
+    @classmethod
+    def _holds_a_public_key(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_public_key(path)
+        return path
+
     @field_validator("jwt_jwks_url")
     @classmethod
     def _one_key_source(cls, url: str | None, info: ValidationInfo) -> str | None:
@@ -64,7 +71,7 @@ class IdentitySettings(MeshSettings):
         if strange:
             raise ValueError(f"{', '.join(strange)} is not among {', '.join(known)}")
         path = info.data.get("jwt_public_key_file")
-        if path is not None:
+        if path is not None and allowed:
             try:
                 read_public_key(path, allowed)
             except ValueError as error:
