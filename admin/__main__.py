@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
-from admin import migrate
+from admin import check, migrate
 from admin.command import NOT_DONE, CommandError
 from admin.output import note
 from mesh.errors import ParleyError
 from mesh.logs import configure_logs
 
-_COMMANDS: Final = (migrate.COMMAND,)
+_COMMANDS: Final = (check.COMMAND, migrate.COMMAND)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
