@@ -15,6 +15,10 @@ from mesh.errors import Unauthenticated
 from parley.common.v1.error_pb2 import ErrorReason
 
 _MAX_NAME_LENGTH: Final = 100
+# Tokens for other purposes, such as the provider's logout tokens, are signed with the same keys and name
+# another type (RFC 8725 section 3.11). Access tokens of RFC 9068 name their own, most others JWT or nothing.
+_TYPES: Final = frozenset({"", "jwt", "at+jwt"})
+_TIMES: Final = ("exp", "nbf", "iat")
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999: what every clock and timer here can hold
 
 
@@ -92,13 +96,19 @@ class JwtVerifier:
 
 def _key_id(token: str) -> str | None:
     try:
-        kid = jwt.get_unverified_header(token).get("kid")
+        header = jwt.get_unverified_header(token)
     except jwt.PyJWTError as error:
         raise _invalid("the token is not valid") from error
+    kind, kid = header.get("typ", ""), header.get("kid")
+    # Media types: no difference between cases, and "application/" may be left out (RFC 7515 section 4.1.9).
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+        raise _invalid("the token is of a type that is not for this")
     return kid if isinstance(kid, str) else None
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
+    if not all(_is_number(claims[name]) for name in _TIMES if name in claims):
+        raise _invalid("the token's times must be numbers")
     subject, name, scope = claims["sub"], claims.get("name"), claims.get("scope")
     if not is_user_id(subject):
         raise _invalid("the token's sub must have 1 to 128 characters and no control characters")
@@ -108,11 +118,16 @@ def _identity(claims: dict[str, Any]) -> Identity:
         user_id=subject,
         name=shown,
         expires_at=min(int(claims["exp"]), _LAST_SECOND),
-        # PyJWT has refused an `iat` that is no number or lies in the future.
-        issued_at_ms=max(0, int(float(claims.get("iat", 0)) * 1000)),
+        # PyJWT has refused an `iat` in the future; long before 1970 a number may be too large to multiply.
+        issued_at_ms=int(max(0, claims.get("iat", 0)) * 1000),
         # One string, its words separated by spaces (RFC 8693 section 4.2). Anything else grants nothing.
         scopes=frozenset(scope.split(" ")) - {""} if isinstance(scope, str) else frozenset(),
     )
+
+
+def _is_number(value: object) -> bool:
+    # What PyJWT takes besides, text and truth values, is no NumericDate (RFC 7519 section 2).
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _explain(error: jwt.PyJWTError) -> str:

@@ -170,7 +170,7 @@ def parse_body(body: bytes, kind: type[BodyT]) -> BodyT:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed("the body is not JSON in UTF-8") from error
 
 

@@ -32,6 +32,32 @@ def _mentioning(mentions: str) -> str:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 60_000,
+        '{"event":' + "[" * 60_000,
+        '{"event":"typing","x":' + "[" * 60_000,
+        '{"event":"typing","data":' + "[" * 60_000,
+        '{"event":"typing","data":{"x":' + "[" * 60_000,
+        '{"event":"typing","data":{"x":' + "[" * 50_000 + "]" * 50_000 + "}}",
+        '{"event":5,"id":' + "[" * 60_000,
+        '{"event":"typing","data":' + '{"a":' * 20_000,
+        r'{"event":"\ud800"}',
+        r'{"event":"typing","id":"\ud800"}',
+        r'{"\ud800":1,"event":"typing"}',
+        r'{"event":"refresh-token","data":{"token":"\ud800"}}',
+        r'{"event":"refresh-token","data":{"token":"W1tbW1tbW1tbW1tbW1tbW1tbW1s.e30.x"}}',
+    ],
+)
+async def test_hostile_json_is_refused_and_the_connection_goes_on(alice: Client, text: str) -> None:
+    await alice.connection.send(text)
+    error = (await alice.next("error"))["data"]
+    assert error["code"] in {"MALFORMED_FRAME", "INVALID_ARGUMENT", "INVALID_TOKEN"}
+    assert not error["retryable"]
+    await _still_works(alice)
+
+
+@pytest.mark.parametrize(
     ("text", "code", "frame_id", "names"),
     [
         ("", "MALFORMED_FRAME", None, ""),
