@@ -121,8 +121,11 @@ class Chats(Protocol):
 class Memberships(Protocol):
     """Who is a member of what, and how far."""
 
-    async def add(self, chat_id: str, members: Sequence[Member]) -> list[Member]:
-        """Adds those who are no members yet and returns them."""
+    async def add(self, chat_id: str, members: Sequence[Member], *, read_number: int = 0) -> list[Member]:
+        """Adds those who are no members yet and returns them.
+
+        Messages up to ``read_number`` do not count as unread for them, and not as read by them either.
+        """
 
     async def remove(self, chat_id: str, user_id: str) -> bool:
         """Removes a member; False when there was none."""

@@ -46,7 +46,10 @@ class AddMembers:
                 raise ChatFull(self._limit)
         joined_at = now_ms()
         added = await self._memberships.add(
-            chat_id, [Member(user_id, Role.MEMBER, joined_at) for user_id in user_ids]
+            chat_id,
+            [Member(user_id, Role.MEMBER, joined_at) for user_id in user_ids],
+            # What was said before is history to them, not a thousand unread messages.
+            read_number=chat.head.number,
         )
         chat = await self._list_members(chat_id, change=len(added))
         await self._chat_lists.drop({*user_ids, *(member.user_id for member in chat.members)})

@@ -26,13 +26,13 @@ class MongoMemberships:
         self._mongo = mongo
         self._memberships = mongo.collection("memberships")
 
-    async def add(self, chat_id: str, members: Sequence[Member]) -> list[Member]:
+    async def add(self, chat_id: str, members: Sequence[Member], *, read_number: int = 0) -> list[Member]:
         """As the port says."""
         chat = ObjectId(chat_id)
         writes = [
             UpdateOne(
                 {"chatId": chat, "userId": member.user_id},
-                {"$setOnInsert": _new_membership(member)},
+                {"$setOnInsert": _new_membership(member, read_number)},
                 upsert=True,
             )
             for member in members
@@ -156,13 +156,13 @@ class MongoMemberships:
             return {found["_id"]: found["total"] async for found in self._memberships.aggregate(pipeline)}
 
 
-def _new_membership(member: Member) -> Document:
+def _new_membership(member: Member, read_number: int) -> Document:
     return {
         "_id": ObjectId(),
         "role": member.role.value,
         "joinedAt": DatetimeMS(member.joined_at_ms),
         "readSeq": 0,
-        "readNumber": 0,
+        "readNumber": read_number,
         "readAt": None,
         "deliveredSeq": 0,
         "muted": False,

@@ -131,3 +131,17 @@ async def test_questions_beyond_the_limits_are_refused(service: Service) -> None
     for user_ids in ([], ["bob"] * 501):
         with pytest.raises(InvalidArgument):
             await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(user_ids=user_ids))
+
+
+async def test_what_was_said_before_joining_is_history_and_not_unread(service: Service) -> None:
+    group = Log((await service.group("alice", "bob")).id)
+    await service.publish(*group.messages(3, "alice"))
+    await service.stored(group.chat_id, 3)
+    await service.stub.AddMembers(pb.AddMembersRequest(chat_id=group.chat_id, member_ids=["carol"]))
+    assert await totals(service, "bob", "carol") == [3, 0]
+    await service.publish(*group.messages(1, "alice"))
+    await service.stored(group.chat_id, 4)
+    assert await totals(service, "bob", "carol") == [4, 1]
+    # Not read by her either: nobody is shown a receipt for what she never saw.
+    [attention] = (await ask(service, (group.chat_id, "carol"))).attentions
+    assert (attention.read_seq, attention.unread) == (0, 1)
