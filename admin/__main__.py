@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
-from admin import check, migrate
+from admin import check, dead_letters, migrate
 from admin.command import NOT_DONE, CommandError
 from admin.output import note
 from mesh.errors import ParleyError
 from mesh.logs import configure_logs
 
-_COMMANDS: Final = (check.COMMAND, migrate.COMMAND)
+_COMMANDS: Final = (check.COMMAND, migrate.COMMAND, dead_letters.COMMAND)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for command in _COMMANDS:
         added = commands.add_parser(command.name, help=command.help, description=command.help)
         command.add_arguments(added)
-        added.add_argument("--json", action="store_true", help="JSON instead of text")
         added.set_defaults(run=command.run)
     return parser.parse_args(arguments)
 

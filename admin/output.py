@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,11 @@ from typing import Any
 def tell(document: Any, text: Callable[[], str], *, as_json: bool) -> None:
     """Prints the document as JSON, or the text; "nothing" where that is empty."""
     sys.stdout.write((to_json(document) if as_json else text() or "nothing") + "\n")
+
+
+def json_option(parser: ArgumentParser) -> None:
+    """Lets the command print JSON."""
+    parser.add_argument("--json", action="store_true", help="JSON instead of text")
 
 
 def note(text: str) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mesh.settings import EnvironmentSettings, MongoUrl
+from mesh.settings import AmqpUrl, EnvironmentSettings, GrpcTarget, MeshSettings, MongoUrl
 from persist_service.settings import DatabaseName
 
 
@@ -14,3 +14,16 @@ class DatabaseSettings(EnvironmentSettings):
     mongo_url: MongoUrl
     persist_database: DatabaseName = "parley"
     notify_ledger_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+
+
+class BrokerSettings(EnvironmentSettings):
+    """Where the queues are."""
+
+    amqp_url: AmqpUrl
+
+
+class CallerSettings(MeshSettings):
+    """Where the services are that the command asks, and how it proves itself to them."""
+
+    chat_target: GrpcTarget = "dns:///127.0.0.1:50051"
+    notify_target: GrpcTarget = "dns:///127.0.0.1:50053"

@@ -1,6 +1,5 @@
 """What the queues carry, made readable."""
 
-import json
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
@@ -46,8 +45,3 @@ def readable(queue: str, body: bytes) -> Any:
     except DecodeError as error:
         return {"undecoded": body.hex(), "because": f"not a {kind.DESCRIPTOR.name}: {error}"}
     return {kind.DESCRIPTOR.name: MessageToDict(message)}
-
-
-def as_json(value: Any) -> str:
-    """JSON for people and programs; what JSON has no type for becomes text."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

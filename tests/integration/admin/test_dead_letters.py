@@ -13,6 +13,7 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import SecretStr
 
+from admin.__main__ import main
 from devstack.ports import free_port
 from devstack.servers import RabbitMQServer
 from mesh.amqp.connection import Broker, Outgoing
@@ -27,7 +28,6 @@ from mesh.amqp.deliveries import (
     Outcome,
 )
 from mesh.amqp.topology import ANALYTICS, MESSAGE_PERSIST, QUEUES, Topology, dead_queue
-from mesh.dead_letters.__main__ import main
 from parley.common.v1.message_pb2 import Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
@@ -60,7 +60,7 @@ async def broker(server: RabbitMQServer, monkeypatch: pytest.MonkeyPatch) -> Asy
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     async def run(*arguments: str) -> tuple[int, Any]:
         capsys.readouterr()  # what the test's own broker and consumer logged
-        code = await asyncio.to_thread(main, arguments)
+        code = await asyncio.to_thread(main, ("dead-letters", *arguments))
         out = capsys.readouterr().out
         return code, json.loads(out) if "--json" in arguments else out
 
@@ -211,7 +211,7 @@ async def test_drop_gives_up_what_is_chosen(broker: Broker, run: Run) -> None:
 )
 def test_wrong_usage(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
-        main(arguments)
+        main(["dead-letters", *arguments])
     assert exited.value.code == 2
     assert problem in capsys.readouterr().err
 
@@ -220,14 +220,14 @@ def test_no_broker_and_no_such_queue_are_told(
     server: RabbitMQServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PARLEY_AMQP_URL", server.url)
-    assert main(["list", "--queue", "nosuch"]) == 1
+    assert main(["dead-letters", "list", "--queue", "nosuch"]) == 1
     assert "there is no queue nosuch.dead" in capsys.readouterr().err
     monkeypatch.setenv("PARLEY_AMQP_URL", f"amqp://127.0.0.1:{free_port()}/")
-    assert main(["list"]) == 1
+    assert main(["dead-letters", "list"]) == 1
     assert "rabbitmq" in capsys.readouterr().err
     monkeypatch.delenv("PARLEY_AMQP_URL")
     with pytest.raises(SystemExit) as exited:
-        main(["list"])
+        main(["dead-letters", "list"])
     assert exited.value.code == 78
 
 
@@ -239,7 +239,7 @@ async def test_a_replay_that_is_killed_loses_nothing(broker: Broker, server: Rab
     sent = {f"m{n}" for n in range(1000)}
     await broker.publish_many([Outgoing(dead_queue(ANALYTICS), b"", message_id=name) for name in sent])
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mesh.dead_letters", "replay", "--all", env=_environment(server), cwd=ROOT
+        sys.executable, "-m", "admin", "dead-letters", "replay", "--all", env=_environment(server), cwd=ROOT
     )
     seen = asyncio.Event()
     revived: list[str] = []
