@@ -11,7 +11,7 @@ DECISIONS: Final = Counter(
 )
 ATTEMPTS: Final = Counter(
     "parley_delivery_attempts_total",
-    "Attempts that ended, by kind of provider and outcome (sent, delayed, failed, gone).",
+    "Attempts that ended, by kind of provider and outcome (sent, delayed, failed, gone, dropped).",
     ("kind", "outcome"),
 )
 SEND_SECONDS: Final = Histogram(

@@ -50,7 +50,10 @@ class Sender(Protocol):
     """Reaches one kind of devices. Many sends may be under way at once."""
 
     def provider(self, device: Device) -> str:
-        """Who will be asked, up to 100 characters: what fails for one device may fail for all of it. Pure."""
+        """Who will be asked, up to 100 characters: what fails for one device may fail for all of it. Pure.
+
+        It begins with the kind's value, and a colon where more follows, such as a host.
+        """
         ...
 
     async def send(self, push: Push, device: Device) -> str:

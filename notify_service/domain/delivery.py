@@ -23,7 +23,10 @@ class NewDelivery:
     """What makes it one and the same, up to 200 characters: a second one with this key is left out."""
     lane: Lane
     provider: str
-    """Who is asked, such as `fcm` or `web-push:push.example`: rate, slots and breaker are per provider."""
+    """Who is asked, such as `fcm` or `web-push:push.example`: rate, slots and breaker are per provider.
+
+    What comes before the colon is of a small set, for metrics; for a push it is the kind of the device.
+    """
     target_id: str
     """The device or the subscription."""
     payload: bytes

@@ -83,6 +83,7 @@ class Deliver:
             for lane, courier in couriers.items()
         }
         self._held: set[str] = set()
+        self._doubtful: list[Delivery] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         # Held while claiming, so that a drain knows that no attempt begins after it.
@@ -165,6 +166,7 @@ class Deliver:
 
     async def _claim_what_is_due(self) -> None:
         self._wake.clear()
+        await self._clear_doubts()
         self._crowded = False
         self._gates.forget_idle(self._clock())
         for _ in range(_PAGES):
@@ -199,6 +201,12 @@ class Deliver:
         self._after = last if full else ""
         return bool(self._after and begun) or not first
 
+    async def _clear_doubts(self) -> None:
+        """Gives back what may have been claimed when the store did not answer: it need not wait that out."""
+        if self._doubtful:
+            await self._store.release(self._doubtful, self._holder, self._clock())
+            self._doubtful = []
+
     async def _begin(self, due: Sequence[Delivery], at_ms: int) -> int:
         tickets: dict[str, Ticket] = {}
         for delivery in due:
@@ -223,7 +231,11 @@ class Deliver:
     async def _claim(self, wanted: Sequence[Delivery], at_ms: int) -> list[Delivery]:
         if not wanted:
             return []
-        claimed = await self._store.claim(wanted, self._holder, at_ms, at_ms + self._lease_ms)
+        try:
+            claimed = await self._store.claim(wanted, self._holder, at_ms, at_ms + self._lease_ms)
+        except Unavailable:
+            self._doubtful += wanted
+            raise
         self._contended = len(claimed) < len(wanted)
         self._held.update(delivery.id for delivery in claimed)
         return claimed
