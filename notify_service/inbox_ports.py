@@ -43,8 +43,8 @@ class Inboxes(Protocol):
 class PushFilter(Protocol):
     """Knows what devices should show by now."""
 
-    async def why_outdated(self, user_id: str, push: Push) -> Reason | None:
-        """Why this push of the user is not wanted any more; None when it is. One round trip."""
+    async def why_outdated(self, pushes: Collection[tuple[str, Push]]) -> Mapping[tuple[str, Push], Reason]:
+        """Which of these pushes to users are not wanted any more, and why; in one round trip."""
         ...
 
 

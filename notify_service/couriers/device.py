@@ -1,6 +1,5 @@
 """The courier of pushes to devices."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import msgspec
 
 from mesh.clock import now_ms
+from notify_service.couriers.together import Together
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
 from notify_service.domain.ledger import MAX_DETAIL, LedgerEntry, Outcome, attempt_entry
@@ -41,8 +41,8 @@ class DeviceCourier:
         self._devices = devices
         self._senders = senders
         self._ledger = ledger
-        self._outdated = outdated
-        self._lookups = _Lookups(devices)
+        self._lookups = Together(devices.get_many)
+        self._outdated = Together(outdated.why_outdated)
         self._gone: dict[str, Device] = {}
         """By the delivery's id: the device as it was when its provider called it gone."""
 
@@ -76,7 +76,7 @@ class DeviceCourier:
     async def _check_wanted(self, delivery: Delivery, push: Push) -> None:
         """Pushes that waited for a provider come in any order: what is shown should be the last of them."""
         waited = delivery.attempt > 1 or now_ms() - delivery.what.created_at_ms > _FRESH_MS
-        if waited and (reason := await self._outdated.why_outdated(delivery.what.user_id, push)):
+        if waited and (reason := await self._outdated.get((delivery.what.user_id, push))):
             raise NotWantedError(reason.value)
 
     async def _find(self, delivery: Delivery) -> Device | None:
@@ -90,33 +90,6 @@ class DeviceCourier:
         refreshed = [device.id for device in devices.values() if not await self._devices.prune(device)]
         there = await self._devices.get_many(refreshed) if refreshed else {}
         return frozenset(attempt.delivery.id for attempt in gone if attempt.delivery.what.target_id in there)
-
-
-class _Lookups:
-    """Devices by their ids. What is asked for in one turn of the event loop is one question to the store."""
-
-    def __init__(self, devices: DeviceStore) -> None:
-        self._devices = devices
-        self._asked: dict[str, None] = {}
-        self._answer: asyncio.Task[Mapping[str, Device]] | None = None
-
-    async def get(self, device_id: str) -> Device | None:
-        self._asked[device_id] = None
-        if self._answer is None:
-            self._answer = asyncio.create_task(self._ask(), name="look devices up")
-            self._answer.add_done_callback(_was_seen)
-        # One who stops waiting must not take the answer from the others.
-        return (await asyncio.shield(self._answer)).get(device_id)
-
-    async def _ask(self) -> Mapping[str, Device]:
-        asked, self._asked, self._answer = list(self._asked), {}, None
-        return await self._devices.get_many(asked)
-
-
-def _was_seen(answer: asyncio.Task[Mapping[str, Device]]) -> None:
-    # Nobody may be left who waits for a failure.
-    if not answer.cancelled():
-        answer.exception()
 
 
 def _entry(attempt: Attempt, *, kept: bool) -> LedgerEntry:

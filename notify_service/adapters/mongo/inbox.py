@@ -70,10 +70,14 @@ class MongoInboxes:
         with reachable():
             return await self._inbox.find_one({"userId": user_id, "$or": either}, {"_id": 1}) is not None
 
-    async def why_outdated(self, user_id: str, push: Push) -> Reason | None:
+    async def why_outdated(self, pushes: Collection[tuple[str, Push]]) -> Mapping[tuple[str, Push], Reason]:
         """One round trip."""
-        key = InboxKey(user_id, push.chat_id)
-        return (await self._load((key,)))[key].why_outdated(push)
+        inboxes = await self._load({InboxKey(user_id, push.chat_id) for user_id, push in pushes})
+        reasons = {
+            (user_id, push): inboxes[InboxKey(user_id, push.chat_id)].why_outdated(push)
+            for user_id, push in pushes
+        }
+        return {pair: reason for pair, reason in reasons.items() if reason is not None}
 
     async def _load(self, keys: Collection[InboxKey]) -> dict[InboxKey, Inbox]:
         found = {key: Inbox(key) for key in keys}
