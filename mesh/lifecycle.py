@@ -11,14 +11,17 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 import uvloop
 
+from mesh import tracing
 from mesh.backoff import Backoff
+from mesh.build import tell_build
 from mesh.cancellation import is_cancelled
+from mesh.event_loop import watch_lag
 from mesh.logs import configure_logs, get_logger
 from mesh.metrics import TASK_RESTARTS
 from mesh.settings import EX_CONFIG, MeshSettings, misspelt_variables, variable_name
@@ -120,12 +123,33 @@ def run_service(name: str, settings: MeshSettings, serve: Serve) -> None:
     configure_logs(name, settings.log_level, settings.log_format)
     for found, meant in misspelt_variables(type(settings)):
         _log.warning("settings.unknown_variable", variable=found, did_you_mean=meant)
-    sys.exit(uvloop.run(_run(settings, serve)))
+    tell_build(name)
+    with _tracing(name, settings):
+        code = uvloop.run(_run(settings, serve))
+    sys.exit(code)
+
+
+@contextmanager
+def _tracing(name: str, settings: MeshSettings) -> Iterator[None]:
+    """Traces are on inside, where the settings say where they go."""
+    if settings.traces_endpoint is None:
+        yield
+        return
+    from mesh.otlp import Exporting  # noqa: PLC0415 - whoever needs no traces need not load them either
+
+    exporting = Exporting(name, settings.traces_endpoint)
+    tracing.turn_on(exporting.tracer, settings.traces_sample)
+    try:
+        yield
+    finally:
+        tracing.turn_off()
+        exporting.close()
 
 
 async def _run(settings: MeshSettings, serve: Serve) -> int:
     lifecycle = Lifecycle()
     _handle_signals(lifecycle)
+    lifecycle.supervise("event loop lag", watch_lag)
     start = asyncio.create_task(_start(lifecycle, serve), name="start")
     stop = asyncio.create_task(lifecycle.wait_for_stop(), name="wait-for-stop")
     await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)

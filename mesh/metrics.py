@@ -6,6 +6,18 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+BUILD_INFO: Final = Gauge(
+    "parley_build_info",
+    "1 while the process runs; its part (edge, chat, persist, notify), its version and its Python.",
+    ("part", "version", "python"),
+)
+EVENT_LOOP_LAG_SECONDS: Final = Histogram(
+    "parley_event_loop_lag_seconds",
+    "How much later than asked the event loop woke a sleeper: how long everything in the process waited.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
 
 RPC_SERVER_SECONDS: Final = Histogram(
     "parley_rpc_server_seconds",
@@ -55,6 +67,33 @@ AMQP_HANDLER_SECONDS: Final = Histogram(
     ("queue",),
     buckets=_RPC_BUCKETS,
 )
+QUEUE_READY: Final = Gauge(
+    "parley_queue_ready_messages",
+    "Messages that wait in a queue of the broker and that no consumer has; all processes tell the same.",
+    ("queue",),
+)
+QUEUE_CONSUMERS: Final = Gauge(
+    "parley_queue_consumers",
+    "Consumers of a work queue, of all processes together; all processes tell the same.",
+    ("queue",),
+)
+QUEUE_OLDEST_SECONDS: Final = Gauge(
+    "parley_queue_oldest_seconds",
+    "Age of the oldest delivery that this process is handling, since it was published first; 0: none.",
+    ("queue",),
+)
+REDIS_SECONDS: Final = Histogram(
+    "parley_redis_seconds",
+    "Time until Redis answered or failed, by command; commands that go together are one 'pipeline'.",
+    ("command",),
+    buckets=_STORE_BUCKETS,
+)
+MONGO_SECONDS: Final = Histogram(
+    "parley_mongo_seconds",
+    "Time until MongoDB answered, by command and result (ok, failed).",
+    ("command", "result"),
+    buckets=_STORE_BUCKETS,
+)
 DEPENDENCY_UP: Final = Gauge(
     "parley_dependency_up",
     "1 while the dependency answered its last health check.",
@@ -69,6 +108,11 @@ BREAKER_REFUSED: Final = Counter(
     "parley_breaker_refused_total",
     "Calls refused because the dependency had not answered for a while.",
     ("dependency",),
+)
+TRACE_SPANS: Final = Counter(
+    "parley_trace_spans_total",
+    "Spans by what became of them: exported, failed (the collector did not take them), dropped (too many).",
+    ("result",),
 )
 TASK_RESTARTS: Final = Counter(
     "parley_task_restarts_total",

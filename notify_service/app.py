@@ -7,6 +7,7 @@ from typing import Final, Self
 
 from mesh.admin import open_admin
 from mesh.amqp.connection import Broker
+from mesh.amqp.depths import QueueDepths
 from mesh.amqp.topology import EMAIL_SEND, EVENT_HOOKS, NOTIFICATION_SEND
 from mesh.lifecycle import Lifecycle
 from mesh.readiness import Readiness
@@ -138,6 +139,7 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     )
     readiness.on_change(server.set_serving)
     life.supervise("readiness", readiness.run)
+    life.supervise("queue depths", QueueDepths(broker).run)
 
     parts.work.prepare(partial(ensure_indexes, database, keep_days=settings.notify_ledger_days))
     engine = _start_delivering(parts)

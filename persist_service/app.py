@@ -8,6 +8,7 @@ from mesh.admin import open_admin
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Handler
+from mesh.amqp.depths import QueueDepths
 from mesh.amqp.topology import ANALYTICS, MESSAGE_INDEX, MESSAGE_PERSIST, MESSAGE_READ
 from mesh.lifecycle import Lifecycle
 from mesh.readiness import Readiness
@@ -97,6 +98,7 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
 
     readiness.on_change(server.set_serving)
     life.supervise("readiness", readiness.run)
+    life.supervise("queue depths", QueueDepths(broker).run)
     life.supervise("make indexes", partial(mongo.prepare, INDEXES))
     for queue, handler in _handlers(stores, mongo, broker).items():
         size = settings.persist_batch_deliveries

@@ -16,6 +16,8 @@ from mesh.amqp.connection import Broker, Session
 from mesh.amqp.deliveries import Ack, Dead, Handler, Park, Retry, next_stop, to_delivery
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.handling import Settlement, handle, wait_for
+from mesh.amqp.in_hand import InHand
+from mesh.amqp.traces import traced
 from mesh.backoff import Backoff
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
@@ -59,7 +61,9 @@ class Consumer:
         if not 1 <= batch_size <= prefetch:
             raise ValueError("need 1 <= batch_size <= prefetch")
         self._broker = broker
-        self._options = _Options(queue, handler, prefetch, batch_size, batch_window_ms / 1000, hold_seconds)
+        self._options = _Options(
+            queue, traced(queue, handler), prefetch, batch_size, batch_window_ms / 1000, hold_seconds
+        )
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -122,6 +126,7 @@ class _Subscription:
         self._buffer: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
         self._interrupted = asyncio.Event()
         self._settled_tag = 0
+        self._in_hand = InHand(options.queue)
 
     def interrupt(self, *_: object) -> None:
         """Ends the waiting: the consumer stops, or the channel or the subscription is gone."""
@@ -181,13 +186,14 @@ class _Subscription:
         """Handles and settles a batch. False: interrupted, and the broker takes the deliveries back."""
         options = self._options
         started = time.perf_counter()
-        settlements = await handle(
-            options.queue,
-            options.handler,
-            [to_delivery(message) for message in batch],
-            hold_seconds=options.hold_seconds,
-            interrupted=self._interrupted,
-        )
+        with self._in_hand.holding(message.message_id or "" for message in batch):
+            settlements = await handle(
+                options.queue,
+                options.handler,
+                [to_delivery(message) for message in batch],
+                hold_seconds=options.hold_seconds,
+                interrupted=self._interrupted,
+            )
         if settlements is None:
             return False
         AMQP_BATCH_SIZE.labels(options.queue).observe(len(batch))

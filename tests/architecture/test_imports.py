@@ -43,7 +43,10 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
 @pytest.mark.parametrize(
     ("packages", "homes"),
     [
-        (("motor", "pymongo", "bson"), ("persist_service/adapters/mongo/", "notify_service/adapters/mongo/")),
+        (
+            ("motor", "pymongo", "bson"),
+            ("persist_service/adapters/mongo/", "notify_service/adapters/mongo/", "mesh/mongo_timing.py"),
+        ),
         (("aio_pika", "aiormq"), ("mesh/amqp/", "mesh/dead_letters/")),
         (
             ("redis",),

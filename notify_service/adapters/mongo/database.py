@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError,
 from mesh.backoff import Backoff
 from mesh.errors import Unavailable, unavailable
 from mesh.logs import get_logger
+from mesh.mongo_timing import MongoTiming
 from notify_service.adapters.mongo.indexes import INDEXES, KEPT_SINCE, RETIRED
 
 DATABASE: Final = "parley_notify"
@@ -37,6 +38,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
         url,
         appname="parley-notify",
+        event_listeners=[MongoTiming()],
         tz_aware=True,
         serverSelectionTimeoutMS=2_000,
         timeoutMS=_OPERATION_MS,

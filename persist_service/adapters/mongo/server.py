@@ -19,6 +19,7 @@ from mesh.backoff import Backoff
 from mesh.breaker import Breaker
 from mesh.errors import unavailable
 from mesh.logs import get_logger
+from mesh.mongo_timing import MongoTiming
 from persist_service.adapters.mongo.indexes import Indexes, make_indexes
 
 DEPENDENCY: Final = "mongodb"
@@ -50,6 +51,7 @@ class Mongo:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url.get_secret_value(),
             appname="parley-persist",
+            event_listeners=[MongoTiming()],
             w="majority",
             journal=True,
             datetime_conversion="DATETIME_MS",
