@@ -52,6 +52,7 @@ from chat_service.use_cases.sweep_outbox import SweepOutbox
 from chat_service.use_cases.throttle import CREATE, Throttle
 from chat_service.use_cases.views import ChatViews
 from chat_service.use_cases.watch_departures import WatchDepartures
+from chat_service.use_cases.watch_outbox import WatchOutbox
 from mesh.admin import open_admin
 from mesh.amqp.connection import Broker as Amqp
 from mesh.lifecycle import Lifecycle
@@ -64,6 +65,7 @@ from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
 _SWEEP_SECONDS = 1.0
 _SWEEP_AGE_MS = 10_000  # well beyond what a send that still lives takes to clear its entries
+_OUTBOX_SIZE_SECONDS = 10.0
 _DEPARTURES_SECONDS = 0.5
 _CALLS_IN_FLIGHT_SECONDS = 10.0
 
@@ -110,6 +112,8 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     life.supervise("readiness", readiness.run)
     sweeper = SweepOutbox(ports.outbox, ports.broker, interval_seconds=_SWEEP_SECONDS, age_ms=_SWEEP_AGE_MS)
     life.supervise("outbox sweeper", sweeper.run)
+    sizes = WatchOutbox(RedisOutbox(redis), interval_seconds=_OUTBOX_SIZE_SECONDS)
+    life.supervise("outbox size", sizes.run)
     departures = WatchDepartures(ports.presence, ports.store, announcer, interval_seconds=_DEPARTURES_SECONDS)
     life.supervise("departures", departures.run)
     life.on_drain("membership changes", changes.drain)

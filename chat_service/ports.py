@@ -40,6 +40,7 @@ class Refusal(Enum):
     NOT_A_MEMBER = auto()
     HEAD_MISSING = auto()  # lost, or older than it was: let the store begin a new life, restore, try again
     UNSURE = auto()  # ask the store whether it has the send: tell the log, or mark the message as new
+    MOVING = auto()  # the chat is on its way from one server to another; nothing was done
     CONFLICT = auto()  # the clientMsgId stands for another message
     FAILED = auto()  # Redis answered with an error: whether the message was taken is not known
 
@@ -164,6 +165,22 @@ class Outbox(Protocol):
         in turn: a chat that never rests is looked at too. One of the former without waiting entries loses its
         mark, unless it was marked again meanwhile.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSize:
+    """How much is left to hand over. ``oldest_ms``: since when the oldest mark stands; None without marks."""
+
+    chats: int
+    entries: int
+    oldest_ms: int | None
+
+
+class OutboxSizes(Protocol):
+    """What is told of the outboxes."""
+
+    async def size(self, count_up_to: int) -> OutboxSize:
+        """The size now; entries are counted of ``count_up_to`` chats, those marked longest ago."""
 
 
 class RateLimiter(Protocol):

@@ -1,6 +1,7 @@
 """One write per connection and turn of the event loop, however many frames it got in that turn."""
 
 import asyncio
+import time
 from typing import Protocol
 
 from edge import metrics
@@ -27,8 +28,12 @@ class Flusher:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
+        started = time.perf_counter()
         sent = 0
         for connection in dirty:
             sent += connection.flush()
         metrics.FLUSHES.inc(len(dirty))
         metrics.SENT_BYTES.inc(sent)
+        metrics.FLUSH_SECONDS.observe(time.perf_counter() - started)
+        metrics.FLUSH_CONNECTIONS.observe(len(dirty))
+        metrics.FLUSH_BYTES.observe(sent)

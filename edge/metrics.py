@@ -24,6 +24,21 @@ THINNED: Final = Counter(
 )
 REPLAYED: Final = Counter("parley_edge_replayed_total", "Entries sent to clients that resumed.")
 FLUSHES: Final = Counter("parley_edge_flushes_total", "Writes to sockets; each may carry several frames.")
+FLUSH_CONNECTIONS: Final = Histogram(
+    "parley_edge_flush_connections",
+    "Connections written to in one turn of the event loop.",
+    buckets=(1, 4, 16, 64, 256, 1024, 4096, 16384),
+)
+FLUSH_BYTES: Final = Histogram(
+    "parley_edge_flush_bytes",
+    "Bytes written in one turn of the event loop, to all connections together.",
+    buckets=(256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304),
+)
+FLUSH_SECONDS: Final = Histogram(
+    "parley_edge_flush_seconds",
+    "Time that the writes of one turn of the event loop took.",
+    buckets=(0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+)
 SENT_BYTES: Final = Counter("parley_edge_sent_bytes_total", "Bytes written to sockets.")
 GAPS: Final = Counter(
     "parley_edge_subscription_gaps_total", "Times the Redis subscription was lost and regained."
@@ -36,5 +51,10 @@ SEND_BATCH: Final = Histogram(
     "parley_edge_send_batch_messages",
     "Messages in one SendMessages call.",
     buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+SEND_SECONDS: Final = Histogram(
+    "parley_edge_send_seconds",
+    "Time from the queueing of a message until its outcome, the longest of each SendMessages call.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 SENDS_WAITING: Final = Gauge("parley_edge_sends_waiting", "Messages that wait for a SendMessages call.")

@@ -6,6 +6,7 @@ holds.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ Reply = Callable[[SendAccepted | ParleyError], None]
 class _Waiting:
     item: SendItem
     reply: Reply
+    since: float
+    """By ``time.perf_counter``."""
 
 
 class _Lane:
@@ -50,6 +53,7 @@ class _Lane:
                 batch = [self.queue.popleft() for _ in range(min(_BATCH, len(self.queue)))]
                 metrics.SENDS_WAITING.dec(len(batch))
                 await self._send(batch)
+                metrics.SEND_SECONDS.observe(time.perf_counter() - batch[0].since)
             self.idle.set()
 
     async def _send(self, batch: list[_Waiting]) -> None:
@@ -84,7 +88,7 @@ class SendQueue:
                 )
             )
             return
-        lane.queue.append(_Waiting(item, reply))
+        lane.queue.append(_Waiting(item, reply, time.perf_counter()))
         metrics.SENDS_WAITING.inc()
         lane.idle.clear()
         lane.some.set()

@@ -31,6 +31,11 @@ STORE_LAG_SECONDS: Final = Histogram(
     "Time from the acceptance of a message until it was stored.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0),
 )
+INDEX_LAG_SECONDS: Final = Histogram(
+    "parley_persist_index_lag_seconds",
+    "Time from the acceptance of a text message until it could be searched.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0),
+)
 NOTIFICATIONS: Final = Counter(
     "parley_persist_notifications_total",
     "Members named to notify_service, once per message.",

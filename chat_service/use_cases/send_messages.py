@@ -7,7 +7,7 @@ from typing import Final
 
 from chat_service.domain import rules
 from chat_service.domain.model import Accepted, Draft, NewMessage
-from chat_service.metrics import SENDS
+from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
 from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, RateLimiter, Refusal, Store, Taken
 from mesh.clock import now_ms
 from mesh.errors import (
@@ -24,6 +24,12 @@ from parley.common.v1.error_pb2 import ErrorReason
 
 RATE_ACTION = "send"
 
+# Once per batch each; the children are looked up here, not per batch.
+_CHARGING: Final = SEND_STAGE_SECONDS.labels("charge")
+_MARKING: Final = SEND_STAGE_SECONDS.labels("mark")
+_ACCEPTING: Final = SEND_STAGE_SECONDS.labels("accept")
+_CONFIRMING: Final = SEND_STAGE_SECONDS.labels("confirm")
+_CLEARING: Final = SEND_STAGE_SECONDS.labels("clear")
 _QUESTIONS: Final = frozenset({Refusal.ROLE_UNKNOWN, Refusal.HEAD_MISSING, Refusal.UNSURE})
 _log = get_logger()
 
@@ -61,7 +67,8 @@ class SendMessages:
         messages = self._check(drafts, answers)
         await self._charge(messages, answers)
         if messages:
-            await self._outbox.mark(list({message.chat_id for message in messages.values()}))
+            with _MARKING.time():
+                await self._outbox.mark(list({message.chat_id for message in messages.values()}))
             await self._accept(messages, answers)
         for answer in answers.values():
             SENDS.labels(_outcome(answer)).inc()
@@ -97,7 +104,8 @@ class SendMessages:
         if not messages:
             return
         wanted = Counter(message.sender_id for message in messages.values())
-        granted = await self._limiter.take(RATE_ACTION, wanted)
+        with _CHARGING.time():
+            granted = await self._limiter.take(RATE_ACTION, wanted)
         left = {sender: count for sender, (count, _) in granted.items()}
         for index, message in list(messages.items()):
             left[message.sender_id] -= 1
@@ -112,7 +120,8 @@ class SendMessages:
     async def _accept(
         self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
     ) -> None:
-        taken = await self._take(messages, answers)
+        with _ACCEPTING.time():
+            taken = await self._take(messages, answers)
         entries = [item.entry for item in taken.values() if item.entry is not None]
         try:
             await self._hand_over(entries)
@@ -178,9 +187,11 @@ class SendMessages:
     async def _hand_over(self, entries: Sequence[LogEntry]) -> None:
         if not entries:
             return
-        await self._broker.persist(entries)
+        with _CONFIRMING.time():
+            await self._broker.persist(entries)
         try:
-            await self._outbox.clear(entries)
+            with _CLEARING.time():
+                await self._outbox.clear(entries)
         except Unavailable:
             # The broker has them: they are durable. The sweeper hands them over once more, which is harmless.
             _log.warning("chat.outbox_not_cleared", entries=len(entries))
@@ -202,6 +213,8 @@ def _error(refusal: Refusal) -> ParleyError:
             return rules.not_a_member()
         case Refusal.UNSURE:
             return unavailable("redis", "the chat's log was lost and is being rebuilt")
+        case Refusal.MOVING:
+            return unavailable("redis", "the chat's log is being moved")
 
 
 def _outcome(answer: Accepted | ParleyError) -> str:

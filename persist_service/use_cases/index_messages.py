@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from mesh.clock import now_ms
 from persist_service.domain.log import Message
 from persist_service.domain.terms import terms_of
+from persist_service.metrics import INDEX_LAG_SECONDS
 from persist_service.ports import Terms
 
 
@@ -18,4 +20,7 @@ class IndexMessages:
         found = [(message, terms_of(message.content)) for message in messages if message.type == "text"]
         if found:
             await self._terms.insert(found)
+            now = now_ms()
+            for message, _ in found:
+                INDEX_LAG_SECONDS.observe(max(0, now - message.created_at_ms) / 1000)
         return {}

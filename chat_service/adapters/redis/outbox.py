@@ -7,13 +7,13 @@ from redis.asyncio import Redis
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import LogEntry
+from chat_service.ports import LogEntry, OutboxSize
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 
 
 class RedisOutbox:
-    """The ``Outbox`` port: a hash per chat, and one sorted set that says which chats to look at."""
+    """``Outbox`` and ``OutboxSizes``: a hash per chat, and a sorted set that says which chats to look at."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -66,6 +66,17 @@ class RedisOutbox:
             ]
         )
         return found
+
+    async def size(self, count_up_to: int) -> OutboxSize:
+        """As the port says."""
+        with redis_errors():
+            chats: int = await self._redis.zcard(keys.OUTBOX_INDEX)
+            marked: Any = await self._redis.zrange(keys.OUTBOX_INDEX, 0, count_up_to - 1, withscores=True)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for chat_id, _ in marked:
+                    pipe.hlen(keys.outbox(chat_id.decode()))
+                lengths: list[int] = await pipe.execute()
+        return OutboxSize(chats, sum(lengths), int(marked[0][1]) if marked else None)
 
     async def _unmark(self, settled: Sequence[tuple[bytes, int]]) -> None:
         calls = [scripts.Call(scripts.REMOVE_UNLESS_TOUCHED, (keys.OUTBOX_INDEX,), pair) for pair in settled]
