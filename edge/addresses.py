@@ -1,4 +1,4 @@
-"""Where a client really comes from, when proxies stand before the edge."""
+"""Where a client really comes from and by which way, when proxies stand before the edge."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -20,7 +20,7 @@ def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 
 class TrustedProxies:
-    """Believes `X-Forwarded-For` as far as trusted proxies wrote it."""
+    """Believes `X-Forwarded-For` and `X-Forwarded-Proto` as far as trusted proxies wrote them."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
@@ -42,6 +42,16 @@ class TrustedProxies:
         if isinstance(address, IPv6Address):
             return str(IPv6Network((address, _CLIENT_PREFIX), strict=False))
         return str(address)
+
+    def secure(self, peer: str, protocol: str, forwarded: Sequence[str]) -> bool:
+        """Whether the client came by TLS, to the edge itself (`protocol` is then `https`) or to a proxy.
+
+        `forwarded` are the values of `X-Forwarded-Proto`; the last is what the nearest proxy wrote.
+        """
+        address = _parse(peer)
+        if protocol == "https" or not forwarded or address is None or not self._trusts(address):
+            return protocol == "https"
+        return forwarded[-1].rpartition(",")[2].strip().lower() == "https"
 
     def _trusts(self, address: _Address) -> bool:
         return any(address in network for network in self._networks)

@@ -23,6 +23,7 @@ from edge.presence_keeper import PresenceKeeper
 from edge.probe import Probe
 from edge.replay import Replay
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
+from edge.rest.errors import MAX_HEAD_BYTES
 from edge.revocations import Revocations
 from edge.rooms import Rooms
 from edge.sends import SendQueue
@@ -80,8 +81,6 @@ _IDEMPOTENT_AT_NOTIFY = tuple(
     for method in ("ListSubscriptions", "UpdateSubscription", "ListHookDeliveries", "ReplayHookDelivery")
 )
 
-_MAX_HEADER_BYTES = 16 * 1024  # a token and what proxies add
-
 
 async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for Redis or chat_service."""
@@ -126,6 +125,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
         readiness=readiness,
         origins=OriginPolicy.of(settings),
         max_body_bytes=settings.edge_max_body_bytes,
+        proxies=TrustedProxies(parse_networks(settings.edge_trusted_proxies)),
         dev_tokens=DevTokens.allowed_by(settings),
     )
     admission = Admission(
@@ -136,13 +136,12 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
             per_second_per_address=settings.edge_handshakes_per_address,
         )
     )
-    proxies = TrustedProxies(parse_networks(settings.edge_trusted_proxies))
-    parts = {"deps": deps, "gateway": gateway, "admission": admission, "proxies": proxies}
+    parts = {"deps": deps, "gateway": gateway, "admission": admission}
     websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, parts)
     application = Application([websocket, *routes(deps)], None, None, **application_settings(deps))
     server = HTTPServer(
         application,
-        max_header_size=_MAX_HEADER_BYTES,
+        max_header_size=MAX_HEAD_BYTES,
         idle_connection_timeout=settings.edge_request_seconds,
         body_timeout=settings.edge_request_seconds,
     )

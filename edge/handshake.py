@@ -1,7 +1,8 @@
 """`GET /ws`: proves who connects, agrees on a protocol, and hands the socket to the gateway.
 
 Everything that can be refused is refused here, with an HTTP status and the same JSON error as the REST API.
-The `Origin` is not checked: a page of another site has no token, and no cookie counts here.
+A page of another site has no token, and no cookie counts here; its `Origin` is refused all the same, so that
+a token which leaked into a URL is not used from anywhere.
 """
 
 import asyncio
@@ -14,13 +15,12 @@ from typing import Final
 from tornado.iostream import IOStream, StreamClosedError
 
 from edge import metrics
-from edge.addresses import TrustedProxies
 from edge.admission import Admission, Ticket
 from edge.gateway import Gateway
 from edge.identity import extract_token
 from edge.rest.errors import invalid
 from edge.rest.handler import RestDeps, RestHandler
-from mesh.errors import ParleyError, Unavailable
+from mesh.errors import ParleyError, PermissionDenied, Unavailable
 from parley.common.v1.error_pb2 import ErrorReason
 
 JSON_PROTOCOL: Final = "parley.v1.json"
@@ -37,13 +37,12 @@ class HandshakeHandler(RestHandler):
     public = True  # the token may stand in places that only a WebSocket request has
 
     def initialize(  # type: ignore[override]
-        self, deps: RestDeps, gateway: Gateway, admission: Admission, proxies: TrustedProxies
+        self, deps: RestDeps, gateway: Gateway, admission: Admission
     ) -> None:
         """Receives what the route was registered with."""
         super().initialize(deps)
         self._gateway = gateway
         self._admission = admission
-        self._proxies = proxies
 
     async def get(self) -> None:
         """Checks the request, answers 101, and leaves HTTP."""
@@ -60,7 +59,7 @@ class HandshakeHandler(RestHandler):
 
     def _admit(self) -> Ticket:
         forwarded = self.request.headers.get_list("X-Forwarded-For")
-        return self._admission.enter(self._proxies.client_of(self.request.remote_ip or "", forwarded))
+        return self._admission.enter(self.deps.proxies.client_of(self.request.remote_ip or "", forwarded))
 
     async def _upgrade(self, ticket: Ticket) -> None:
         try:
@@ -68,6 +67,7 @@ class HandshakeHandler(RestHandler):
                 raise Unavailable(
                     ErrorReason.ERROR_REASON_DRAINING, "this edge is going away", retry_after_ms=1000
                 )
+            self._check_origin()
             accept_key = self._check_upgrade()
             offered = [
                 name.strip() for name in self._header("Sec-WebSocket-Protocol").split(",") if name.strip()
@@ -97,6 +97,13 @@ class HandshakeHandler(RestHandler):
 
     def _header(self, name: str) -> str:
         return str(self.request.headers.get(name, ""))
+
+    def _check_origin(self) -> None:
+        origin = self.request.headers.get("Origin")
+        if not self.deps.origins.allows_socket(origin, self.request.host, secure=self.secure):
+            raise PermissionDenied(
+                ErrorReason.ERROR_REASON_PERMISSION_DENIED, "pages of this origin may not connect"
+            )
 
     def _check_upgrade(self) -> str:
         """What RFC 6455 section 4.2.1 asks of a request; gives the accept key."""

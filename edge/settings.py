@@ -45,7 +45,7 @@ class EdgeSettings(IdentitySettings, RestSettings):
     edge_handshakes_per_address: Annotated[float, Field(ge=0)] = 0
     """Handshakes per second from one address; more get 429. 0: any number."""
     edge_trusted_proxies: Annotated[CommaSeparated, AfterValidator(_networks)] = ()
-    """Networks (CIDR) of proxies whose X-Forwarded-For is believed; behind others all clients are one."""
+    """Networks (CIDR) of proxies whose X-Forwarded-For and -Proto are believed; else all clients are one."""
     edge_request_seconds: PositiveSeconds = 20.0
     """How long a request, or the next on the same connection, may take to arrive; then it is cut off."""
     edge_expiry_warning_seconds: PositiveSeconds = 60.0
@@ -60,6 +60,8 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """How many frames a connection may send in the long run; more are refused with RATE_LIMITED."""
     edge_frames_burst: PositiveInt = 100
     """How many it may send at once. A debt of as many again is a flood and ends the connection with 4008."""
+    edge_client_traces: Annotated[float, Field(ge=0)] = 10.0
+    """How many traces per second are recorded because clients have begun them; others are left to chance."""
     edge_send_lanes: Annotated[int, Field(ge=1, le=64)] = 4
     """How many SendMessages calls may be in flight."""
     edge_send_queue: PositiveInt = 10_000

@@ -4,10 +4,23 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
 from mesh.errors import Internal, InvalidArgument, NotFound, ParleyError
 from parley.common.v1.error_pb2 import ErrorReason
+
+MAX_URL_BYTES: Final = 12 * 1024
+"""A token of 8 KiB may stand in the URL of a handshake."""
+MAX_HEADER_BYTES: Final = 16 * 1024
+"""All headers together: a token, and what proxies add."""
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""What is read before it is judged. Beyond it the connection is cut."""
+
+_TOO_LARGE: Final[dict[int, str]] = {
+    HTTPStatus.REQUEST_URI_TOO_LONG: f"the URL has more than {MAX_URL_BYTES} bytes",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"the headers have more than {MAX_HEADER_BYTES} bytes",
+}
 
 STATUS_OF: Final = MappingProxyType(
     {
@@ -59,10 +72,25 @@ def too_large(limit: int) -> InvalidArgument:
     return InvalidArgument(ErrorReason.ERROR_REASON_TOO_LARGE, f"the body has more than {limit} bytes")
 
 
+def check_head(request: HTTPServerRequest) -> None:
+    """Refuses what is too long before the body of a request.
+
+    Raises:
+        HTTPError: 414, the URL; 431, the headers (RFC 6585 section 5).
+    """
+    if len(request.uri or "") > MAX_URL_BYTES:
+        raise HTTPError(HTTPStatus.REQUEST_URI_TOO_LONG)
+    # As they were on the wire: ": " and the end of the line.
+    if sum(len(name) + len(value) + 4 for name, value in request.headers.get_all()) > MAX_HEADER_BYTES:
+        raise HTTPError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+
 def failure_of(error: BaseException | None, status: int, request_id: str) -> tuple[int, ParleyError]:
     """The status and error to answer with. ``status`` is Tornado's choice: its own refusals keep it."""
     if isinstance(error, ParleyError):
         return STATUS_OF[error.reason], error
+    if isinstance(error, HTTPError) and status in _TOO_LARGE:
+        return status, InvalidArgument(ErrorReason.ERROR_REASON_TOO_LARGE, _TOO_LARGE[status])
     if isinstance(error, HTTPError) and status == HTTPStatus.METHOD_NOT_ALLOWED:
         return status, NotFound(ErrorReason.ERROR_REASON_NOT_FOUND, "this path does not have that method")
     if isinstance(error, HTTPError) and status == HTTPStatus.NOT_FOUND:

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Final
 import msgspec
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from edge.addresses import TrustedProxies
 from edge.identity import OPERATOR_SCOPE, Identity, TokenVerifier, extract_token
 from edge.identity.dev_tokens import DevTokens
 from edge.protocol.shapes import error_json
 from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
-from edge.rest.errors import failure_of, too_large
+from edge.rest.errors import check_head, failure_of, too_large
 from edge.rest.metrics import HTTP_SECONDS
 from edge.rest.origins import OriginPolicy
 from edge.revocations import Revocations
@@ -30,6 +31,8 @@ from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PREFLIGHT_SECONDS: Final = 600
+# A year, and this host alone: what else the domain serves is not ours to decide.
+_TRANSPORT_SECURITY: Final = "max-age=31536000"
 # Answering while a client still sends closes the connection, and many clients then miss the answer. So bodies
 # that are somewhat too large are read to their end.
 _PATIENCE_BYTES: Final = 1 << 20
@@ -49,13 +52,14 @@ class RestDeps:
     readiness: Readiness
     origins: OriginPolicy
     max_body_bytes: int
+    proxies: TrustedProxies
     dev_tokens: DevTokens | None = None
 
 
 # Streaming lets a request be refused (401, 405) before its body is read, and one too large before it is held.
 @stream_request_body
 class RestHandler(RequestHandler):
-    """Request id, CORS, authentication, body limit, errors and security headers.
+    """Request id, CORS, authentication, limits, errors and security headers.
 
     A subclass has one method per HTTP verb; what it raises becomes the answer.
     """
@@ -99,7 +103,8 @@ class RestHandler(RequestHandler):
 
     async def prepare(self) -> None:
         """Decides from the headers alone whether the request goes on."""
-        self._allow_origin()
+        self._suit_headers()
+        check_head(self.request)
         if self.request.method not in (*self.methods(), "OPTIONS"):
             raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
         length = self.request.headers.get("Content-Length", "")
@@ -168,7 +173,7 @@ class RestHandler(RequestHandler):
             _log.error("http.edge_refused", request_id=self.request_id, error=error.message)
             error = Internal(ErrorReason.ERROR_REASON_INTERNAL, f"internal error; request {self.request_id}")
         status, failure = failure_of(error, status_code, self.request_id)
-        self._allow_origin()
+        self._suit_headers()
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join((*self.methods(), "OPTIONS")))
         if status == HTTPStatus.UNAUTHORIZED:
@@ -202,7 +207,17 @@ class RestHandler(RequestHandler):
     def _most_read(self) -> int:
         return max(self.deps.max_body_bytes, _PATIENCE_BYTES)
 
-    def _allow_origin(self) -> None:
+    @property
+    def secure(self) -> bool:
+        """Whether the client came by TLS, to the edge or to a proxy that is believed."""
+        request = self.request
+        forwarded = request.headers.get_list("X-Forwarded-Proto")
+        return self.deps.proxies.secure(request.remote_ip or "", request.protocol, forwarded)
+
+    def _suit_headers(self) -> None:
+        """Adds the headers that depend on who asks."""
+        if self.secure:  # over plain HTTP it must not be sent (RFC 6797 section 7.2)
+            self.set_header("Strict-Transport-Security", _TRANSPORT_SECURITY)
         self.set_header("Vary", "Origin")
         origin = self.request.headers.get("Origin")
         if origin is not None and self.deps.origins.allows(origin):

@@ -9,9 +9,9 @@ import jwt
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
-from tests.integration.edge.conftest import Edge, token
+from tests.integration.edge.conftest import Edge, StartEdge, token
 from tests.integration.edge.scaffold import SECRET, ScaffoldChat
 
 
@@ -115,3 +115,28 @@ async def test_too_many_connections_of_a_user(edge: Edge, chat: ScaffoldChat) ->
     assert await third.close_code() == 4029
     assert third.all("error")[0]["code"] == "TOO_MANY_CONNECTIONS"
     await edge.client("bob")
+
+
+async def test_pages_of_other_sites_may_not_connect(edge: Edge) -> None:
+    proof = {"Authorization": f"Bearer {token('alice')}"}
+    for origin in ("https://evil.example", "null", "http://localhost:3000"):
+        status, error = await _refusal(edge, additional_headers=proof, origin=Origin(origin))
+        assert (status, error["code"]) == (403, "PERMISSION_DENIED")
+    assert edge.chat.sessions == {}
+
+
+async def test_pages_of_this_host_and_of_allowed_sites_may(start_edge: StartEdge) -> None:
+    edge = await start_edge(edge_cors_origins="https://app.example")
+    for origin in (f"http://127.0.0.1:{edge.port}", "https://app.example"):
+        client = await edge.dial("alice", origin=Origin(origin))
+        await client.next("welcome")
+
+
+async def test_a_page_by_plain_http_may_not_where_a_proxy_ends_tls(start_edge: StartEdge) -> None:
+    edge = await start_edge(edge_trusted_proxies="127.0.0.0/8")
+    headers = {"Authorization": f"Bearer {token('alice')}", "X-Forwarded-Proto": "https"}
+    host = f"127.0.0.1:{edge.port}"
+    status, _ = await _refusal(edge, additional_headers=headers, origin=Origin(f"http://{host}"))
+    assert status == 403
+    client = await edge.dial("alice", additional_headers=headers, origin=Origin(f"https://{host}"))
+    await client.next("welcome")

@@ -84,6 +84,29 @@ def test_a_client_is_where_trusted_proxies_say(peer: str, forwarded: list[str], 
     assert proxies.client_of(peer, forwarded) == client
 
 
+@pytest.mark.parametrize(
+    ("peer", "protocol", "forwarded", "secure"),
+    [
+        ("192.0.2.1", "http", [], False),
+        ("192.0.2.1", "https", [], True),
+        ("192.0.2.1", "http", ["https"], False),
+        ("10.0.0.1", "http", ["https"], True),
+        ("10.0.0.1", "http", ["HTTPS "], True),
+        ("10.0.0.1", "http", ["http, https"], True),
+        ("10.0.0.1", "http", ["https, http"], False),
+        ("10.0.0.1", "http", ["https", "http"], False),
+        ("10.0.0.1", "https", ["http"], True),
+        ("10.0.0.1", "http", ["httpsx"], False),
+        ("", "http", ["https"], False),
+    ],
+)
+def test_tls_is_where_trusted_proxies_say(
+    peer: str, protocol: str, forwarded: list[str], *, secure: bool
+) -> None:
+    proxies = TrustedProxies(parse_networks(["10.0.0.0/8"]))
+    assert proxies.secure(peer, protocol, forwarded) is secure
+
+
 def test_a_wrong_network_is_a_wrong_setting() -> None:
     with pytest.raises(ValidationError, match="edge_trusted_proxies"):
         EdgeSettings.model_validate({"edge_trusted_proxies": "10.0.0.1/8"})

@@ -18,10 +18,12 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from edge.addresses import TrustedProxies
 from edge.identity.dev_tokens import DevTokens
 from edge.identity.keys import FixedKey, Key
 from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
+from edge.rest.errors import MAX_HEAD_BYTES
 from edge.revocations import Revocations
 from mesh.readiness import Readiness
 from mesh.rpc.channel import RpcChannel, open_channel
@@ -122,6 +124,7 @@ async def deps(chat: ScriptedChat, notify: ScriptedNotify) -> AsyncIterator[Rest
             readiness=readiness,
             origins=OriginPolicy(frozenset({"https://app.example"})),
             max_body_bytes=MAX_BODY,
+            proxies=TrustedProxies(()),
         )
 
 
@@ -136,7 +139,7 @@ async def serve() -> AsyncIterator[Serve]:
     def start(deps: RestDeps) -> str:
         (socket,) = bind_sockets(0, "127.0.0.1")
         application = Application(cast("Any", routes(deps)), None, None, **application_settings(deps))
-        server = HTTPServer(application)
+        server = HTTPServer(application, max_header_size=MAX_HEAD_BYTES)
         server.add_socket(socket)
         servers.append(server)
         return f"http://127.0.0.1:{socket.getsockname()[1]}"

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.identity.user_id import is_user_id
-from edge.rest.errors import STATUS_OF
+from edge.rest.errors import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_URL_BYTES, STATUS_OF
 from edge.rest.operations import OPERATIONS
 from mesh.errors import CATEGORY_OF, error_for
 from mesh.ids import is_object_id
@@ -183,6 +183,76 @@ async def test_a_wrong_chat_id(api: Api, chat: ScriptedChat, name: str, chat_id:
     response = await api.call(name, chatId=chat_id, userId="bob")
     assert error_of(response) == (400, "INVALID_ARGUMENT", False)
     assert chat.requests == []
+
+
+async def test_a_url_that_is_too_long(client: httpx.AsyncClient) -> None:
+    for path in ("/api/v1/chats/" + "x" * MAX_URL_BYTES, "/healthz?x=" + "y" * MAX_URL_BYTES):
+        response = await client.get(path)
+        assert error_of(response) == (414, "TOO_LARGE", False)
+        assert str(MAX_URL_BYTES) in response.json()["error"]["message"]
+    assert (await client.get("/healthz?x=" + "y" * (MAX_URL_BYTES - 12))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-Filler", "x" * MAX_HEADER_BYTES)],
+        [(f"X-Filler-{number}", "x") for number in range(1000)],
+        [("X-Filler", "x")] * 2000,
+        [("Cookie", "x" * MAX_HEADER_BYTES)],
+    ],
+    ids=["one long", "many short", "one name many times", "cookies"],
+)
+async def test_headers_that_are_too_long(client: httpx.AsyncClient, headers: list[tuple[str, str]]) -> None:
+    response = await client.get("/healthz", headers=headers)
+    assert error_of(response) == (431, "TOO_LARGE", False)
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_immense_headers_are_not_read(client: httpx.AsyncClient) -> None:
+    with pytest.raises(httpx.TransportError):
+        await client.get("/healthz", headers={"X-Filler": "x" * 2 * MAX_HEAD_BYTES})
+    assert (await client.get("/healthz")).status_code == 200
+
+
+_BEHIND = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 0\r\nContent-Length: 5\r\n",
+        b"Content-Length: 0, 5\r\n",
+        b"Content-Length: +5\r\n",
+        b"Content-Length: 0x5\r\n",
+        b"Content-Length: -1\r\n",
+        b"Transfer-Encoding: identity, chunked\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Content-Length : 5\r\n",
+        b"X-A: b\rContent-Length: 5\r\n",
+        b"X-A: b\x00c\r\n",
+        b"Host: b\r\n",
+    ],
+)
+async def test_what_two_servers_could_read_differently_ends_the_connection(
+    client: httpx.AsyncClient, head: bytes
+) -> None:
+    """Request smuggling (RFC 9112 section 11.2): nothing behind such a request is read as a second one."""
+
+    async def answers(head: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(b"OPTIONS /api/v1/chats HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n" + _BEHIND)
+        async with asyncio.timeout(5):
+            read = await reader.read()
+        writer.close()
+        return read
+
+    assert b"alive" in await answers(b"Content-Length: 0\r\n"), "a clear request has another behind it"
+    refused = await answers(head)
+    assert refused.startswith(b"HTTP/1.1 40")
+    assert b"alive" not in refused
 
 
 async def test_a_path_that_is_not_utf_8(api: Api, chat: ScriptedChat) -> None:

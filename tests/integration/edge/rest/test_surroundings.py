@@ -10,6 +10,7 @@ import jwt
 import pytest
 from structlog.testing import capture_logs
 
+from edge.addresses import TrustedProxies, parse_networks
 from edge.rest import OriginPolicy
 from edge.rest.operations import OPERATIONS
 from edge.rest.routes import PATHS
@@ -36,6 +37,19 @@ async def test_headers_of_every_answer(client: httpx.AsyncClient, chat: Scripted
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
         assert "Server" not in response.headers
         assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_browsers_are_told_to_stay_with_tls(deps: RestDeps, serve: Serve) -> None:
+    name = "Strict-Transport-Security"
+    proxies = TrustedProxies(parse_networks(["127.0.0.0/8"]))
+    async with httpx.AsyncClient(base_url=serve(replace(deps, proxies=proxies))) as client:
+        for path in ("/healthz", "/api/v1/chats", "/none"):
+            answer = await client.get(path, headers={"X-Forwarded-Proto": "https"})
+            assert answer.headers[name] == "max-age=31536000"
+            assert name not in (await client.get(path)).headers
+    async with httpx.AsyncClient(base_url=serve(deps)) as client:
+        answer = await client.get("/healthz", headers={"X-Forwarded-Proto": "https"})
+        assert name not in answer.headers, "said by nobody who is believed"
 
 
 @pytest.mark.parametrize(
