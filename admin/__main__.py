@@ -8,13 +8,22 @@ from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
-from admin import check, dead_letters, migrate
+from admin import check, dead_letters, explain, ledger, migrate, revoke, sessions, stats
 from admin.command import NOT_DONE, CommandError
 from admin.output import note
 from mesh.errors import ParleyError
 from mesh.logs import configure_logs
 
-_COMMANDS: Final = (check.COMMAND, migrate.COMMAND, dead_letters.COMMAND)
+_COMMANDS: Final = (
+    check.COMMAND,
+    migrate.COMMAND,
+    stats.COMMAND,
+    dead_letters.COMMAND,
+    sessions.COMMAND,
+    revoke.COMMAND,
+    ledger.COMMAND,
+    explain.COMMAND,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

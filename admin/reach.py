@@ -19,7 +19,7 @@ from admin.mongo import open_mongo
 from admin.schemas import schemas
 from admin.services import open_service
 from admin.settings import DatabaseSettings
-from mesh.errors import ParleyError, Unauthenticated
+from mesh.errors import ParleyError
 from mesh.redis import open_redis, ping
 from mesh.rpc.channel import RpcChannel
 from mesh.settings import MeshSettings, read
@@ -73,9 +73,6 @@ class Question:
                 detail = await self.ask()
         except TimeoutError:
             return Found(self.what, self.where, well=False, detail=f"no answer in {timeout_seconds:g} s")
-        except Unauthenticated as error:
-            hint = f"{error.message}; is PARLEY_SERVICE_SECRET the same there?"
-            return Found(self.what, self.where, well=False, detail=hint)
         except (ParleyError, PyMongoError, RedisError, OSError, NotWellError) as error:
             return Found(self.what, self.where, well=False, detail=_first_line(error))
         spent = f"{(time.perf_counter() - started) * 1000:.0f} ms"

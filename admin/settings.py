@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mesh.settings import AmqpUrl, EnvironmentSettings, GrpcTarget, MeshSettings, MongoUrl
+from mesh.settings import AmqpUrl, EnvironmentSettings, GrpcTarget, MeshSettings, MongoUrl, RedisUrl
 from persist_service.settings import DatabaseName
 
 
@@ -27,3 +27,9 @@ class CallerSettings(MeshSettings):
 
     chat_target: GrpcTarget = "dns:///127.0.0.1:50051"
     notify_target: GrpcTarget = "dns:///127.0.0.1:50053"
+
+
+class StatsSettings(DatabaseSettings, BrokerSettings):
+    """Where everything is that holds anything."""
+
+    redis_url: RedisUrl
