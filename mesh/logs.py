@@ -13,6 +13,8 @@ import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import FilteringBoundLogger, Processor
 
+from mesh import tracing
+
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -24,6 +26,7 @@ def configure_logs(service: str, level: LogLevel, fmt: LogFormat) -> None:
     """Sets up structlog and the standard library's root logger. Calling it again replaces the set-up."""
     shared: list[Processor] = [
         merge_contextvars,
+        _trace_ids,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _service_name(service),
@@ -74,6 +77,14 @@ def log_context(**fields: object) -> Iterator[None]:
     """Adds ``fields`` (``connection_id``, ``call_id``, …) to every event logged inside, also by libraries."""
     with bound_contextvars(**fields):
         yield
+
+
+def _trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Where the line belongs, by the names of OpenTelemetry's logs in formats that are not its own."""
+    span = tracing.current()
+    if span is not None:
+        _, event["trace_id"], event["span_id"], _ = span.traceparent.split("-")
+    return event
 
 
 def _service_name(service: str) -> Processor:

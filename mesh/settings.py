@@ -136,6 +136,10 @@ class MeshSettings(EnvironmentSettings):
     log_format: LogFormat = "json"
     bind_host: str = Field(default="127.0.0.1", min_length=1)
     drain_seconds: PositiveSeconds = 25.0
+    traces_endpoint: HttpUrl | None = None
+    """The OpenTelemetry collector that takes traces, by OTLP over gRPC."""
+    traces_sample: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The share of traces that are recorded; what came with a `traceparent` does as that says."""
     service_secret: Secret
     """Signs the tokens by which services know one another; the same for all of them."""
     tls_cert_file: Path | None = None

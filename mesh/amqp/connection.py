@@ -19,8 +19,10 @@ from pamqp.common import FieldValue
 from pydantic import SecretStr
 from yarl import URL
 
+from mesh import tracing
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error, is_silence
 from mesh.amqp.topology import Topology
+from mesh.amqp.traces import publishing
 from mesh.backoff import Backoff
 from mesh.breaker import Breaker
 from mesh.errors import unavailable
@@ -164,6 +166,14 @@ class Broker:
             of
                 the others may have arrived.
         """
+        if tracing.current() is None:
+            await self._publish_many(messages)
+            return
+        span, carrying = publishing(messages)
+        with tracing.within(span):
+            await self._publish_many(carrying)
+
+    async def _publish_many(self, messages: Sequence[Outgoing]) -> None:
         session = self._session
         if session is None:
             _count(messages, "refused")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Never, Self, cast
 
@@ -11,7 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
-from mesh import deadline
+from mesh import deadline, tracing
 from mesh.breaker import Breaker, State
 from mesh.errors import DeadlineExceeded, Unavailable, unavailable
 from mesh.metrics import RPC_CLIENT_SECONDS
@@ -41,6 +41,7 @@ _ROTATION_SECONDS: Final = 10.0
 _SILENCE: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
+_TRACED: Final = {"rpc.system": "grpc"}
 _RETRY_POLICY: Final = {
     "maxAttempts": 3,
     "initialBackoff": "0.05s",
@@ -90,7 +91,7 @@ class RpcChannel(grpc.aio.Channel):
         channel, inner = self._channel, self._method(method, request_serializer, response_deserializer)
         observe = _observer(method.removeprefix("/"))
 
-        async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - gRPC's own argument
+        async def attempt(request: Any, timeout: float | None, traceparent: str = "") -> Any:  # noqa: ASYNC109 - gRPC's own argument
             nonlocal channel, inner
             if channel is not self._channel:  # the certificates changed
                 channel, inner = (
@@ -102,7 +103,7 @@ class RpcChannel(grpc.aio.Channel):
             code = "CANCELLED"
             try:
                 with self._breaker.guard():
-                    answer = await inner(request, timeout=seconds, metadata=self._credentials())
+                    answer = await inner(request, timeout=seconds, metadata=self._metadata_of(traceparent))
             except Unavailable:
                 code = "REFUSED"
                 raise
@@ -114,6 +115,16 @@ class RpcChannel(grpc.aio.Channel):
                 return answer
             finally:
                 observe(code, time.perf_counter() - started)
+
+        async def traced(request: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - as above
+            span = tracing.step(method.removeprefix("/"), kind=tracing.Kind.CLIENT, attributes=_TRACED)
+            with tracing.within(span):
+                return await attempt(request, timeout, "" if span is None else span.traceparent)
+
+        def call(request: Any, *, timeout: float | None = None) -> Awaitable[Any]:
+            if tracing.current() is None:
+                return attempt(request, timeout)
+            return traced(request, timeout)
 
         return cast("grpc.aio.UnaryUnaryMultiCallable[Any, Any]", call)
 
@@ -180,6 +191,11 @@ class RpcChannel(grpc.aio.Channel):
                 ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "no time is left to ask", dependency=self._callee
             )
         return min(wanted, left)
+
+    def _metadata_of(self, traceparent: str) -> grpc.aio.Metadata:
+        if not traceparent:
+            return self._credentials()
+        return grpc.aio.Metadata(*self._credentials(), (tracing.HEADER, traceparent))
 
     def _credentials(self) -> grpc.aio.Metadata:
         token = self._issuer.token()

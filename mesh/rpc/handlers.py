@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import grpc
 
-from mesh import deadline
+from mesh import deadline, tracing
 from mesh.errors import (
     DeadlineExceeded,
     Internal,
@@ -35,6 +35,7 @@ _BEARER: Final = "Bearer "
 _ALTERNATIVE_NAMES: Final = "x509_subject_alternative_name"
 # What a caller who was turned away waits: long enough to be relieved by, short enough for a person.
 _SHED_RETRY_MS: Final = 200
+_OF_THE_MESH: Final = frozenset({"edge", "chat", "persist", "notify"})
 _CALLER: ContextVar[str] = ContextVar("parley_caller", default="")
 _log = get_logger()
 
@@ -88,8 +89,9 @@ class HandlerWrapper:
             started = time.perf_counter()
             code = "OK"
             try:
-                _CALLER.set(self._authorize(context, method, allowed))
-                with self._admitted():
+                caller = self._authorize(context, method, allowed)
+                _CALLER.set(caller)
+                with tracing.within(_span(context, method, caller)), self._admitted():
                     if context.time_remaining() is not None:
                         deadline.begin(context.time_remaining())
                         return await behaviour(request, context)
@@ -183,6 +185,21 @@ class HandlerWrapper:
                 return caller
         RPC_REFUSED.labels("NO_TOKEN").inc()
         raise Unauthenticated(ErrorReason.ERROR_REASON_INVALID_TOKEN, "a service token is required")
+
+
+def _span(context: Context, method: str, caller: str) -> tracing.Span | None:
+    if not tracing.on():
+        return None
+    pairs = context.invocation_metadata() or ()
+    parent = next((str(value) for key, value in pairs if key == tracing.HEADER), "")
+    if not parent and caller in _OF_THE_MESH:
+        return None  # it has decided that this is not recorded
+    return tracing.begin(
+        method,
+        parent=parent,
+        kind=tracing.Kind.SERVER,
+        attributes={"rpc.system": "grpc", "parley.caller": caller},
+    )
 
 
 def _failure(error: Exception, method: str) -> ParleyError:
