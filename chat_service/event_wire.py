@@ -38,7 +38,7 @@ def latest_of_entry(encoded: bytes) -> LatestMessage:
 
 def new_message_entry(value: NewMessage) -> bytes:
     """A message as an entry without a position; the log's script appends it."""
-    return chat_event_pb2.ChatEvent(
+    event = chat_event_pb2.ChatEvent(
         chat_id=value.chat_id,
         occurred_at_ms=value.created_at_ms,
         message=message_pb2.Message(
@@ -51,7 +51,10 @@ def new_message_entry(value: NewMessage) -> bytes:
             created_at_ms=value.created_at_ms,
             mentions=value.mentions,
         ),
-    ).SerializeToString()
+    )
+    if value.traceparent:
+        event.traceparent = value.traceparent
+    return event.SerializeToString()
 
 
 def change_entry(chat_id: str, value: Change, at_ms: int) -> bytes:

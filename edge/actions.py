@@ -16,6 +16,8 @@ from edge.protocol.shapes import MESSAGE_TYPES, error_json
 from edge.replay import Progress, Replay
 from edge.revocations import Revocations
 from edge.sends import SendQueue
+from edge.traces import ClientTraces
+from mesh import tracing
 from mesh.clock import to_rfc3339
 from mesh.errors import Internal, ParleyError, PermissionDenied, Unavailable
 from mesh.logs import get_logger
@@ -37,6 +39,7 @@ class SessionServices:
     presence: PresenceKeeper
     verifier: TokenVerifier
     revocations: Revocations
+    traces: ClientTraces
     heartbeat_seconds: float
     expiry_warning_seconds: float
     token_leeway_seconds: float
@@ -69,18 +72,24 @@ class Actions:
 
     async def run(self, request: commands.Request) -> None:
         """Carries out a command, and answers it."""
+        if isinstance(request.command, commands.SendMessage):
+            self.send_message(request, request.command)
+            return
+        with tracing.within(self._services.traces.begin(request.event, request.traceparent)) as span:
+            await self._run(request, span)
+
+    async def _run(self, request: commands.Request, span: tracing.Span | None) -> None:
         try:
             await self._dispatch(request.id, request.command)
         except ParleyError as error:
-            self.refuse(request.id, error)
+            self.refuse(request.id, error, span)
         except Exception:  # noqa: BLE001 - a defect in one command must not end the session
             _log.exception("session.command_failed", connection_id=self._connection.id, command=request.event)
-            self.refuse(request.id, Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect"))
+            defect = Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect")
+            self.refuse(request.id, defect, span)
 
     async def _dispatch(self, frame_id: commands.FrameId, command: commands.Command) -> None:
         match command:
-            case commands.SendMessage():
-                self.send_message(frame_id, command)
             case commands.JoinChats():
                 await self._join_chats(frame_id, command)
             case commands.LeaveChats():
@@ -96,8 +105,9 @@ class Actions:
             case commands.MarkChatRead():
                 await self._mark_read(frame_id, command.chat_id, "")
 
-    def send_message(self, frame_id: commands.FrameId, command: commands.SendMessage) -> None:
+    def send_message(self, request: commands.Request, command: commands.SendMessage) -> None:
         """Queues a message; its answer comes when its outcome is known."""
+        frame_id = request.id
         if self._finishing:
             self.refuse(frame_id, Unavailable(ErrorReason.ERROR_REASON_DRAINING, "this edge is going away"))
             return
@@ -110,19 +120,38 @@ class Actions:
             client_msg_id=command.client_msg_id,
             mentions=command.mentions,
         )
-        self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome))
+        span = self._services.traces.begin(
+            request.event, request.traceparent, {"parley.chat_id": command.chat_id}
+        )
+        if span is not None:
+            item.traceparent = span.traceparent
+        self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome, span), span)
 
-    def refuse(self, frame_id: commands.FrameId, error: ParleyError) -> None:
+    def refuse(
+        self, frame_id: commands.FrameId, error: ParleyError, span: tracing.Span | None = None
+    ) -> None:
         """Answers with an error."""
+        if span is not None:
+            span.fail(error)
         metrics.ERRORS.labels(error.code).inc()
         self._connection.send(encode_error(frame_id, error))
 
-    def _sent(self, frame_id: commands.FrameId, outcome: pb.SendAccepted | ParleyError) -> None:
+    def _sent(
+        self,
+        frame_id: commands.FrameId,
+        outcome: pb.SendAccepted | ParleyError,
+        span: tracing.Span | None,
+    ) -> None:
         self._sends -= 1
         if isinstance(outcome, ParleyError):
-            self.refuse(frame_id, outcome)
+            self.refuse(frame_id, outcome, span)
         else:
             self._accepted(frame_id, outcome)
+            if span is not None:
+                span.set("parley.message_id", outcome.message_id)
+                span.set("parley.seq", outcome.seq)
+        if span is not None:
+            span.end()
         self._close_if_finished()
 
     def _close_if_finished(self) -> None:

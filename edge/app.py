@@ -29,6 +29,7 @@ from edge.rooms import Rooms
 from edge.sends import SendQueue
 from edge.settings import EdgeSettings
 from edge.subscriber import Subscriber, redis_connector
+from edge.traces import ClientTraces
 from mesh.admin import open_admin
 from mesh.lifecycle import BindError, Lifecycle
 from mesh.readiness import Readiness
@@ -113,8 +114,9 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     readiness.add("notify", notify_channel.check, required=False)
 
     revocations = Revocations(chats)
+    traces = ClientTraces(settings.edge_client_traces)
     gateway = await _build_gateway(
-        settings, life, readiness, chats=chats, verifier=verifier, revocations=revocations
+        settings, life, readiness, chats=chats, verifier=verifier, revocations=revocations, traces=traces
     )
     deps = RestDeps(
         chat=chats,
@@ -127,6 +129,7 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
         max_body_bytes=settings.edge_max_body_bytes,
         proxies=TrustedProxies(parse_networks(settings.edge_trusted_proxies)),
         dev_tokens=DevTokens.allowed_by(settings),
+        traces=traces,
     )
     admission = Admission(
         AdmissionLimits(
@@ -165,6 +168,7 @@ async def _build_gateway(
     chats: ChatServiceStub,
     verifier: TokenVerifier,
     revocations: Revocations,
+    traces: ClientTraces,
 ) -> Gateway:
     """Wires the parts of the fan-out, which know one another in a circle, and starts their tasks."""
 
@@ -206,6 +210,7 @@ async def _build_gateway(
         presence=presence,
         verifier=verifier,
         revocations=revocations,
+        traces=traces,
         heartbeat_seconds=settings.edge_heartbeat_seconds,
         expiry_warning_seconds=settings.edge_expiry_warning_seconds,
         token_leeway_seconds=settings.jwt_leeway_seconds,

@@ -12,6 +12,7 @@ from edge.protocol.events import frame_for, typing_frame
 from edge.protocol.frames import ServerFrame, encode
 from edge.rooms import Broadcast, Room, Rooms
 from edge.typing_timers import TypingTimers
+from mesh import tracing
 from mesh.logs import get_logger
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.user_event_pb2 import UserEvent
@@ -90,7 +91,8 @@ class Fanout:
             room.resync()
         match kind:
             case "message":
-                self._message(room, event)
+                with tracing.within(_span(room, event)):
+                    self._message(room, event)
             case "typing":
                 self._on_typing(room, event)
             case "presence":
@@ -169,3 +171,19 @@ class Fanout:
         for connection in room.everyone():
             if connection.user_id == event.member_removed.user_id:
                 self._rooms.leave(connection, room.chat_id)
+
+
+def _span(room: Room, event: ChatEvent) -> tracing.Span | None:
+    if not tracing.on() or not event.traceparent:
+        return None
+    return tracing.follow(
+        "deliver to room",
+        event.traceparent,
+        kind=tracing.Kind.CONSUMER,
+        attributes={
+            "parley.chat_id": event.chat_id,
+            "parley.message_id": event.message.id,
+            "parley.seq": event.seq,
+            "parley.connections": len(room.connections),
+        },
+    )

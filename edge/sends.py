@@ -14,6 +14,7 @@ from typing import Final
 from zlib import crc32
 
 from edge import metrics
+from mesh import tracing
 from mesh.errors import Internal, ParleyError, ResourceExhausted, from_item_error
 from mesh.logs import get_logger
 from parley.chat.v1.chat_service_pb2 import SendAccepted, SendItem, SendMessagesRequest, SendResult
@@ -33,6 +34,7 @@ Reply = Callable[[SendAccepted | ParleyError], None]
 class _Waiting:
     item: SendItem
     reply: Reply
+    span: tracing.Span | None
     since: float
     """By ``time.perf_counter``."""
 
@@ -59,6 +61,10 @@ class _Lane:
     async def _send(self, batch: list[_Waiting]) -> None:
         metrics.SEND_BATCH.observe(len(batch))
         request = SendMessagesRequest(items=[waiting.item for waiting in batch])
+        with tracing.within(_span(batch)):
+            await self._call(request, batch)
+
+    async def _call(self, request: SendMessagesRequest, batch: list[_Waiting]) -> None:
         try:
             response = await self._chats.SendMessages(request, timeout=_DEADLINE_SECONDS)
         except ParleyError as error:
@@ -78,8 +84,11 @@ class SendQueue:
         self._lanes = [_Lane(chats) for _ in range(lanes)]
         self._lane_limit = max(1, limit // lanes)
 
-    def submit(self, item: SendItem, reply: Reply) -> None:
-        """Queues a message; `reply` gets the outcome, at once if the queue is full (`OVERLOADED`)."""
+    def submit(self, item: SendItem, reply: Reply, span: tracing.Span | None = None) -> None:
+        """Queues a message; `reply` gets the outcome, at once if the queue is full (`OVERLOADED`).
+
+        `span` is what the message is a part of; who submits it ends it.
+        """
         lane = self._lanes[crc32(item.chat_id.encode()) % len(self._lanes)]
         if len(lane.queue) >= self._lane_limit:
             reply(
@@ -88,7 +97,7 @@ class SendQueue:
                 )
             )
             return
-        lane.queue.append(_Waiting(item, reply, time.perf_counter()))
+        lane.queue.append(_Waiting(item, reply, span, time.perf_counter()))
         metrics.SENDS_WAITING.inc()
         lane.idle.clear()
         lane.some.set()
@@ -103,6 +112,22 @@ class SendQueue:
         """Returns once all that was submitted has its outcome."""
         for lane in self._lanes:
             await lane.idle.wait()
+
+
+def _span(batch: list[_Waiting]) -> tracing.Span | None:
+    """One for all messages of the batch that are traced; each of them links to it."""
+    if not tracing.on():
+        return None
+    traced = [waiting.span for waiting in batch if waiting.span is not None]
+    span = tracing.together(
+        "send batch",
+        (waiting.traceparent for waiting in traced),
+        attributes={"parley.messages": len(batch)},
+    )
+    if span is not None:
+        for waiting in traced:
+            waiting.link(span)
+    return span
 
 
 def _outcome(result: SendResult) -> SendAccepted | ParleyError:

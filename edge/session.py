@@ -94,7 +94,7 @@ class Session:
         is_send = isinstance(command, commands.SendMessage)
         # A message overtakes slower commands, but no earlier message.
         if isinstance(command, commands.SendMessage) and self._opened and not self._queued_sends:
-            self._actions.send_message(request.id, command)
+            self._actions.send_message(request, command)
         elif len(self._jobs) >= _MAX_JOBS:
             self._actions.refuse(
                 request.id,

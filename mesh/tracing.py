@@ -216,9 +216,13 @@ def within(span: Span | None) -> AbstractContextManager[Span | None]:
     return _NOTHING if span is None else span
 
 
-@contextmanager
-def ending(spans: Sequence[Span]) -> Iterator[None]:
+def ending(spans: Sequence[Span]) -> AbstractContextManager[None]:
     """Ends them all, as failed if it fails; none of them is made the current one."""
+    return _ending(spans) if spans else _NOTHING
+
+
+@contextmanager
+def _ending(spans: Sequence[Span]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:

@@ -45,6 +45,7 @@ class Draft:
     content: str
     client_msg_id: str
     mentions: tuple[str, ...] = ()
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class NewMessage:
     mentions: tuple[str, ...] = ()
     is_new: bool = False
     """The store was asked, and has no such send of the sender."""
+    traceparent: str = ""
+    """The trace that it is a part of; empty unless the trace is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

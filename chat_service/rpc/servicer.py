@@ -243,6 +243,7 @@ def _draft(item: pb.SendItem) -> Draft:
         item.content,
         item.client_msg_id,
         tuple(item.mentions),
+        item.traceparent,
     )
 
 

@@ -1,7 +1,8 @@
 """Accepting messages: the batched send path of docs/architecture.md."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
@@ -9,6 +10,7 @@ from chat_service.domain import rules
 from chat_service.domain.model import Accepted, Draft, NewMessage
 from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
 from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, RateLimiter, Refusal, Store, Taken
+from mesh import tracing
 from mesh.clock import now_ms
 from mesh.errors import (
     AlreadyExists,
@@ -31,6 +33,7 @@ _ACCEPTING: Final = SEND_STAGE_SECONDS.labels("accept")
 _CONFIRMING: Final = SEND_STAGE_SECONDS.labels("confirm")
 _CLEARING: Final = SEND_STAGE_SECONDS.labels("clear")
 _QUESTIONS: Final = frozenset({Refusal.ROLE_UNKNOWN, Refusal.HEAD_MISSING, Refusal.UNSURE})
+_REDIS: Final = {"db.system.name": "redis"}
 _log = get_logger()
 
 
@@ -63,16 +66,29 @@ class SendMessages:
         if not self._broker.is_up:
             # Before the log takes anything: nobody is shown a message whose sender is told that it failed.
             raise unavailable("rabbitmq")
-        answers: dict[int, Accepted | ParleyError] = {}
-        messages = self._check(drafts, answers)
-        await self._charge(messages, answers)
-        if messages:
-            with _MARKING.time():
-                await self._outbox.mark(list({message.chat_id for message in messages.values()}))
-            await self._accept(messages, answers)
+        spans = _begin_spans(drafts)
+        with tracing.ending(list(spans.values())):
+            answers = await self._send(drafts, spans)
+            for index, span in spans.items():
+                _tell(span, answers[index])
         for answer in answers.values():
             SENDS.labels(_outcome(answer)).inc()
         return [answers[index] for index in range(len(drafts))]
+
+    async def _send(
+        self, drafts: Sequence[Draft], spans: Mapping[int, tracing.Span]
+    ) -> dict[int, Accepted | ParleyError]:
+        answers: dict[int, Accepted | ParleyError] = {}
+        messages = self._check(drafts, answers)
+        for index, span in spans.items():
+            if index in messages:
+                messages[index] = replace(messages[index], traceparent=span.traceparent)
+        await self._charge(messages, answers)
+        if messages:
+            with _MARKING.time(), _step("mark"):
+                await self._outbox.mark(list({message.chat_id for message in messages.values()}))
+            await self._accept(messages, answers)
+        return answers
 
     def _check(
         self, drafts: Sequence[Draft], answers: dict[int, Accepted | ParleyError]
@@ -104,7 +120,7 @@ class SendMessages:
         if not messages:
             return
         wanted = Counter(message.sender_id for message in messages.values())
-        with _CHARGING.time():
+        with _CHARGING.time(), _step("charge"):
             granted = await self._limiter.take(RATE_ACTION, wanted)
         left = {sender: count for sender, (count, _) in granted.items()}
         for index, message in list(messages.items()):
@@ -120,7 +136,7 @@ class SendMessages:
     async def _accept(
         self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
     ) -> None:
-        with _ACCEPTING.time():
+        with _ACCEPTING.time(), _step("accept"):
             taken = await self._take(messages, answers)
         entries = [item.entry for item in taken.values() if item.entry is not None]
         try:
@@ -190,11 +206,35 @@ class SendMessages:
         with _CONFIRMING.time():
             await self._broker.persist(entries)
         try:
-            with _CLEARING.time():
+            with _CLEARING.time(), _step("clear"):
                 await self._outbox.clear(entries)
         except Unavailable:
             # The broker has them: they are durable. The sweeper hands them over once more, which is harmless.
             _log.warning("chat.outbox_not_cleared", entries=len(entries))
+
+
+def _begin_spans(drafts: Sequence[Draft]) -> dict[int, tracing.Span]:
+    """A span for each message whose trace is recorded, by its place."""
+    if not tracing.on():
+        return {}
+    begun = ((index, _begin_span(draft)) for index, draft in enumerate(drafts) if draft.traceparent)
+    return {index: span for index, span in begun if span is not None}
+
+
+def _begin_span(draft: Draft) -> tracing.Span | None:
+    return tracing.follow("accept message", draft.traceparent, attributes={"parley.chat_id": draft.chat_id})
+
+
+def _tell(span: tracing.Span, answer: Accepted | ParleyError) -> None:
+    if isinstance(answer, ParleyError):
+        span.fail(answer)
+        return
+    span.set("parley.message_id", answer.message_id)
+    span.set("parley.seq", answer.position.seq)
+
+
+def _step(stage: str) -> AbstractContextManager[object]:
+    return tracing.child(f"redis {stage}", kind=tracing.Kind.CLIENT, attributes=_REDIS)
 
 
 def _error(refusal: Refusal) -> ParleyError:

@@ -1,6 +1,7 @@
 """What a client may ask for over the WebSocket: frames in JSON, parsed into typed commands. No I/O.
 
-A frame is `{"event", "id", "data"}`. `id` is optional; when it is there the answer repeats it.
+A frame is `{"event", "id", "data"}`. `id` is optional; when it is there the answer repeats it. So is
+`traceparent`, beside it: the trace that the frame is a part of (W3C Trace Context).
 """
 
 from typing import Annotated, Final, TypeAlias
@@ -118,11 +119,15 @@ COMMANDS: Final[dict[str, type[Command]]] = {
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A well-formed frame: what is asked, and the id that the answer repeats."""
+    """A well-formed frame: what is asked, and the id that the answer repeats.
+
+    `traceparent` is what the client sent as such, whatever it is; empty if nothing.
+    """
 
     event: str
     id: FrameId
     command: Command
+    traceparent: str = ""
 
 
 class FrameError(Exception):
@@ -147,6 +152,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     event: str
     id: FrameId = None
     data: msgspec.Raw = msgspec.Raw(b"{}")
+    traceparent: str = ""
 
 
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
@@ -180,7 +186,7 @@ def parse(text: str) -> Request:
         )
         raise FrameError(unknown, envelope.id)
     try:
-        return Request(envelope.event, envelope.id, decoder.decode(envelope.data))
+        command = decoder.decode(envelope.data)
     except msgspec.ValidationError as error:
         raise FrameError(_invalid(error, "$.data"), envelope.id) from error
     except (msgspec.DecodeError, RecursionError) as error:
@@ -188,6 +194,7 @@ def parse(text: str) -> Request:
             ErrorReason.ERROR_REASON_MALFORMED_FRAME, "`data` is not well-formed JSON"
         )
         raise FrameError(malformed, envelope.id) from error
+    return Request(envelope.event, envelope.id, command, envelope.traceparent)
 
 
 def _misshapen(text: str, error: msgspec.ValidationError) -> FrameError:

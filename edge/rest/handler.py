@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, ClassVar, Final
@@ -19,6 +20,8 @@ from edge.rest.errors import check_head, failure_of, too_large
 from edge.rest.metrics import HTTP_SECONDS
 from edge.rest.origins import OriginPolicy
 from edge.revocations import Revocations
+from edge.traces import ClientTraces
+from mesh import tracing
 from mesh.errors import Internal, ParleyError, PermissionDenied, Unauthenticated
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
@@ -31,6 +34,7 @@ from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PREFLIGHT_SECONDS: Final = 600
+_ALLOWED_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent"
 # A year, and this host alone: what else the domain serves is not ours to decide.
 _TRANSPORT_SECURITY: Final = "max-age=31536000"
 # Answering while a client still sends closes the connection, and many clients then miss the answer. So bodies
@@ -54,6 +58,7 @@ class RestDeps:
     max_body_bytes: int
     proxies: TrustedProxies
     dev_tokens: DevTokens | None = None
+    traces: ClientTraces = field(default_factory=partial(ClientTraces, 0))
 
 
 # Streaming lets a request be refused (401, 405) before its body is read, and one too large before it is held.
@@ -75,6 +80,7 @@ class RestHandler(RequestHandler):
         self._body = bytearray()
         self._received = 0
         self._identity: Identity | None = None
+        self._span: tracing.Span | None = None
 
     @property
     def user_id(self) -> str:
@@ -107,6 +113,7 @@ class RestHandler(RequestHandler):
         check_head(self.request)
         if self.request.method not in (*self.methods(), "OPTIONS"):
             raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
+        self._begin_span()
         length = self.request.headers.get("Content-Length", "")
         if length.isdigit() and int(length) > self._most_read:
             raise too_large(self.deps.max_body_bytes)
@@ -134,7 +141,7 @@ class RestHandler(RequestHandler):
         self.set_header("Allow", ", ".join((*self.methods(), "OPTIONS")))
         if "Access-Control-Allow-Origin" in self._headers:
             self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods()))
-            self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id")
+            self.set_header("Access-Control-Allow-Headers", _ALLOWED_HEADERS)
             self.set_header("Access-Control-Max-Age", str(_PREFLIGHT_SECONDS))
         self.set_status(HTTPStatus.NO_CONTENT)
 
@@ -202,6 +209,21 @@ class RestHandler(RequestHandler):
         HTTP_SECONDS.labels(type(self).__name__, method, str(self.get_status())).observe(
             self.request.request_time()
         )
+        if self._span is not None:
+            self._span.set("http.response.status_code", self.get_status())
+            if self.get_status() >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._span.fail(str(self.get_status()))
+            self._span.end()
+
+    def _begin_span(self) -> None:
+        # Tornado awaits this and the verb's method in one task.
+        self._span = self.deps.traces.begin(
+            f"{self.request.method} {type(self).__name__}",
+            self.request.headers.get(tracing.HEADER, ""),
+            {"http.request.method": str(self.request.method), "parley.request_id": self.request_id},
+        )
+        if self._span is not None:
+            self._span.make_current()
 
     @property
     def _most_read(self) -> int:

@@ -84,6 +84,8 @@ def _notification_batch(notifications: Sequence[Notification]) -> jobs_pb2.Notif
         new = batch.notifications.add().new_message
         new.type = _TYPES[notification.chat.type]
         new.message.MergeFrom(message_to_proto(notification.message))
+        if notification.message.traceparent:
+            new.traceparent = notification.message.traceparent
         new.sender_name, new.chat_name = notification.sender_name, notification.chat.name
         for recipient in notification.recipients:
             new.recipients.add(user_id=recipient.user_id, last_active_ms=recipient.last_active_ms)

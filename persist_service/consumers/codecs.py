@@ -1,6 +1,7 @@
 """The messages of the four queues: what is checked of them, and what they mean."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mesh.ids import is_object_id
@@ -114,7 +115,8 @@ def _entry_body(event: chat_event_pb2.ChatEvent) -> Message | Change:
         case "message":
             if event.message.chat_id != event.chat_id:
                 raise BadItemError("message.chat_id differs from chat_id")
-            return _message(event.message, event.chat_id, event.seq, event.number, event.epoch)
+            message = _message(event.message, event.chat_id, event.seq, event.number, event.epoch)
+            return replace(message, traceparent=event.traceparent) if event.traceparent else message
         case "members_added":
             actor = event.members_added.actor_id
         case "member_removed":

@@ -1,7 +1,7 @@
 """Entries of a chat's log: messages and other changes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -36,6 +36,8 @@ class Message:
     created_at_ms: int
     epoch: int = 0
     mentions: tuple[str, ...] = ()
+    traceparent: str = field(default="", compare=False)
+    """The trace that it is a part of while it is handled; not stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
+from mesh import tracing
 from mesh.clock import now_ms
 from persist_service.domain.log import Change, LogEntry, Message, advances, void
 from persist_service.domain.notifications import ReadUpTo
@@ -54,6 +57,13 @@ class StoreEntries:
         Raises:
             Unavailable: MongoDB or RabbitMQ is down; do all of it again later.
         """
+        if not tracing.on():
+            return await self._store(entries)
+        entries, spans = _traced(entries)
+        with tracing.ending(spans):
+            return await self._store(entries)
+
+    async def _store(self, entries: Sequence[LogEntry]) -> Mapping[int, str]:
         insertions = await self._insert(entries)
         for verdict, count in Counter(insertion.verdict for insertion in insertions).items():
             ENTRIES.labels(verdict.name.lower()).inc(count)
@@ -94,12 +104,47 @@ class StoreEntries:
         changes = {n: entry for n, entry in enumerate(entries) if isinstance(entry.body, Change)}
         insertions: dict[int, Insertion] = {}
         if messages:
-            insertions.update(
-                zip(messages, await self._messages.insert(list(messages.values())), strict=True)
-            )
+            with _writing(messages.values()):
+                inserted = await self._messages.insert(list(messages.values()))
+            insertions.update(zip(messages, inserted, strict=True))
         if changes:
             insertions.update(zip(changes, await self._changes.insert(list(changes.values())), strict=True))
         now = now_ms()
         for message in messages.values():
             STORE_LAG_SECONDS.observe(max(0, now - message.created_at_ms) / 1000)
         return [insertions[place] for place in range(len(entries))]
+
+
+def _traced(entries: Sequence[LogEntry]) -> tuple[Sequence[LogEntry], list[tracing.Span]]:
+    """The entries as parts of spans of their own, for the messages whose trace is recorded."""
+    spans: list[tracing.Span] = []
+    under = list(entries)
+    for place, entry in enumerate(entries):
+        if isinstance(entry.body, Message) and entry.body.traceparent and (span := _begin_span(entry.body)):
+            spans.append(span)
+            under[place] = replace(entry, body=replace(entry.body, traceparent=span.traceparent))
+    return under, spans
+
+
+def _begin_span(message: Message) -> tracing.Span | None:
+    return tracing.follow(
+        "store message",
+        message.traceparent,
+        attributes={
+            "parley.chat_id": message.chat_id,
+            "parley.message_id": message.id,
+            "parley.seq": message.seq,
+        },
+    )
+
+
+def _writing(messages: Iterable[Message]) -> AbstractContextManager[object]:
+    """One write for messages of any traces: it links to all of them."""
+    if not tracing.on():
+        return nullcontext()
+    return tracing.child(
+        "mongodb insert messages",
+        kind=tracing.Kind.CLIENT,
+        attributes={"db.system.name": "mongodb", "db.operation.name": "insert"},
+        links=[message.traceparent for message in messages if message.traceparent],
+    )
