@@ -8,7 +8,19 @@ from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
-from admin import check, dead_letters, explain, ledger, migrate, revoke, sessions, stats
+from admin import (
+    backup,
+    check,
+    dead_letters,
+    explain,
+    ledger,
+    migrate,
+    restore,
+    restore_drill,
+    revoke,
+    sessions,
+    stats,
+)
 from admin.command import NOT_DONE, CommandError
 from admin.output import note
 from mesh.errors import ParleyError
@@ -23,6 +35,9 @@ _COMMANDS: Final = (
     revoke.COMMAND,
     ledger.COMMAND,
     explain.COMMAND,
+    backup.COMMAND,
+    restore.COMMAND,
+    restore_drill.COMMAND,
 )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from admin.mongo import Database
 from admin.settings import DatabaseSettings
@@ -12,14 +13,19 @@ from notify_service.adapters.mongo.migrations import MIGRATIONS as NOTIFY_MIGRAT
 from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.migrations import MIGRATIONS as PERSIST_MIGRATIONS
 
+PERSIST: Final = "persist"
+NOTIFY: Final = "notify"
+"""The parts, by the names of the services that own them."""
+
 Migration = Callable[[Database], Awaitable[int]]
 """Changes documents of an older form, and gives how many. Its name says what it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One database: its name, its indexes, and how documents of older releases are brought up to date."""
+    """One database: whose it is, its name, its indexes, and what brings older documents up to date."""
 
+    part: str
     database: str
     make_indexes: Callable[[Database], Awaitable[None]]
     migrations: Sequence[Migration]
@@ -30,6 +36,8 @@ def schemas(settings: DatabaseSettings) -> tuple[Schema, Schema]:
     """That of persist_service and that of notify_service."""
     keep = partial(make_notify_indexes, keep_days=settings.notify_ledger_days)
     return (
-        Schema(settings.persist_database, partial(make_indexes, indexes=INDEXES), PERSIST_MIGRATIONS),
-        Schema(NOTIFY_DATABASE, keep, NOTIFY_MIGRATIONS),
+        Schema(
+            PERSIST, settings.persist_database, partial(make_indexes, indexes=INDEXES), PERSIST_MIGRATIONS
+        ),
+        Schema(NOTIFY, NOTIFY_DATABASE, keep, NOTIFY_MIGRATIONS),
     )

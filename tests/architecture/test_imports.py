@@ -130,6 +130,7 @@ def test_admin_knows_no_more_of_the_services_than_is_published_to_it() -> None:
         "notify_service.adapters.mongo.migrations",
         "persist_service.adapters.mongo.indexes",
         "persist_service.adapters.mongo.migrations",
+        "persist_service.domain.log",
         *(f"{service}.settings" for service in SERVICES),
     }
     known = {

@@ -1,0 +1,98 @@
+"""`restore`: a backup into empty databases."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from bson.raw_bson import RawBSONDocument
+
+from admin.archive import Archive, Manifest
+from admin.command import DONE, NOT_DONE, Command, CommandError
+from admin.migrations import STAMP, bring_up_to_date
+from admin.mongo import Client, Database, open_mongo
+from admin.output import json_option, table, tell
+from admin.schemas import PERSIST, Schema, schemas
+from admin.settings import DatabaseSettings
+from admin.soundness import Check, check_counts, check_logs, check_references
+from mesh.settings import load
+
+COLUMNS: Final = ("check", "checked", "state", "detail")
+_AT_ONCE: Final = 1000
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="what `backup` made")
+    json_option(parser)
+
+
+async def _run(options: Namespace) -> int:
+    settings = load(DatabaseSettings)
+    archive = Archive(options.folder)
+    manifest = verified(archive)
+    async with open_mongo(settings.mongo_url) as client:
+        names = {schema.part: schema.database for schema in schemas(settings)}
+        for name in names.values():
+            await _require_empty(client[name])
+        checks = await restore(client, archive, manifest, names, schemas(settings))
+    return report(checks, as_json=options.json)
+
+
+def verified(archive: Archive) -> Manifest:
+    """The manifest of a backup whose files are what it says.
+
+    Raises:
+        CommandError: they are not; tells which.
+    """
+    manifest = archive.manifest()
+    if problems := archive.problems():
+        raise CommandError("\n".join(["the backup is damaged:", *(f"  {problem}" for problem in problems)]))
+    return manifest
+
+
+async def restore(
+    client: Client,
+    archive: Archive,
+    manifest: Manifest,
+    names: Mapping[str, str],
+    wanted: tuple[Schema, ...],
+) -> list[Check]:
+    """Fills databases of these names, brings them up to date, and tells whether they hold together."""
+    checks: list[Check] = []
+    for schema in wanted:
+        part = manifest.parts[schema.part]
+        if part.version > len(schema.migrations):
+            raise CommandError(f"{part.database} is of a later release: version {part.version}")
+        database = client[names[schema.part]]
+        for collection in part.collections:
+            await _fill(database, collection, archive.read(schema.part, collection))
+        checks.append(await check_counts(database, part))
+        await database[STAMP].replace_one({"_id": STAMP}, {"version": part.version}, upsert=True)
+        # A unique index that the data break cannot be made, and the command fails with the duplicate.
+        await bring_up_to_date(database, schema)
+        if schema.part == PERSIST:
+            checks += [await check_references(database), await check_logs(database)]
+    return checks
+
+
+def report(checks: list[Check], *, as_json: bool) -> int:
+    """Prints the checks; gives the exit code."""
+    rows = [check.row() for check in checks]
+    tell(rows, lambda: table(COLUMNS, rows), as_json=as_json)
+    return NOT_DONE if any(check.problems for check in checks) else DONE
+
+
+async def _require_empty(database: Database) -> None:
+    for name in await database.list_collection_names():
+        if name != STAMP and await database[name].find_one({}, {"_id": 1}) is not None:
+            raise CommandError(f"{database.name} is not empty: {name} has documents; drop the database first")
+
+
+async def _fill(database: Database, name: str, documents: Iterator[bytes]) -> None:
+    collection: Any = database[name]
+    while batch := [RawBSONDocument(document) for document in islice(documents, _AT_ONCE)]:
+        await collection.insert_many(batch, ordered=False)
+
+
+COMMAND: Final = Command("restore", "a backup into empty databases", _add_arguments, _run)
