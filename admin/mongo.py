@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pydantic import SecretStr
@@ -12,12 +12,12 @@ Client = AsyncIOMotorClient[Document]
 Database = AsyncIOMotorDatabase[Document]
 Collection = AsyncIOMotorCollection[Document]
 
-_WAIT_SECONDS: Final = 10.0
+WAIT_SECONDS: float = 5.0
 
 
 @asynccontextmanager
-async def open_mongo(url: SecretStr, *, wait_seconds: float = _WAIT_SECONDS) -> AsyncIterator[Client]:
-    """A client while entered; its first use waits so long for a server. Writes reach a majority's journal.
+async def open_mongo(url: SecretStr, *, wait_seconds: float | None = None) -> AsyncIterator[Client]:
+    """A client while entered; its uses wait so long for a server, 5 s. Writes reach a majority's journal.
 
     Operations have no time limit: making an index takes as long as it takes.
     """
@@ -28,7 +28,7 @@ async def open_mongo(url: SecretStr, *, wait_seconds: float = _WAIT_SECONDS) -> 
         journal=True,
         tz_aware=True,
         datetime_conversion="DATETIME_AUTO",
-        serverSelectionTimeoutMS=round(wait_seconds * 1000),
+        serverSelectionTimeoutMS=round((WAIT_SECONDS if wait_seconds is None else wait_seconds) * 1000),
     )
     try:
         yield client

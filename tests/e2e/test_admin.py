@@ -6,13 +6,17 @@ import os
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
+from bson import ObjectId
 
 from admin.__main__ import main
+from admin.archive import Archive
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import JWT_SECRET, SERVICE_SECRET, Mesh
+from tests.e2e.mesh import JWT_SECRET, SERVICE_SECRET, Mesh, until
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,39 @@ async def test_the_ledger_tells_why_nobody_was_told(
     unknown = await admin("explain", user, "0" * 24)
     assert unknown.code == 1
     assert (await admin("ledger")).code == 2
+
+
+async def test_a_backup_that_is_made_while_people_write_is_sound(
+    admin: Admin, mesh: Mesh, connect: Connect, user: str, tmp_path: Path
+) -> None:
+    ann = await connect(user, mesh.edges[0])
+    chat_ids = [(await ann.rest.post("/chats", {"userId": f"{user}-{n}"}))["chat"]["id"] for n in range(3)]
+    acked: list[str] = []
+
+    async def write() -> None:
+        while True:
+            acked.append((await ann.say(chat_ids[len(acked) % 3], f"message {len(acked)}"))["messageId"])
+            await asyncio.sleep(0.025)  # 50 a second are allowed
+
+    writing = asyncio.create_task(write())
+    await until(lambda: len(acked) > 20, "messages are acked")
+    before = list(acked)
+    await until(lambda: stored(mesh, before) == len(before), "messages are stored")
+    for n in range(3):
+        saved = await admin("backup", str(tmp_path / str(n)))
+        assert saved.code == 0, saved.err
+        drilled = await admin("restore-drill", str(tmp_path / str(n)))
+        assert drilled.code == 0, drilled.out
+    writing.cancel()
+    await asyncio.wait((writing,))
+    assert len(acked) > len(before)
+    kept = {str(bson.decode(each)["_id"]) for each in Archive(tmp_path / "0").read("persist", "messages")}
+    assert kept >= set(before)
+
+
+def stored(mesh: Mesh, message_ids: list[str]) -> int:
+    ids = [ObjectId(message_id) for message_id in message_ids]
+    return int(mesh.database().messages.count_documents({"_id": {"$in": ids}}))
 
 
 async def test_stats_count_what_is_there(admin: Admin, mesh: Mesh, connect: Connect, user: str) -> None:

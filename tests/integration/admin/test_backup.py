@@ -172,6 +172,7 @@ def test_what_is_no_backup_is_told(admin: Admin, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_away_leaves_no_folder(admin: Admin, tmp_path: Path) -> None:
-    admin.settings["PARLEY_MONGO_URL"] = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100"
+    admin.settings["PARLEY_MONGO_URL"] = "mongodb://127.0.0.1:1"
+    admin.patch.setattr("admin.mongo.WAIT_SECONDS", 0.2)
     assert admin("backup", str(tmp_path / "one")).code == 1
     assert not (tmp_path / "one").exists()
