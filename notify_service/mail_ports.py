@@ -63,7 +63,7 @@ class Letters(Protocol):
         """The letter to a mail address, with its times in a zone of the IANA database. Pure.
 
         Raises:
-            SendRefusedError: the address cannot be written to.
+            NotAskedError: the address cannot be written to.
         """
         ...
 

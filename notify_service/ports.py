@@ -22,6 +22,10 @@ class SendRefusedError(SendError):
     """Another try with the same input is refused again."""
 
 
+class NotAskedError(SendRefusedError):
+    """It cannot be sent as it is, and nobody was asked: that says nothing about the provider."""
+
+
 class TargetGoneError(SendError):
     """The device or subscription is no more, or never was: it should be forgotten."""
 

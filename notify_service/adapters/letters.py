@@ -19,7 +19,7 @@ from notify_service.domain.digest import Digest, Email, UnreadChat
 from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.unsubscribe import UnsubscribeTokens
 from notify_service.domain.wording import one_line
-from notify_service.ports import SendRefusedError
+from notify_service.ports import NotAskedError
 
 _TEMPLATES: Final = Path(__file__).parent.parent / "templates"
 _MAX_TITLE: Final = 60
@@ -152,8 +152,8 @@ def _zone(name: str) -> ZoneInfo:
 def _mailbox(address: str) -> Address:
     """The stored address, which is in its ASCII form."""
     if not address.isascii():
-        raise SendRefusedError("this is not a mail address in its ASCII form")
+        raise NotAskedError("this is not a mail address in its ASCII form")
     try:
         return Address(addr_spec=address)
     except (ValueError, IndexError, MessageError) as error:
-        raise SendRefusedError("this is not a mail address") from error
+        raise NotAskedError("this is not a mail address") from error

@@ -16,9 +16,9 @@ from notify_service.inbox_ports import PushFilter
 from notify_service.ports import (
     DeviceStore,
     Ledger,
+    NotAskedError,
     NotWantedError,
     Sender,
-    SendRefusedError,
     TargetGoneError,
 )
 from notify_service.use_cases.attempt import kind_of
@@ -50,14 +50,14 @@ class DeviceCourier:
         """Sends the push to where the device is reached by now."""
         device = await self._find(delivery)
         if device is None or device.user_id != delivery.what.user_id:
-            raise SendRefusedError("the device was removed")
+            raise NotAskedError("the device was removed")
         sender = self._senders.get(device.kind)
         if sender is None:
-            raise SendRefusedError(f"this deployment has no sender for {device.kind.value} devices")
+            raise NotAskedError(f"this deployment has no sender for {device.kind.value} devices")
         try:
             push = from_payload(delivery.what.payload)
         except msgspec.DecodeError as error:
-            raise SendRefusedError("the push cannot be read") from error
+            raise NotAskedError("the push cannot be read") from error
         await self._check_wanted(delivery, push)
         try:
             return await sender.send(replace(push, delivery_id=delivery.id), device)

@@ -13,7 +13,7 @@ from notify_service.domain.ledger import LedgerEntry, Outcome, attempt_entry
 from notify_service.domain.preferences import Preferences
 from notify_service.mail_ports import Letters, Mailer
 from notify_service.mail_wire import from_proto
-from notify_service.ports import DeviceStore, Ledger, PreferenceStore, SendRefusedError, TargetGoneError
+from notify_service.ports import DeviceStore, Ledger, NotAskedError, PreferenceStore, TargetGoneError
 from parley.events.v1 import jobs_pb2
 
 PROVIDER: Final = "smtp"
@@ -47,12 +47,12 @@ class EmailCourier:
         try:
             email = from_proto(jobs_pb2.Email.FromString(delivery.what.payload))
         except DecodeError as error:
-            raise SendRefusedError("the mail cannot be read") from error
+            raise NotAskedError("the mail cannot be read") from error
         device, preferences = await asyncio.gather(self._device(delivery), self._wishes(email.user_id))
         if device is None or device.kind is not DeviceKind.EMAIL or device.user_id != email.user_id:
-            raise SendRefusedError("the device was removed")
+            raise NotAskedError("the device was removed")
         if not preferences.enabled or not preferences.email_digest:
-            raise SendRefusedError(_UNSUBSCRIBED)
+            raise NotAskedError(_UNSUBSCRIBED)
         # The one place where a user says what the time is.
         time_zone = preferences.quiet_hours.time_zone if preferences.quiet_hours else _UTC
         letter = self._letters.write(email, device.address, time_zone)

@@ -10,7 +10,7 @@ from notify_service.domain.hook_event import DeadEvent, to_json
 from notify_service.domain.subscription import REMOVED, Subscription
 from notify_service.hook_ports import DeadEvents, SignedPost, SubscriptionStore
 from notify_service.hook_wire import BadEventError, from_bytes
-from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
+from notify_service.ports import NotAskedError, SendDelayedError, TargetGoneError
 from notify_service.use_cases.known_subscriptions import KnownSubscriptions
 
 _GIVEN_UP: Final = frozenset({AttemptOutcome.FAILED, AttemptOutcome.GONE})
@@ -33,14 +33,14 @@ class HookCourier:
         """Posts the event to where the subscription points now, signed with what it has now."""
         subscription = await self._known.find(delivery.what.target_id)
         if subscription is None:
-            raise SendRefusedError(REMOVED)
+            raise NotAskedError(REMOVED)
         if not subscription.spec.enabled:
             # As a receiver that is down: all that waits for it is held back, not only this one.
             raise SendDelayedError("the subscription is disabled")
         try:
             event = from_bytes(delivery.what.payload)
         except BadEventError as error:
-            raise SendRefusedError(f"the event cannot be read: {error}") from error
+            raise NotAskedError(f"the event cannot be read: {error}") from error
         body = to_json(event if subscription.spec.include_content else event.without_content())
         at_ms = now_ms()
         try:

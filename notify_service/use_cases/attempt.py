@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mesh import tracing
 from mesh.cancellation import is_cancelled
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
@@ -16,6 +17,7 @@ from notify_service.domain.retry import next_attempt, polite_seconds
 from notify_service.metrics import SEND_SECONDS
 from notify_service.ports import (
     Courier,
+    NotAskedError,
     NotWantedError,
     SendDelayedError,
     SendError,
@@ -44,6 +46,15 @@ async def make_attempt(
     courier: Courier, delivery: Delivery, seconds: float, clock: Callable[[], int]
 ) -> Result:
     """Lets the courier try, for so many seconds at most. Raises nothing but the task's own cancellation."""
+    span = _begin_span(delivery) if tracing.on() and delivery.what.traceparent else None
+    with tracing.within(span):
+        result = await _try(courier, delivery, seconds, clock)
+        if span is not None:
+            _tell(span, result)
+    return result
+
+
+async def _try(courier: Courier, delivery: Delivery, seconds: float, clock: Callable[[], int]) -> Result:
     try:
         with SEND_SECONDS.labels(kind_of(delivery)).time():
             async with asyncio.timeout(seconds):
@@ -61,6 +72,22 @@ async def make_attempt(
     return Result(Attempt(delivery, AttemptOutcome.SENT, _plain(receipt), clock()), Verdict.ANSWERED)
 
 
+def _begin_span(delivery: Delivery) -> tracing.Span | None:
+    return tracing.follow(
+        f"push {kind_of(delivery)}",
+        delivery.what.traceparent,
+        kind=tracing.Kind.CLIENT,
+        attributes={"parley.delivery_id": delivery.id, "parley.attempt": delivery.attempt},
+    )
+
+
+def _tell(span: tracing.Span, result: Result) -> None:
+    outcome = "not_made" if result.attempt is None else result.attempt.outcome.value
+    span.set("parley.outcome", outcome)
+    if result.attempt is None or result.attempt.outcome is not AttemptOutcome.SENT:
+        span.fail(outcome)
+
+
 def give_up(delivery: Delivery, at_ms: int) -> Attempt:
     """The end of a delivery whose time is over, after the attempt that it carries the number of."""
     return Attempt(delivery, AttemptOutcome.FAILED, _given_up(delivery.attempt, delivery.last_words), at_ms)
@@ -76,7 +103,8 @@ def _not_taken(delivery: Delivery, error: SendError | TimeoutError, words: str, 
         case NotWantedError():
             return Result(Attempt(delivery, AttemptOutcome.DROPPED, words, at_ms), Verdict.UNKNOWN)
         case SendRefusedError():
-            return Result(Attempt(delivery, AttemptOutcome.FAILED, words, at_ms), Verdict.ANSWERED)
+            verdict = Verdict.UNKNOWN if isinstance(error, NotAskedError) else Verdict.ANSWERED
+            return Result(Attempt(delivery, AttemptOutcome.FAILED, words, at_ms), verdict)
         case TargetGoneError():
             return Result(Attempt(delivery, AttemptOutcome.GONE, words, at_ms), Verdict.ANSWERED)
         case SendDelayedError(retry_after_seconds=wish, provider_down=down):

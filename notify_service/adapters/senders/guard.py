@@ -10,7 +10,7 @@ from typing import Final
 
 import httpcore
 
-from notify_service.ports import SendRefusedError
+from notify_service.ports import NotAskedError
 
 Address = IPv4Address | IPv6Address
 
@@ -46,7 +46,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """Connects to the first address that answers.
 
         Raises:
-            SendRefusedError: the name has an address that is not allowed, or cannot be a name.
+            NotAskedError: the name has an address that is not allowed, or cannot be a name.
             httpcore.ConnectError, httpcore.ConnectTimeout: it cannot be resolved, or nothing answers.
         """
         failure: Exception = httpcore.ConnectError("the name has no address")
@@ -71,10 +71,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         except socket.gaierror as error:
             raise httpcore.ConnectError(f"the name cannot be resolved: {error.strerror}") from error
         except UnicodeError as error:
-            raise SendRefusedError(f"{host[:100]!r} is not a host name") from error
+            raise NotAskedError(f"{host[:100]!r} is not a host name") from error
         # A scope ("%eth0") only goes with link-local addresses, which are refused with and without it.
         addresses = [ip_address(str(entry[4][0])) for entry in found]
         for address in addresses:
             if not self._allows(address):
-                raise SendRefusedError(f"the address leads to {address}, which is not on the public internet")
+                raise NotAskedError(f"the address leads to {address}, which is not on the public internet")
         return addresses

@@ -18,7 +18,7 @@ import httpx
 from notify_service.adapters.senders.connections import Connections
 from notify_service.adapters.senders.guard import Address, GuardedBackend
 from notify_service.domain.network import is_loopback, is_public
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import NotAskedError, SendDelayedError, SendError, SendRefusedError, TargetGoneError
 
 MAX_ANSWER: Final = 4096
 """Bytes of an answer's body that are read."""
@@ -67,16 +67,16 @@ class HttpClient:
         No cookie is kept and no redirect followed: a 3xx is an answer like others.
 
         Raises:
-            SendRefusedError: the URL or a header is malformed, or the URL leads where this client may not go.
+            NotAskedError: the URL or a header is malformed, or the URL leads where this client may not go.
             SendDelayedError: there was no whole answer in time.
         """
         target = parse_url(url)
         pool = self._pools.get(target.scheme.decode())
         if pool is None:
-            raise SendRefusedError(f"the address must begin with {' or '.join(self._pools)}://")
+            raise NotAskedError(f"the address must begin with {' or '.join(self._pools)}://")
         for name, value in headers.items():
             if not (value.isascii() and value.isprintable()):
-                raise SendRefusedError(f"the header {name} would hold characters that it must not")
+                raise NotAskedError(f"the header {name} would hold characters that it must not")
         try:
             async with asyncio.timeout(self._seconds):
                 return await _post(pool, target, content, headers)
@@ -158,18 +158,18 @@ def parse_url(url: str) -> httpcore.URL:
     """The parts of a URL: the host in lower case and ASCII, the port None where it is the scheme's own.
 
     Raises:
-        SendRefusedError: it is none, or holds a user name.
+        NotAskedError: it is none, or holds a user name.
     """
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
-        raise SendRefusedError(f"the address is not a URL: {error}"[:MAX_WORDS]) from error
+        raise NotAskedError(f"the address is not a URL: {error}"[:MAX_WORDS]) from error
     if not parsed.raw_host:
-        raise SendRefusedError("the address names no host")
+        raise NotAskedError("the address names no host")
     if parsed.userinfo:
-        raise SendRefusedError("the address holds a user name or password")
+        raise NotAskedError("the address holds a user name or password")
     if parsed.port is not None and not 0 < parsed.port <= _MAX_PORT:
-        raise SendRefusedError(f"the address names the port {parsed.port}")
+        raise NotAskedError(f"the address names the port {parsed.port}")
     port = None if parsed.port == _DEFAULT_PORTS.get(parsed.scheme) else parsed.port
     return httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=port, target=parsed.raw_path)
 

@@ -14,7 +14,7 @@ import httpx
 from notify_service.adapters.senders.http import Answer, parse_url
 from notify_service.adapters.senders.http2_connection import ConnectionLostError, Headers, Http2Connection
 from notify_service.adapters.senders.words import quote
-from notify_service.ports import SendDelayedError, SendRefusedError
+from notify_service.ports import NotAskedError, SendDelayedError
 
 _KEEP_SECONDS: Final = 120.0
 """One that was idle for longer is replaced: a router in between may have forgotten it, and tells nobody."""
@@ -40,15 +40,15 @@ class Http2Client:
         they like (GOAWAY). The server may get it twice.
 
         Raises:
-            SendRefusedError: the URL or a header is malformed.
+            NotAskedError: the URL or a header is malformed.
             SendDelayedError: there was no whole answer in time.
         """
         target = parse_url(url)
         if target.scheme != b"https":
-            raise SendRefusedError("the address must begin with https://")
+            raise NotAskedError("the address must begin with https://")
         for name, value in headers.items():
             if not (value.isascii() and value.isprintable()):
-                raise SendRefusedError(f"the header {name} would hold characters that it must not")
+                raise NotAskedError(f"the header {name} would hold characters that it must not")
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._post(target, content, headers)

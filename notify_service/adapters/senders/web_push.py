@@ -11,7 +11,7 @@ from notify_service.adapters.senders.web_push_message import MAX_PAYLOAD, Subscr
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push, PushKind
 from notify_service.domain.trimming import fit
-from notify_service.ports import SendRefusedError
+from notify_service.ports import NotAskedError
 
 _SMALL_PAYLOAD: Final = 2048
 """Bytes, in the second try: for a push service that takes less than it should."""
@@ -28,10 +28,10 @@ class WebPushSender:
         self._expire_seconds = expire_seconds
 
     def provider(self, device: Device) -> str:
-        """The push service, by the host of the endpoint."""
+        """The push service, by host and port: what does not answer on another port says nothing of it."""
         try:
-            return f"web-push:{parse_url(device.address).host.decode()}"[:_MAX_PROVIDER]
-        except SendRefusedError:
+            return f"web-push:{authority_of(parse_url(device.address))}"[:_MAX_PROVIDER]
+        except NotAskedError:
             return "web-push"
 
     async def send(self, push: Push, device: Device) -> str:
@@ -44,7 +44,7 @@ class WebPushSender:
         endpoint = parse_url(device.address)
         if push.kind is PushKind.CLEAR and endpoint.host.decode().endswith(_APPLE):
             # Safari withdraws the permission from sites that are pushed to and show nothing.
-            raise SendRefusedError("Safari has to show something for each push, so nothing is cleared there")
+            raise NotAskedError("Safari has to show something for each push, so nothing is cleared there")
         subscription = _subscription(device)
         origin = f"{endpoint.scheme.decode()}://{authority_of(endpoint)}"
         headers = {
@@ -75,8 +75,8 @@ class WebPushSender:
 
 def _subscription(device: Device) -> Subscription:
     if device.web_push_keys is None:
-        raise SendRefusedError("the subscription has no keys")
+        raise NotAskedError("the subscription has no keys")
     try:
         return Subscription.of(device.web_push_keys)
     except ValueError as error:
-        raise SendRefusedError(f"the subscription's keys are wrong: {error}") from error
+        raise NotAskedError(f"the subscription's keys are wrong: {error}") from error

@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from mesh.clock import now_ms, to_rfc3339
-from notify_service.adapters.senders.http import Answer, HttpClient, failure, retry_after_seconds
+from notify_service.adapters.senders.http import (
+    Answer,
+    HttpClient,
+    authority_of,
+    failure,
+    parse_url,
+    retry_after_seconds,
+)
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push, PushKind
 from notify_service.domain.signature import BadSecretError, sign
 from notify_service.hook_ports import SignedPost
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import NotAskedError, SendDelayedError, SendError, SendRefusedError, TargetGoneError
 
 _MAX_PROVIDER: Final = 100
 _OF_THIS_REQUEST: Final = frozenset(
@@ -39,7 +45,7 @@ class WebhookClient:
         try:
             signature = sign(signing_secrets, webhook_id, now_ms() // 1000, body)
         except BadSecretError as error:
-            raise SendRefusedError(f"the signing secret {error}") from error
+            raise NotAskedError(f"the signing secret {error}") from error
         answer = await self._http.post(url, body, {"content-type": "application/json", **signature})
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return f"HTTP {answer.status}"
@@ -53,8 +59,11 @@ class WebhookSender:
         self._post = post
 
     def provider(self, device: Device) -> str:
-        """The host: many users may have their webhooks there."""
-        return f"webhook:{urlsplit(device.address).hostname or ''}"[:_MAX_PROVIDER]
+        """The server, by host and port: many users may have their webhooks there."""
+        try:
+            return f"webhook:{authority_of(parse_url(device.address))}"[:_MAX_PROVIDER]
+        except NotAskedError:
+            return "webhook"
 
     async def send(self, push: Push, device: Device) -> str:
         """Posts the push under the id of its delivery."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notify_service.adapters.senders.http import HttpClient, open_http
-from notify_service.ports import SendDelayedError, SendRefusedError
+from notify_service.ports import NotAskedError, SendDelayedError, SendRefusedError
 from tests.integration.notify_service.http_server import OK, eventually, on_loopback, refusal, serving
 from tests.providers.tls import Authority
 
@@ -94,7 +94,9 @@ async def test_private_addresses_are_refused_however_they_are_written(
 ) -> None:
     async with watched(monkeypatch) as http:
         error = await refusal(http.post(f"https://{host}/", b"", {}))
-        assert isinstance(error, SendRefusedError)
+        assert isinstance(error, NotAskedError), "such a host does not count as one that answers"
+            "or anybody could have a host of theirs count as one that answers"
+        )
         assert "not on the public internet" in str(error)
 
 

@@ -10,7 +10,7 @@ import pytest
 from mesh.errors import Internal, unavailable
 from notify_service.domain.delivery import AttemptOutcome, Delivery, Lane, NewDelivery
 from notify_service.domain.gates import Verdict
-from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
+from notify_service.ports import NotAskedError, SendDelayedError, SendRefusedError, TargetGoneError
 from notify_service.use_cases.attempt import MAX_DEFECTS, Result, give_up, make_attempt
 from parley.common.v1.error_pb2 import ErrorReason
 
@@ -54,6 +54,7 @@ async def attempt(does: BaseException | str | None, of: Delivery | None = None) 
         ("receipt", AttemptOutcome.SENT, "receipt", Verdict.ANSWERED),
         ("", AttemptOutcome.SENT, "", Verdict.ANSWERED),
         (SendRefusedError("too large"), AttemptOutcome.FAILED, "too large", Verdict.ANSWERED),
+        (NotAskedError("no keys"), AttemptOutcome.FAILED, "no keys", Verdict.UNKNOWN),
         (TargetGoneError("410"), AttemptOutcome.GONE, "410", Verdict.ANSWERED),
         (SendDelayedError("503"), AttemptOutcome.DELAYED, "503", Verdict.DOWN),
         (

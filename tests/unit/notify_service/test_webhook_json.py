@@ -82,5 +82,6 @@ def test_the_provider_is_the_host_and_not_too_long() -> None:
         )  # fmt: skip
 
     sender = WebhookSender(post)
-    assert sender.provider(device("https://Hooks.Example:8443/in?token=x")) == "webhook:hooks.example"
+    assert sender.provider(device("https://Hooks.Example:443/in?token=x")) == "webhook:hooks.example"
+    assert sender.provider(device("https://Hooks.Example:8443/in?token=x")) == "webhook:hooks.example:8443"
     assert len(sender.provider(device(f"https://{'x' * 60}.{'y' * 60}.example/"))) == 100

@@ -13,7 +13,7 @@ from notify_service.adapters.senders.words import quote
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push
 from notify_service.domain.trimming import TooLongError
-from notify_service.ports import SendDelayedError, SendRefusedError
+from notify_service.ports import NotAskedError, SendDelayedError
 
 _PROVIDER: Final = "apns"
 _RECEIPT: Final = "apns-id"
@@ -54,7 +54,7 @@ class ApnsSender:
         try:
             message = apns_message(push, self._topic, now_ms=now_ms(), keep_seconds=self._keep_seconds)
         except TooLongError as error:
-            raise SendRefusedError(str(error)) from error
+            raise NotAskedError(str(error)) from error
         token = self._tokens.get()
         answer = await self._post(device, message, token)
         if is_provider_token_expired(answer) and (fresh := self._tokens.renew(token)) is not None:

@@ -17,7 +17,7 @@ from notify_service.credentials import ServiceAccount
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push
 from notify_service.domain.trimming import TooLongError
-from notify_service.ports import SendDelayedError, SendRefusedError
+from notify_service.ports import NotAskedError, SendDelayedError
 
 _PROVIDER: Final = "fcm"
 
@@ -59,7 +59,7 @@ class FcmSender:
         try:
             body = fcm_message(push, device.address, now_ms=now_ms(), keep_seconds=self._keep_seconds)
         except TooLongError as error:
-            raise SendRefusedError(str(error)) from error
+            raise NotAskedError(str(error)) from error
         token = await self._tokens.get()
         answer = await self._post(body, token)
         if is_access_refused(answer):
