@@ -71,12 +71,14 @@ lock: $(VENV)/.ready ## resolve requirements*.in to exact versions again
 	    --no-emit-index-url --no-emit-find-links --no-header $$kind.in --output-file $$kind.lock; \
 	done
 
-# Without comments and positions the image is a tenth of the size, and does not change when a comment does.
-release-contract: $(VENV)/.ready ## note the commit HEAD and its contract as those of the last release
-	@git archive HEAD protos buf.yaml | $(VENV)/bin/buf build '-#format=tar' --exclude-source-info \
+COMMIT ?= HEAD
+
+# The image has no comments and positions: it is small, and stays the same when only a comment changes.
+release-contract: $(VENV)/.ready ## note COMMIT=HEAD and its contract as those of the last release
+	@git archive $(COMMIT) protos buf.yaml | $(VENV)/bin/buf build '-#format=tar' --exclude-source-info \
 	  --output released/contract.binpb
-	@git rev-parse HEAD >released/commit
-	@echo "released/: the contract of $$(git log -1 --format='%h, %s')"
+	@git rev-parse --verify '$(COMMIT)^{commit}' >released/commit
+	@echo "released/: $$(git log -1 --format='%h, %s' $(COMMIT))"
 
 # The .pth file puts the project's own import roots into the environment, so that
 # `.venv/bin/python -m parley_client` works from anywhere without PYTHONPATH.

@@ -35,7 +35,7 @@ def archive(folder: Path, *paths: str) -> None:
 
 
 def unpack(folder: Path) -> None:
-    """Writes its code to a folder, with what is generated from its own protos. It runs on today's libraries."""
+    """Writes its code to a folder, beside what its own protos generate. It runs on today's libraries."""
     archive(folder)
     gen = folder / "gen"
     gen.mkdir()
@@ -53,8 +53,9 @@ def _stands_alone(folder: Path) -> None:
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{folder}:{folder / 'gen'}"}
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=False
     )
+    assert found.returncode == 0, f"{COMMIT} does not run by itself:\n{found.stderr}"
     ours = {file for file in found.stdout.splitlines() if file.endswith(".py")}
     own = {file for file in ours if file.startswith(f"{folder}/")}
     here = {file for file in ours - own if file.startswith(f"{ROOT}/") and "/site-packages/" not in file}
