@@ -41,7 +41,7 @@ def _service(name: str) -> str:
 async def _run(options: Namespace) -> int:
     names: Sequence[str] = options.service or list(SERVICES)
     usable, problems = _read(names)
-    for warning in _warnings(usable):
+    for warning in (*_misspelt(names), *_clashes(usable)):
         note(warning)
     if problems:
         tell({"problems": problems}, lambda: table(_PROBLEM_COLUMNS, problems), as_json=options.json)
@@ -71,13 +71,17 @@ def _read(names: Sequence[str]) -> tuple[dict[str, MeshSettings], list[dict[str,
     ]
 
 
-def _warnings(usable: Mapping[str, MeshSettings]) -> Iterator[str]:
-    """What may be meant so."""
+def _misspelt(names: Sequence[str]) -> Iterator[str]:
+    """A warning for each variable that resembles one that these services read."""
     known = {variable_name(field) for settings in SERVICES.values() for field in settings.model_fields}
-    misspelt = {pair for settings in usable.values() for pair in misspelt_variables(type(settings))}
+    misspelt = {pair for name in names for pair in misspelt_variables(SERVICES[name])}
     for found, meant in sorted(misspelt):
         if found not in known:
             yield f"{found} is read by nobody; is {meant} meant?"
+
+
+def _clashes(usable: Mapping[str, MeshSettings]) -> Iterator[str]:
+    """A warning for each port of several services: it may be meant so, for they may run on several hosts."""
     ports: dict[int, list[str]] = {}
     for name, settings in usable.items():
         for field in (f"{name}_port", f"{name}_admin_port"):

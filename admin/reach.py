@@ -85,12 +85,12 @@ def questions(all_settings: Sequence[MeshSettings]) -> list[Question]:
     for settings in all_settings:
         for question in _of(settings):
             found.setdefault((question.what, question.where), question)
-    return list(found.values())
+    order = [*_SERVERS, *_CALLS]
+    return sorted(found.values(), key=lambda question: (order.index(question.what), question.where))
 
 
 def _of(settings: MeshSettings) -> Iterator[Question]:
-    servers = {"redis": _ask_redis, "rabbitmq": _ask_broker, "mongodb": _ask_mongo}
-    for (what, ask), field in zip(servers.items(), ("redis_url", "amqp_url", "mongo_url"), strict=True):
+    for what, (field, ask) in _SERVERS.items():
         url: SecretStr | None = getattr(settings, field, None)
         if url is not None:
             yield Question(what, without_password(url.get_secret_value()), partial(ask, url))
@@ -157,6 +157,11 @@ async def _ask_notify(channel: RpcChannel) -> None:
     await NotifyServiceStub(channel).GetPushConfig(GetPushConfigRequest())
 
 
+_SERVERS: Final = {
+    "redis": ("redis_url", _ask_redis),
+    "rabbitmq": ("amqp_url", _ask_broker),
+    "mongodb": ("mongo_url", _ask_mongo),
+}
 _CALLS: Final = {"chat": _ask_chat, "persist": _ask_persist, "notify": _ask_notify}
 
 

@@ -25,7 +25,7 @@ async def _run(options: Namespace) -> int:
     request = RevokeSessionsRequest(user_id=options.user, connection_id=options.connection)
     async with open_service("chat", settings.chat_target, settings) as channel:
         answer = await ChatServiceStub(channel).RevokeSessions(request)
-    tell({"revoked": answer.revoked}, lambda: f"{answer.revoked} connections end", as_json=options.json)
+    tell({"revoked": answer.revoked}, lambda: f"connections that end: {answer.revoked}", as_json=options.json)
     return DONE
 
 

@@ -44,14 +44,16 @@ def test_all_problems_of_all_services_are_told_once(
 ) -> None:
     monkeypatch.setenv("PARLEY_AMQP_URL", "http://guest:hunter2@127.0.0.1/")
     monkeypatch.setenv("PARLEY_NOTIFY_SMTP_HOST", "mail.example")
+    monkeypatch.setenv("PARLEY_MONGODB_URL", "mongodb://127.0.0.1")
     monkeypatch.delenv("PARLEY_JWT_SECRET")
-    code, out, _ = run(capsys, "--json")
+    code, out, err = run(capsys, "--json")
     assert code == 78
     found = {each["variable"]: each["of"] for each in json.loads(out)["problems"]}
     assert found["PARLEY_AMQP_URL"] == ["chat", "persist", "notify"]
     assert found["PARLEY_JWT_JWKS_URL"] == ["edge"]
     assert found["PARLEY_NOTIFY_SMTP_FROM"] == ["notify"]
-    assert "hunter2" not in out
+    assert "PARLEY_MONGODB_URL is read by nobody; is PARLEY_MONGO_URL meant?" in err
+    assert "hunter2" not in out + err
 
 
 def test_only_the_services_that_are_named_are_checked(
