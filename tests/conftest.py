@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
 
-from devstack.servers import MongoServer, RabbitMQServer, RedisServer
+from devstack.servers import MongoServer, RabbitMQServer, RedisCluster, RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +81,21 @@ def amqp_url(rabbitmq_server: RabbitMQServer) -> str:
 def mongo_url(mongo_server: MongoServer) -> str:
     """Address of the session's MongoDB, without a database."""
     return mongo_server.url
+
+
+@pytest.fixture(scope="session")
+def redis_nodes() -> Iterator[RedisCluster]:
+    """A Redis Cluster for the session: three nodes, no replicas. Slots may be moved, nodes may not end."""
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(redis_nodes: RedisCluster) -> str:
+    """Address of the session's cluster, `redis+cluster://...`, emptied just now."""
+    for node in redis_nodes.primaries:
+        node.ask("FLUSHALL")
+    return redis_nodes.url
 
 
 @pytest.fixture

@@ -6,5 +6,14 @@ from devstack.servers.base import BackingServer, Server
 from devstack.servers.mongo import MongoServer
 from devstack.servers.rabbitmq import RabbitMQServer
 from devstack.servers.redis import RedisServer
+from devstack.servers.redis_cluster import RedisCluster, RedisClusterNode
 
-__all__ = ["BackingServer", "MongoServer", "RabbitMQServer", "RedisServer", "Server"]
+__all__ = [
+    "BackingServer",
+    "MongoServer",
+    "RabbitMQServer",
+    "RedisCluster",
+    "RedisClusterNode",
+    "RedisServer",
+    "Server",
+]

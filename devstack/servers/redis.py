@@ -32,7 +32,11 @@ class RedisServer(BackingServer):
         program = find_redis()
         if program is None:
             raise ServerMissingError("redis-server is not installed; run: make setup")
-        options = {
+        argv = [program, *(word for option in self._options().items() for word in option)]
+        return (ManagedProcess(self.name, argv, log_path=self.log_dir / "redis.log", cwd=self.data_dir),)
+
+    def _options(self) -> dict[str, str]:
+        return {
             "--port": str(self.port),
             "--bind": "127.0.0.1",
             "--dir": str(self.data_dir),
@@ -40,8 +44,6 @@ class RedisServer(BackingServer):
             "--save": "",
             "--daemonize": "no",
         }
-        argv = [program, *(word for option in options.items() for word in option)]
-        return (ManagedProcess(self.name, argv, log_path=self.log_dir / "redis.log", cwd=self.data_dir),)
 
     def _answers(self) -> bool:
         with socket.create_connection(("127.0.0.1", self.port), timeout=_PROBE_SECONDS) as connection:
