@@ -1,9 +1,10 @@
-"""Redis clients whose failures are immediate and typed."""
+"""Redis clients whose failures are immediate and typed, of one server or of a cluster, as the URL says."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, cast
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, Final, cast
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -11,18 +12,24 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     BusyLoadingError,
+    ClusterError,
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from mesh.breaker import Breaker
 from mesh.errors import unavailable
+from mesh.redis_cluster.client import ClusterRedis, open_cluster
+from mesh.redis_timing import timer
+from mesh.urls import Address, parse_hosts
 
 DEPENDENCY = "redis"
 # Redis answers these while it starts, fails over or refuses writes: the same call may succeed in a moment.
@@ -33,7 +40,13 @@ _OUTAGES = (
     MasterDownError,
     ReadOnlyError,
     OSError,
+    # Of a cluster: it is down, or a slot was on its way for longer than a call waits.
+    ClusterError,
+    AskError,
+    TryAgainError,
 )
+_CLUSTER_SCHEMES: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
+_DEFAULT_PORT: Final = 6379
 # Answers without a class of their own, by the word that they begin with.
 # redis-py puts the command before the answer to one of a pipeline: "Command # 1 (HDEL a b) of pipeline caused
 # error: ('MISCONF Errors writing ...',)".
@@ -56,7 +69,22 @@ async def open_redis(
     not run again unnoticed. A caller waits at most ``timeout_seconds`` for a free connection and for each
     answer, and after some such waits in a row not at all, until Redis answers again (`mesh.breaker`).
     ``timeout_seconds=None`` waits for ever and has no breaker, which is right for pub/sub alone.
+
+    ``redis+cluster://host:port,host:port`` (and ``rediss+cluster://``) names some nodes of a cluster. All
+    this holds for each node on its own; `mesh.redis_cluster.client.ClusterRedis` says what is different.
     """
+    if url.get_secret_value().startswith(tuple(_CLUSTER_SCHEMES)):
+        seeds = parse_hosts(url.get_secret_value()).addresses(_DEFAULT_PORT)
+        open_node = partial(
+            _open_node,
+            url,
+            max_connections=max_connections,
+            timeout_seconds=timeout_seconds,
+            connect_timeout_seconds=connect_timeout_seconds,
+        )
+        async with open_cluster(seeds, open_node) as cluster:
+            yield cluster
+        return
     pool = BlockingConnectionPool.from_url(
         url.get_secret_value(),
         max_connections=max_connections,
@@ -76,6 +104,26 @@ async def open_redis(
         yield guarded
 
 
+def _open_node(url: SecretStr, address: Address, **limits: Any) -> AbstractAsyncContextManager[Redis]:
+    return open_redis(node_url(url, address), **limits)
+
+
+def node_url(cluster_url: SecretStr, address: Address) -> SecretStr:
+    """The URL of one node, with everything else that the URL of its cluster says."""
+    parts = parse_hosts(cluster_url.get_secret_value())
+    return SecretStr(parts.with_host(address, scheme=_CLUSTER_SCHEMES[parts.scheme]))
+
+
+def is_cluster(client: Redis) -> bool:
+    """Whether the client is one of a cluster, where pub/sub is sharded."""
+    return isinstance(client, ClusterRedis)
+
+
+def is_moving(answer: object) -> bool:
+    """Whether an answer of a cluster says that nothing was done: the slot was on its way for too long."""
+    return isinstance(answer, AskError | TryAgainError)
+
+
 class _GuardedPipeline(Pipeline):
     """A pipeline whose execution is one guarded call."""
 
@@ -83,7 +131,7 @@ class _GuardedPipeline(Pipeline):
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - as in redis-py
         """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
-        with self.breaker.guard():
+        with self.breaker.guard(), timer("pipeline").time():
             return await super().execute(raise_on_error)
 
 
@@ -94,7 +142,7 @@ class _GuardedRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
-        with self.breaker.guard():
+        with self.breaker.guard(), timer(args[0]).time():
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     async def ask(self) -> None:

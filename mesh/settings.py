@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
@@ -27,8 +27,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mesh.logs import LogFormat, LogLevel
 from mesh.rpc.tls import TlsFiles
+from mesh.urls import parse_hosts
 
 ENV_PREFIX = "PARLEY_"
+_REDIS_CLUSTER: Final = ("redis+cluster", "rediss+cluster")
 _SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash output
 EX_CONFIG = 78  # sysexits.h: "something was found in an unconfigured or misconfigured state"
 
@@ -56,14 +58,26 @@ def _url_with(*schemes: str) -> Callable[[str], str]:
     return check
 
 
-def _secret_url_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
-    check = _url_with(*schemes)
+def _secret_url_with(*schemes: str, several_hosts: Collection[str] = ()) -> Callable[[SecretStr], SecretStr]:
+    """``several_hosts``: the schemes of URLs that may name several hosts, ``a:1,b:2``."""
+    check_one = _url_with(*schemes)
 
     def check_secret(url: SecretStr) -> SecretStr:
-        check(url.get_secret_value())
+        text = url.get_secret_value()
+        if text.partition("://")[0] in several_hosts:
+            parse_hosts(text)
+        else:
+            check_one(text)
         return url
 
     return check_secret
+
+
+def _no_database_of_a_cluster(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if text.startswith(_REDIS_CLUSTER) and parse_hosts(text).tail.partition("?")[0] not in ("", "/", "/0"):
+        raise ValueError("a cluster has no databases but 0")
+    return url
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
@@ -110,9 +124,17 @@ PositiveInt = Annotated[int, Field(gt=0)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 HttpUrl = Annotated[str, AfterValidator(_url_with("http", "https"))]
-RedisUrl = Annotated[SecretStr, AfterValidator(_secret_url_with("redis", "rediss"))]
-AmqpUrl = Annotated[SecretStr, AfterValidator(_secret_url_with("amqp", "amqps"))]
-MongoUrl = Annotated[SecretStr, AfterValidator(_secret_url_with("mongodb", "mongodb+srv"))]
+RedisUrl = Annotated[
+    SecretStr,
+    AfterValidator(_secret_url_with("redis", "rediss", *_REDIS_CLUSTER, several_hosts=_REDIS_CLUSTER)),
+    AfterValidator(_no_database_of_a_cluster),
+]
+AmqpUrl = Annotated[
+    SecretStr, AfterValidator(_secret_url_with("amqp", "amqps", several_hosts=("amqp", "amqps")))
+]
+MongoUrl = Annotated[
+    SecretStr, AfterValidator(_secret_url_with("mongodb", "mongodb+srv", several_hosts=("mongodb",)))
+]
 GrpcTarget = Annotated[str, AfterValidator(_grpc_target)]
 
 
