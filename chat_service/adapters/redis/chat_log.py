@@ -58,7 +58,7 @@ class RedisChatLog:
         """As the port says."""
         entries = [event_wire.new_message_entry(message) for message in messages]
         calls = [self._accept_call(*pair) for pair in zip(messages, entries, strict=True)]
-        answers = await scripts.run(self._redis, calls)
+        answers = await scripts.run_each(self._redis, calls)
         outcomes = [replies.taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
         for outcome in outcomes:
             if isinstance(outcome, Taken):

@@ -9,6 +9,7 @@ from chat_service import event_wire
 from chat_service.domain.model import Accepted, Head, NewMessage, Position, ReadPointer
 from chat_service.ports import LogEntry, Refusal, Taken
 from mesh.logs import get_logger
+from mesh.redis import is_moving
 
 HEAD_FIELDS: Final = ("epoch", "seq", "number", "members", "latest", "base")
 
@@ -26,6 +27,8 @@ _log = get_logger()
 
 def taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
     """The answer of the accept script; ``entry`` is the message without its position."""
+    if is_moving(answer):
+        return Refusal.MOVING
     if isinstance(answer, RedisError):
         _log.error("chat.accept_failed", error=str(answer))
         return Refusal.FAILED

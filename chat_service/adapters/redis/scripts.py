@@ -4,28 +4,44 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from mesh.redis import redis_errors
+from mesh.redis import is_cluster, is_moving, redis_errors
 
 _FOLDER: Final = Path(__file__).parent / "scripts"
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """One script and the digest that Redis knows it by."""
+class Source:
+    """Lua, and the digest that Redis knows it by."""
 
-    source: str
+    text: str
     sha: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Redis names scripts by SHA-1; it guards nothing here."""
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script, as one Redis runs it and as the nodes of a cluster do, where channels are sharded."""
+
+    alone: Source
+    clustered: Source
+
+    def on(self, redis: Redis) -> Source:
+        """What that client runs."""
+        return self.clustered if is_cluster(redis) else self.alone
 
 
 def _load(*names: str) -> Script:
-    source = "\n".join((_FOLDER / f"{name}.lua").read_text(encoding="utf-8") for name in names)
-    # Redis names scripts by SHA-1; it guards nothing here.
-    return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    text = "\n".join((_FOLDER / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+    return Script(Source.of(text), Source.of(text.replace("'PUBLISH'", "'SPUBLISH'")))
 
 
 ACCEPT: Final = _load("_behind", "_place", "accept")
@@ -60,12 +76,22 @@ async def run(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     Raises:
         Unavailable: Redis cannot be reached or takes nothing now; any of the calls may have run.
     """
+    answers = await run_each(redis, calls)
+    with redis_errors():
+        for answer in answers:
+            if is_moving(answer):
+                raise answer
+    return answers
+
+
+async def run_each(redis: Redis, calls: Sequence[Call]) -> list[Any]:
+    """As ``run``, but a call whose slot of a cluster is moving fails alone, by an ``is_moving`` answer."""
     answers = await _pipeline(redis, calls)
     missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if missing:
         with redis_errors():
             for script in {calls[index].script for index in missing}:
-                await redis.script_load(script.source)
+                await redis.script_load(script.on(redis).text)
         again = await _pipeline(redis, [calls[index] for index in missing])
         for index, answer in zip(missing, again, strict=True):
             answers[index] = answer
@@ -89,11 +115,15 @@ async def _pipeline(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     with redis_errors():
         async with redis.pipeline(transaction=False) as pipe:
             for call in calls:
-                pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
+                pipe.evalsha(call.script.on(redis).sha, len(call.keys), *call.keys, *call.arguments)
             answers: list[Any] = await pipe.execute(raise_on_error=False)
         for answer in answers:
             # Full, read-only or without its replicas: that is an outage, and not the fault of one call.
-            if isinstance(answer, RedisError) and not isinstance(answer, NoScriptError):
+            if (
+                isinstance(answer, RedisError)
+                and not isinstance(answer, NoScriptError)
+                and not is_moving(answer)
+            ):
                 _raise_outage(answer)
     return answers
 
