@@ -18,8 +18,13 @@ from mesh import tracing
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
-# These report each reconnect attempt or each connection of their own; mesh logs the same facts once.
-_QUIET_LIBRARIES = {"aio_pika": logging.ERROR, "aiormq": logging.CRITICAL, "tornado.access": logging.ERROR}
+# These report each attempt to reconnect, or each connection of their own; mesh logs the same facts once.
+_QUIET_LIBRARIES = {
+    "aio_pika": logging.ERROR,
+    "aiormq": logging.CRITICAL,
+    "opentelemetry": logging.CRITICAL,
+    "tornado.access": logging.ERROR,
+}
 
 
 def configure_logs(service: str, level: LogLevel, fmt: LogFormat) -> None:

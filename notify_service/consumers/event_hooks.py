@@ -65,5 +65,5 @@ class EventHooksConsumer:
                 bad.append(next_stop(letter, Dead(f"malformed: {error}"), self._queue, ()))
             else:
                 if event is not None:
-                    happened.append(Happened(event, batch.subscription_id))
+                    happened.append(Happened(event, batch.subscription_id, wire.traceparent))
         return _Read(Ack(), tuple(happened), tuple(bad))

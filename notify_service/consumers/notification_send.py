@@ -148,6 +148,7 @@ def _to_notification(job: jobs_pb2.Notification) -> Notification:
             chat_name=new.chat_name,
             direct=_DIRECT[new.type],
             mentions=frozenset(message.mentions),
+            traceparent=new.traceparent,
         ),
         tuple(Recipient(recipient.user_id, recipient.last_active_ms) for recipient in new.recipients),
     )

@@ -37,6 +37,8 @@ class NewDelivery:
     user_id: str = ""
     chat_id: str = ""
     message_ids: tuple[str, ...] = ()
+    traceparent: str = ""
+    """The trace that it is a part of; empty unless that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

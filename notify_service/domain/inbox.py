@@ -47,6 +47,8 @@ class WaitingMessage:
     seq: int
     mentions: bool = False
     """It mentions the user."""
+    traceparent: str = ""
+    """The trace that it is a part of; empty unless that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

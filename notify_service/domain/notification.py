@@ -29,6 +29,8 @@ class Message:
     """Empty for direct chats."""
     direct: bool = True
     mentions: frozenset[str] = frozenset()
+    traceparent: str = ""
+    """The trace that it is a part of; empty unless that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

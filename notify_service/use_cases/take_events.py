@@ -22,6 +22,8 @@ class Happened:
     event: HookEvent
     subscription_id: str = ""
     """Only this one, for which it was given up before; empty for all that want it."""
+    traceparent: str = ""
+    """The trace that it is a part of; empty unless that is recorded."""
 
 
 class TakeEvents:
@@ -55,10 +57,10 @@ class TakeEvents:
         for item in happened:
             if not item.subscription_id:
                 wanting = (found for found in known.values() if found.spec.wants(item.event))
-                new += [self._delivery(subscription, item.event, at_ms) for subscription in wanting]
+                new += [self._delivery(subscription, item, at_ms) for subscription in wanting]
             elif (subscription := await self._subscriptions.find(item.subscription_id)) is not None:
                 # Not asked whether it wants it: it did when the event happened.
-                again.append(self._delivery(subscription, item.event, at_ms))
+                again.append(self._delivery(subscription, item, at_ms))
             else:
                 _log.warning("hooks.nobody_left", subscription_id=item.subscription_id)
         if new:
@@ -66,7 +68,8 @@ class TakeEvents:
         if again:
             await self._log.revive(again)
 
-    def _delivery(self, subscription: Subscription, event: HookEvent, at_ms: int) -> NewDelivery:
+    def _delivery(self, subscription: Subscription, item: Happened, at_ms: int) -> NewDelivery:
+        event = item.event
         told = event if subscription.spec.include_content else event.without_content()
         return NewDelivery(
             key=str(HookKey(subscription.id, event.chat_id, event.seq, event.type)),
@@ -77,4 +80,5 @@ class TakeEvents:
             created_at_ms=at_ms,
             expires_at_ms=at_ms + self._expire_ms,
             chat_id=event.chat_id,
+            traceparent=item.traceparent,
         )

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
+from mesh import tracing
 from mesh.clock import now_ms
 from notify_service.domain.decision import (
     MAY_STAY_UNREAD,
@@ -60,6 +61,14 @@ class TakeIn:
         Raises:
             Unavailable: MongoDB cannot be reached. Call again with the same notifications.
         """
+        if not tracing.on():
+            await self._take_in(notifications)
+            return
+        notifications, spans = _traced(notifications)
+        with tracing.ending(spans):
+            await self._take_in(notifications)
+
+    async def _take_in(self, notifications: Sequence[Notification]) -> None:
         at_ms = now_ms()
         new = [job for job in notifications if isinstance(job, NewMessage)]
         people = await self._people.find({recipient.user_id for job in new for recipient in job.recipients})
@@ -88,7 +97,7 @@ class TakeIn:
             reason = self._reason_against(message, recipient, person, mentioned=mentioned)
             if reason is None:
                 arrival = Arrival(
-                    message=WaitingMessage(message.id, message.seq, mentioned),
+                    message=WaitingMessage(message.id, message.seq, mentioned, message.traceparent),
                     preview=shown,
                     direct=message.direct,
                     offline=recipient.last_active_ms == 0,
@@ -113,6 +122,29 @@ class TakeIn:
         )
         decision = decide(occasion, person, self._policy)
         return decision.reason if isinstance(decision, Suppress) else None
+
+
+def _traced(notifications: Sequence[Notification]) -> tuple[Sequence[Notification], list[tracing.Span]]:
+    """The jobs as parts of spans of their own, for the messages whose trace is recorded."""
+    spans: list[tracing.Span] = []
+    under = list(notifications)
+    for place, job in enumerate(notifications):
+        if isinstance(job, NewMessage) and job.message.traceparent and (span := _begin_span(job)):
+            spans.append(span)
+            under[place] = replace(job, message=replace(job.message, traceparent=span.traceparent))
+    return under, spans
+
+
+def _begin_span(job: NewMessage) -> tracing.Span | None:
+    return tracing.follow(
+        "take notification in",
+        job.message.traceparent,
+        attributes={
+            "parley.chat_id": job.message.chat_id,
+            "parley.message_id": job.message.id,
+            "parley.recipients": len(job.recipients),
+        },
+    )
 
 
 def _apply(changes: Sequence[Change], inbox: Inbox) -> Inbox:

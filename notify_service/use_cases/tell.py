@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from mesh import tracing
 from mesh.clock import now_ms
 from notify_service.domain.decision import MAY_STAY_UNREAD, Policy, suppressed
 from notify_service.domain.delivery import Lane, NewDelivery
@@ -32,6 +33,7 @@ class _Case:
     attention: Attention
     verdict: Verdict | None
     """None where nothing waited: there is something to take away."""
+    span: tracing.Span | None = None
 
     @property
     def telling(self) -> Telling | None:
@@ -81,6 +83,11 @@ class Tell:
         """
         at_ms = now_ms()
         cases = await self._look(claimed, at_ms)
+        with tracing.ending([case.span for case in cases if case.span]):
+            await self._carry_out(cases, at_ms)
+        _count(cases)
+
+    async def _carry_out(self, cases: Sequence[_Case], at_ms: int) -> None:
         badges = await self._badges(cases)
         deliveries = [
             delivery
@@ -94,7 +101,6 @@ class Tell:
         if mailed := {case.person.user_id for case in cases if _may_stay_unread(case)}:
             await self._digests.arm(mailed, at_ms)
         await self._inboxes.change({case.inbox.key: _settlement(case, at_ms) for case in cases})
-        _count(cases)
 
     async def _look(self, claimed: Sequence[Inbox], at_ms: int) -> list[_Case]:
         waiting = [(inbox.key, inbox.firing) for inbox in claimed if inbox.firing]
@@ -110,7 +116,7 @@ class Tell:
             if inbox.firing:
                 findings = Findings(attention, deleted_ids, person, at_ms)
                 verdict = judge(inbox, inbox.firing, findings, self._policy)
-            cases.append(_Case(inbox, person, attention, verdict))
+            cases.append(_Case(inbox, person, attention, verdict, _begin_span(inbox, verdict)))
         return cases
 
     async def _badges(self, cases: Sequence[_Case]) -> Mapping[str, int]:
@@ -120,9 +126,17 @@ class Tell:
     def _deliveries_of(self, case: _Case, badge: int, at_ms: int) -> list[NewDelivery]:
         if case.telling and case.inbox.firing:
             push = _show(case, case.inbox.firing, case.telling, badge)
+            traceparent = case.span.traceparent if case.span else ""
             message_ids = tuple(message.id for message in case.telling.messages)
             return [
-                self._delivery(f"{case.inbox.firing.id}:{device.id}", push, device, message_ids, at_ms)
+                self._delivery(
+                    f"{case.inbox.firing.id}:{device.id}",
+                    push,
+                    device,
+                    message_ids,
+                    at_ms,
+                    traceparent=traceparent,
+                )
                 for device in case.telling.devices
             ]
         if case.clearing:
@@ -141,7 +155,14 @@ class Tell:
         return []
 
     def _delivery(
-        self, key: str, push: Push, device: Device, message_ids: tuple[str, ...], at_ms: int
+        self,
+        key: str,
+        push: Push,
+        device: Device,
+        message_ids: tuple[str, ...],
+        at_ms: int,
+        *,
+        traceparent: str = "",
     ) -> NewDelivery:
         return NewDelivery(
             key=key,
@@ -154,7 +175,23 @@ class Tell:
             user_id=device.user_id,
             chat_id=push.chat_id,
             message_ids=message_ids,
+            traceparent=traceparent,
         )
+
+
+def _begin_span(inbox: Inbox, verdict: Verdict | None) -> tracing.Span | None:
+    """One for all messages that one push tells of."""
+    if not tracing.on() or verdict is None or verdict.telling is None:
+        return None
+    return tracing.together(
+        "tell user",
+        (message.traceparent for message in verdict.telling.messages),
+        attributes={
+            "parley.chat_id": inbox.key.chat_id,
+            "parley.messages": len(verdict.telling.messages),
+            "parley.devices": len(verdict.telling.devices),
+        },
+    )
 
 
 def _show(case: _Case, batch: Batch, telling: Telling, badge: int) -> Push:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
+from devstack.ports import free_port
 from tests.e2e.mesh import Client, Mesh, Rest, Service
 
 IDLE_SECONDS = 4.0
@@ -13,13 +14,21 @@ IDLE_SECONDS = 4.0
 
 
 @pytest.fixture(scope="session")
-def running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+def traces_port() -> int:
+    """Where a test may put a collector. Usually there is none, which nobody must notice."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def running_mesh(tmp_path_factory: pytest.TempPathFactory, traces_port: int) -> Iterator[Mesh]:
     with ExitStack() as stack:
         mesh = Mesh.start(
             tmp_path_factory.mktemp("mesh"),
             stack,
             PARLEY_NOTIFY_ALLOW_LOOPBACK="true",
             PARLEY_NOTIFY_IDLE_SECONDS=f"{IDLE_SECONDS:g}",
+            PARLEY_TRACES_ENDPOINT=f"http://127.0.0.1:{traces_port}",
+            PARLEY_TRACES_SAMPLE="0",  # only what a test asks for
         )
         asyncio.run(mesh.ready())
         yield mesh

@@ -127,10 +127,11 @@ class Client:
                 raise AssertionError(f"{self.user_id} got {got}; the last: {self.frames[-10:]}") from None
         return self.of(event, **data)
 
-    async def ask(self, event: str, data: Mapping[str, Any]) -> Frame:
-        """Sends a frame and gives the whole reply, an ack or an error."""
+    async def ask(self, event: str, data: Mapping[str, Any], **more: str) -> Frame:
+        """Sends a frame, with ``more`` beside its data, and gives the whole reply, an ack or an error."""
         frame_id = uuid.uuid4().hex
-        await self.socket.send(msgspec.json.encode({"event": event, "id": frame_id, "data": data}).decode())
+        frame = {"event": event, "id": frame_id, "data": data, **more}
+        await self.socket.send(msgspec.json.encode(frame).decode())
         async with self._arrived:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._arrived.wait_for(

@@ -68,6 +68,7 @@ def due_again(at_ms: int, expires_at_ms: int, payload: bytes | None = None) -> D
 def to_document(delivery: NewDelivery) -> Document:
     """As it is stored first."""
     created = to_time(delivery.created_at_ms)
+    traced = {"traceparent": delivery.traceparent} if delivery.traceparent else {}
     return {
         "_id": ObjectId(),
         "key": delivery.key,
@@ -83,6 +84,7 @@ def to_document(delivery: NewDelivery) -> Document:
         "attempt": 0,
         **WAITING,
         "dueAt": created,
+        **traced,
     }
 
 
@@ -98,6 +100,7 @@ def _to_new(document: Document) -> NewDelivery:
         user_id=document["userId"],
         chat_id=document["chatId"],
         message_ids=tuple(document["messageIds"]),
+        traceparent=document.get("traceparent", ""),
     )
 
 

@@ -179,10 +179,7 @@ def _from_batch(batch: Batch) -> Document:
         "id": ObjectId(batch.id),
         "firstAt": to_time(batch.first_at_ms),
         "lastAt": to_time(batch.last_at_ms),
-        "messages": [
-            {"id": ObjectId(message.id), "seq": message.seq, "mentions": message.mentions}
-            for message in batch.messages
-        ],
+        "messages": [_from_message(message) for message in batch.messages],
         "preview": {
             "messageId": ObjectId(preview.message_id),
             "senderId": preview.sender_id,
@@ -196,6 +193,11 @@ def _from_batch(batch: Batch) -> Document:
     }
 
 
+def _from_message(message: WaitingMessage) -> Document:
+    document = {"id": ObjectId(message.id), "seq": message.seq, "mentions": message.mentions}
+    return {**document, "traceparent": message.traceparent} if message.traceparent else document
+
+
 def _to_batch(document: Document | None) -> Batch | None:
     if document is None:
         return None
@@ -205,7 +207,9 @@ def _to_batch(document: Document | None) -> Batch | None:
         first_at_ms=to_ms(document["firstAt"]),
         last_at_ms=to_ms(document["lastAt"]),
         messages=tuple(
-            WaitingMessage(str(message["id"]), message["seq"], message["mentions"])
+            WaitingMessage(
+                str(message["id"]), message["seq"], message["mentions"], message.get("traceparent", "")
+            )
             for message in document["messages"]
         ),
         preview=Preview(
