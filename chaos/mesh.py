@@ -30,7 +30,6 @@ CLIENTS: Final = "clients"
 
 _COMMON: Final = {
     "PATH": os.environ["PATH"],
-    "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
     "PARLEY_ENV": "development",
     "PARLEY_SERVICE_SECRET": SERVICE_SECRET,
     "PARLEY_JWT_SECRET": JWT_SECRET,
@@ -38,6 +37,11 @@ _COMMON: Final = {
     "PARLEY_DRAIN_SECONDS": "5",
 }
 _URLS: Final = {"redis": "PARLEY_REDIS_URL", "rabbitmq": "PARLEY_AMQP_URL", "mongo": "PARLEY_MONGO_URL"}
+
+
+def code_of(root: Path) -> dict[str, str]:
+    """The variables by which a process runs the code of one checkout, which is its working directory too."""
+    return {"PYTHONPATH": f"{root}:{root / 'gen'}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +150,13 @@ class Mesh:
     edges: tuple[Service, Service]
 
     @classmethod
-    def start(cls, folder: Path, stack: ExitStack, *, route: Route = straight, **settings: str) -> Self:
+    def start(
+        cls, folder: Path, stack: ExitStack, *, code: Path = ROOT, route: Route = straight, **settings: str
+    ) -> Self:
         """Starts everything without waiting for the services; ``stack`` ends it again.
 
-        ``route`` may put a proxy between any two parts, see `chaos.links`.
+        ``code`` is the checkout that the services run. ``route`` may put a proxy between any two parts, see
+        `chaos.links`.
         """
         with surviving():
             redis = stack.enter_context(RedisServer())
@@ -161,9 +168,10 @@ class Mesh:
         stack.callback(lambda: stop_all([services[name].process for name in reversed(services)]))
         for name, part in PARTS.items():
             admin_port = free_port()
-            env = {**_COMMON, **part.ports(ports[name], admin_port), **targets.variables(name), **settings}
+            ports_of = part.ports(ports[name], admin_port)
+            env = {**_COMMON, **code_of(code), **ports_of, **targets.variables(name), **settings}
             process = ManagedProcess(
-                name, [sys.executable, "-m", part.module], log_path=folder / f"{name}.log", env=env, cwd=ROOT
+                name, [sys.executable, "-m", part.module], log_path=folder / f"{name}.log", env=env, cwd=code
             )
             process.start()
             public = route(CLIENTS, name, ports[name]) if part.module == "edge" else ports[name]
