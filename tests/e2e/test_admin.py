@@ -113,7 +113,7 @@ async def test_sessions_are_shown_and_revoked(admin: Admin, mesh: Mesh, connect:
     assert (await admin("revoke", user, "--connection", one, "--json")).document == {"revoked": 1}
     await first.socket.wait_closed()
     assert (await admin("sessions", user)).out.splitlines()[1:] == list(ids - {one})
-    assert (await admin("revoke", user, "--all")).out == "1 connections end\n"
+    assert (await admin("revoke", user, "--all")).out == "connections that end: 1\n"
     await second.socket.wait_closed()
     assert second.socket.close_code == first.socket.close_code
     assert (await admin("sessions", user)).out == "nothing\n"
