@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh import tracing
-from mesh import tracing
 from mesh.cancellation import is_cancelled
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
@@ -56,15 +55,6 @@ async def make_attempt(
 
 
 async def _try(courier: Courier, delivery: Delivery, seconds: float, clock: Callable[[], int]) -> Result:
-    span = _begin_span(delivery) if tracing.on() and delivery.what.traceparent else None
-    with tracing.within(span):
-        result = await _try(courier, delivery, seconds, clock)
-        if span is not None:
-            _tell(span, result)
-    return result
-
-
-async def _try(courier: Courier, delivery: Delivery, seconds: float, clock: Callable[[], int]) -> Result:
     try:
         with SEND_SECONDS.labels(kind_of(delivery)).time():
             async with asyncio.timeout(seconds):
@@ -80,22 +70,6 @@ async def _try(courier: Courier, delivery: Delivery, seconds: float, clock: Call
         _log.exception("delivery.defect", delivery_id=delivery.id, provider=delivery.what.provider)
         return _defective(delivery, defect, clock())
     return Result(Attempt(delivery, AttemptOutcome.SENT, _plain(receipt), clock()), Verdict.ANSWERED)
-
-
-def _begin_span(delivery: Delivery) -> tracing.Span | None:
-    return tracing.follow(
-        f"push {kind_of(delivery)}",
-        delivery.what.traceparent,
-        kind=tracing.Kind.CLIENT,
-        attributes={"parley.delivery_id": delivery.id, "parley.attempt": delivery.attempt},
-    )
-
-
-def _tell(span: tracing.Span, result: Result) -> None:
-    outcome = "not_made" if result.attempt is None else result.attempt.outcome.value
-    span.set("parley.outcome", outcome)
-    if result.attempt is None or result.attempt.outcome is not AttemptOutcome.SENT:
-        span.fail(outcome)
 
 
 def _begin_span(delivery: Delivery) -> tracing.Span | None:
