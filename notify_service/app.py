@@ -230,6 +230,7 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
         members=members.PersistMembers(parts.persist),
         people=people,
         deliveries=engine,
+        handed_over=stores.deliveries,
         ledger=stores.ledger,
         digests=stores.digests,
         senders=parts.ways.senders,

@@ -48,6 +48,14 @@ class PushFilter(Protocol):
         ...
 
 
+class HandedOver(Protocol):
+    """Knows what was handed over to be delivered."""
+
+    async def known(self, keys: Collection[str]) -> Collection[str]:
+        """Those keys under which a delivery was stored, on its way or settled; in one round trip."""
+        ...
+
+
 class Members(Protocol):
     """What members of chats know by now; asked from the service that owns it."""
 

@@ -173,7 +173,14 @@ class Inbox:
         return claimed if self.firing else replace(claimed, firing=self.waiting, waiting=None)
 
     def settle(
-        self, claim_id: str, batch_id: str, *, shown: Shown | None, cleared_id: str, at_ms: int
+        self,
+        claim_id: str,
+        batch_id: str,
+        *,
+        shown: Shown | None,
+        cleared_id: str,
+        at_ms: int,
+        read_seq: int = 0,
     ) -> "Inbox":
         """With a claimed batch decided; unchanged where somebody else did it meanwhile.
 
@@ -182,6 +189,7 @@ class Inbox:
             batch_id: the batch that was decided; empty for none.
             shown: what devices show from now on; None when the user is not told.
             cleared_id: the batch whose notification was taken away; empty for none.
+            read_seq: how far the user had read when it was decided; 0 where nobody asked.
             at_ms: when.
         """
         after = self
@@ -191,6 +199,7 @@ class Inbox:
             after = _decided(after, self.firing)
             if shown:
                 after = replace(after, shown=shown, told_seq=shown.seq, told_at_ms=at_ms)
+        after = after.read(read_seq)
         # A claim that ran out may be another's by now.
         return replace(after, claim_id="", claimed_until_ms=0) if self.claim_id == claim_id else after
 

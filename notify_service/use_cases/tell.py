@@ -11,12 +11,12 @@ from notify_service.domain.decision import MAY_STAY_UNREAD, Policy, suppressed
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.inbox import Batch, Inbox, Shown
-from notify_service.domain.ledger import LedgerEntry
+from notify_service.domain.ledger import MAX_MESSAGES, LedgerEntry
 from notify_service.domain.person import Person
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.domain.recheck import Attention, Findings, Telling, Verdict, judge
 from notify_service.domain.wording import word
-from notify_service.inbox_ports import Inboxes, Members
+from notify_service.inbox_ports import HandedOver, Inboxes, Members
 from notify_service.metrics import DECISIONS
 from notify_service.ports import Deliveries, Digests, Ledger, Sender
 from notify_service.use_cases.people import People
@@ -59,6 +59,7 @@ class Tell:
         members: Members,
         people: People,
         deliveries: Deliveries,
+        handed_over: HandedOver,
         ledger: Ledger,
         digests: Digests,
         senders: Mapping[DeviceKind, Sender],
@@ -69,6 +70,7 @@ class Tell:
         self._members = members
         self._people = people
         self._deliveries = deliveries
+        self._handed_over = handed_over
         self._ledger = ledger
         self._digests = digests
         self._senders = senders
@@ -100,7 +102,8 @@ class Tell:
             await self._ledger.write(entries)
         if mailed := {case.person.user_id for case in cases if _may_stay_unread(case)}:
             await self._digests.arm(mailed, at_ms)
-        await self._inboxes.change({case.inbox.key: _settlement(case, at_ms) for case in cases})
+        told_before = await self._told_before(cases)
+        await self._inboxes.change({case.inbox.key: _settlement(case, told_before, at_ms) for case in cases})
 
     async def _look(self, claimed: Sequence[Inbox], at_ms: int) -> list[_Case]:
         waiting = [(inbox.key, inbox.firing) for inbox in claimed if inbox.firing]
@@ -119,6 +122,20 @@ class Tell:
             cases.append(_Case(inbox, person, attention, verdict, _begin_span(inbox, verdict)))
         return cases
 
+    async def _told_before(self, cases: Sequence[_Case]) -> Mapping[str, Sequence[str]]:
+        """Devices that were told by an earlier decision, which broke off and is another now; by the batch."""
+        devices = {
+            _key(batch, device): (batch.id, device.id)
+            for case in cases
+            if (batch := case.inbox.firing) and not case.telling
+            for device in self._policy.reach(case.person)
+        }
+        told: dict[str, list[str]] = {}
+        for key in await self._handed_over.known(devices) if devices else ():
+            batch_id, device_id = devices[key]
+            told.setdefault(batch_id, []).append(device_id)
+        return told
+
     async def _badges(self, cases: Sequence[_Case]) -> Mapping[str, int]:
         users = sorted({case.person.user_id for case in cases if case.telling or case.clearing})
         return dict(zip(users, await self._members.unread_totals(users), strict=True)) if users else {}
@@ -130,7 +147,7 @@ class Tell:
             message_ids = tuple(message.id for message in case.telling.messages)
             return [
                 self._delivery(
-                    f"{case.inbox.firing.id}:{device.id}",
+                    _key(case.inbox.firing, device),
                     push,
                     device,
                     message_ids,
@@ -179,6 +196,10 @@ class Tell:
         )
 
 
+def _key(batch: Batch, device: Device) -> str:
+    return f"{batch.id}:{device.id}"
+
+
 def _begin_span(inbox: Inbox, verdict: Verdict | None) -> tracing.Span | None:
     """One for all messages that one push tells of."""
     if not tracing.on() or verdict is None or verdict.telling is None:
@@ -223,26 +244,32 @@ def _entries(case: _Case, at_ms: int) -> list[LedgerEntry]:
             reason,
             (case.person.user_id,),
             case.inbox.key.chat_id,
-            [message.id for message in messages],
-            id_parts=(batch.id,),
+            [message.id for message in messages[start : start + MAX_MESSAGES]],
+            id_parts=(batch.id, str(start)),
             id_at_ms=batch.last_at_ms,
             at_ms=at_ms,
         )
         for reason, messages in case.verdict.suppressed
+        for start in range(0, len(messages), MAX_MESSAGES)
     ]
 
 
-def _settlement(case: _Case, at_ms: int) -> Callable[[Inbox], Inbox]:
-    shown = None
-    if case.telling and case.inbox.firing:
+def _settlement(
+    case: _Case, told_before: Mapping[str, Sequence[str]], at_ms: int
+) -> Callable[[Inbox], Inbox]:
+    batch, shown = case.inbox.firing, None
+    if batch and case.telling:
         device_ids = tuple(device.id for device in case.telling.devices)
-        shown = Shown(case.inbox.firing.id, case.telling.messages[-1].seq, device_ids)
+        shown = Shown(batch.id, case.telling.messages[-1].seq, device_ids)
+    elif batch and batch.id in told_before:
+        shown = Shown(batch.id, batch.last.seq, tuple(told_before[batch.id]))
     return partial(
         Inbox.settle,
         claim_id=case.inbox.claim_id,
-        batch_id=case.inbox.firing.id if case.inbox.firing else "",
+        batch_id=batch.id if batch else "",
         shown=shown,
         cleared_id=case.clearing.batch_id if case.clearing else "",
+        read_seq=case.attention.read_seq,
         at_ms=at_ms,
     )
 

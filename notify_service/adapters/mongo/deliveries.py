@@ -42,7 +42,7 @@ _INSERT: Final = 500
 
 
 class MongoDeliveries:
-    """A `DeliveryStore`, `DeliveryCare` and `DeliveryLog`."""
+    """A `DeliveryStore`, `DeliveryCare`, `DeliveryLog` and `HandedOver`."""
 
     def __init__(self, database: Database) -> None:
         self._deliveries = database["deliveries"]
@@ -52,6 +52,12 @@ class MongoDeliveries:
         for start in range(0, len(deliveries), _INSERT):
             documents = [to_document(delivery) for delivery in deliveries[start : start + _INSERT]]
             await insert_new(self._deliveries, documents)
+
+    async def known(self, keys: Collection[str]) -> Collection[str]:
+        """One round trip over the index of keys alone."""
+        wanted = {"key": {"$in": list(keys)}}
+        with reachable():
+            return {found["key"] async for found in self._deliveries.find(wanted, {"_id": 0, "key": 1})}
 
     async def due(
         self, at_ms: int, limit: int, scope: Scope, lanes: Collection[Lane], *, take_over: bool

@@ -19,8 +19,8 @@ from notify_service.couriers.device import DeviceCourier
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
-from notify_service.domain.inbox import Rhythm
-from notify_service.domain.ledger import Outcome
+from notify_service.domain.inbox import MAX_WAITING, Rhythm
+from notify_service.domain.ledger import MAX_MESSAGES, Outcome
 from notify_service.domain.notification import Message, NewMessage, ReadUpTo, Recipient
 from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.domain.push import PushKind, from_payload
@@ -46,10 +46,11 @@ POLICY = Policy({DeviceKind.LOG, DeviceKind.FCM}, implicit_log_device=True, idle
 
 
 class Unaware:
-    """`Members` who have seen nothing; asking about one chat may be a defect."""
+    """`Members` who have read nothing, or so far; asking about one chat may be a defect."""
 
     def __init__(self) -> None:
         self.defect = ""
+        self.read_seq = 0
 
     async def attention(
         self,
@@ -58,7 +59,7 @@ class Unaware:
     ) -> tuple[Sequence[Attention], Collection[str]]:
         if self.defect in {key.chat_id for key in keys}:
             raise KeyError("a defect")
-        return [Attention(member=True, unread=1) for _ in keys], ()
+        return [Attention(member=True, read_seq=self.read_seq, unread=1) for _ in keys], ()
 
     async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
         return [1] * len(user_ids)
@@ -97,6 +98,7 @@ class Process:
             members=self.members,
             people=people,
             deliveries=stores.deliveries,
+            handed_over=stores.deliveries,
             ledger=stores.ledger,
             digests=stores.digests,
             senders={DeviceKind.LOG: LogSender()},
@@ -207,6 +209,55 @@ async def test_reading_while_a_round_is_under_way_clears_what_it_shows(database:
     kinds = [from_payload(found["payload"]).kind async for found in database["deliveries"].find().sort("_id")]
     assert kinds == [PushKind.SHOW, PushKind.CLEAR]
     assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
+
+
+async def test_what_was_read_before_a_round_was_made_again_is_taken_away(database: Database) -> None:
+    stores, chat_id = stores_of(database), new_object_id()
+    breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
+    await successor.take_in([NewMessage(message(chat_id, 1), to("bob"))])
+    soon = now_ms() + 1_000
+    with pytest.raises(Unavailable):
+        await breaks_off.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+    successor.members.read_seq = 1
+    for later in (soon + 30_000, soon + 60_000):
+        await successor.tell(await stores.inboxes.claim(later, later + 30_000, 10))
+    kinds = [from_payload(found["payload"]).kind async for found in database["deliveries"].find().sort("_id")]
+    assert kinds == [PushKind.SHOW, PushKind.CLEAR]
+    assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
+
+
+async def test_what_was_handed_over_and_muted_before_the_round_was_made_again_goes_out(
+    database: Database,
+) -> None:
+    stores, chat_id = stores_of(database), new_object_id()
+    breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
+    await successor.take_in([NewMessage(message(chat_id, 1), to("bob"))])
+    soon = now_ms() + 1_000
+    with pytest.raises(Unavailable):
+        await breaks_off.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+    await stores.preferences.replace("bob", Preferences(muted_chats=(MutedChat(chat_id),)))
+    await successor.tell(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
+    [waits] = [found async for found in database["deliveries"].find()]
+    assert await stores.inboxes.why_outdated([("bob", from_payload(waits["payload"]))]) == {}
+    await successor.take_in([ReadUpTo(chat_id, "bob", 1)])
+    await successor.tell(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
+    kinds = [from_payload(found["payload"]).kind async for found in database["deliveries"].find().sort("_id")]
+    assert kinds == [PushKind.SHOW, PushKind.CLEAR]
+
+
+@pytest.mark.parametrize("why", ["read", "collapsed"])
+async def test_each_message_of_a_large_batch_finds_its_answer(database: Database, why: str) -> None:
+    stores, chat_id = stores_of(database), new_object_id()
+    process = Process(stores)
+    messages = [message(chat_id, seq) for seq in range(1, MAX_WAITING + 1)]
+    await process.take_in([NewMessage(each, to("bob")) for each in messages])
+    if why == "read":
+        process.members.read_seq = MAX_WAITING
+    soon = now_ms() + 1_000
+    await process.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+    decided = await fates(database, "bob")
+    told = [] if why == "read" else [["told"]] * MAX_MESSAGES
+    assert [decided.get(each.id) for each in messages] == [[why]] * (MAX_WAITING - len(told)) + told
 
 
 async def test_one_inbox_that_cannot_be_told_keeps_no_other_from_it(database: Database) -> None:
