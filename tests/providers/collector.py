@@ -95,7 +95,7 @@ class Collector(TraceServiceServicer):
         )
 
     async def __aenter__(self) -> Self:
-        add_TraceServiceServicer_to_server(self, self._server)
+        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call] # as published
         self._port = self._server.add_insecure_port(f"127.0.0.1:{self._port}")
         await self._server.start()
         return self

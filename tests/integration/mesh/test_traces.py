@@ -216,7 +216,7 @@ async def test_a_collector_that_comes_later_gets_what_waits() -> None:
 
 
 def test_whoever_has_no_traces_does_not_load_what_makes_them() -> None:
-    # redis-py imports a part of the SDK wherever that is installed; what exports spans comes by mesh.otlp alone.
+    # redis-py imports a part of the SDK where it is installed; what exports spans comes by mesh.otlp alone.
     program = (
         "import sys, edge.app, chat_service.app, persist_service.app, notify_service.app\n"
         "print([name for name in sys.modules if name.startswith(('mesh.otlp', 'opentelemetry.exporter'))])"
