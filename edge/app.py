@@ -29,6 +29,7 @@ from edge.rooms import Rooms
 from edge.sends import SendQueue
 from edge.settings import EdgeSettings
 from edge.subscriber import Subscriber, redis_connector
+from edge.tls import Renewal
 from edge.traces import ClientTraces
 from mesh.admin import open_admin
 from mesh.lifecycle import BindError, Lifecycle
@@ -142,12 +143,18 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     parts = {"deps": deps, "gateway": gateway, "admission": admission}
     websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, parts)
     application = Application([websocket, *routes(deps)], None, None, **application_settings(deps))
+    certificate = settings.edge_certificate
     server = HTTPServer(
         application,
+        ssl_options=certificate and certificate.context(),
         max_header_size=MAX_HEAD_BYTES,
         idle_connection_timeout=settings.edge_request_seconds,
         body_timeout=settings.edge_request_seconds,
     )
+    if certificate is not None:
+        # The server looks here for each connection.
+        renewal = Renewal(certificate, use=lambda context: setattr(server, "ssl_options", context))
+        life.supervise("certificate", renewal.run)
     port = _listen(server, settings)
     admin = await life.enter(
         open_admin(settings.bind_host, settings.edge_admin_port, readiness, field="edge_admin_port")

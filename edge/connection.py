@@ -5,7 +5,6 @@ its end the flusher writes them with one call. When the peer reads too slowly th
 """
 
 import asyncio
-import socket
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -23,6 +22,7 @@ from edge.protocol.wire import (
     frame,
 )
 from edge.rate_limit import FrameBudget, Verdict
+from edge.transport import Send
 from mesh.logs import get_logger
 
 _PING: Final = frame(Opcode.PING, b"")
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        peer: socket.socket,
+        send: Send,
         connection_id: str,
         user_id: str,
         *,
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._add_dirty = flusher.add
         self._receiver = receiver
-        self._send = peer.send
+        self._send = send
         self._early = early
         self._reader = FrameReader(limits.max_message_bytes)
         self._budget = FrameBudget(limits.frames_per_second, limits.frames_burst)

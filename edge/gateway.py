@@ -13,6 +13,7 @@ from edge.identity import Identity
 from edge.protocol.close_codes import CloseCode
 from edge.rooms import Rooms
 from edge.session import Session
+from edge.transport import Send, carry
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
@@ -63,9 +64,9 @@ class Gateway:
         """
         session = Session(identity, self._services, ticket, on_open=self._add, on_closed=self._remove)
 
-        def connection() -> Connection:
+        def connection(send: Send) -> Connection:
             return Connection(
-                peer,
+                send,
                 new_object_id(),
                 identity.user_id,
                 limits=self._limits,
@@ -74,7 +75,7 @@ class Gateway:
                 early=early,
             )
 
-        await asyncio.get_running_loop().connect_accepted_socket(connection, peer)
+        await carry(connection, peer)
 
     def on_user_event(self, event: UserEvent) -> None:
         """Something concerns one user, on all connections."""

@@ -9,10 +9,11 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import socket
 from http import HTTPStatus
 from typing import Final
 
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
 from edge import metrics
 from edge.admission import Admission, Ticket
@@ -86,12 +87,11 @@ class HandshakeHandler(RestHandler):
         try:
             await stream.write(_response(accept_key, protocol))
             early = _received_already(stream)
-            peer = stream.socket.dup()
+            peer = _take_socket(stream)
         except (StreamClosedError, OSError):
+            stream.close()
             ticket.leave()
             return
-        finally:
-            stream.close()
         metrics.HANDSHAKES.labels("accepted").inc()
         await self._gateway.accept(peer, identity, ticket, early)
 
@@ -147,6 +147,19 @@ def _response(accept_key: str, protocol: str | None) -> bytes:
     if protocol is not None:
         lines.append(f"Sec-WebSocket-Protocol: {protocol}")
     return "\r\n".join((*lines, "", "")).encode()
+
+
+def _take_socket(stream: IOStream) -> socket.socket:
+    """The stream's socket, for somebody else; the stream is of no use any more."""
+    if isinstance(stream, SSLIOStream):
+        # A copy of the descriptor would lack the state of TLS. IOStream.start_tls takes it out like this.
+        peer = stream.socket
+        stream.io_loop.remove_handler(peer)
+        stream.socket = None  # type: ignore[assignment]
+        return peer
+    copy = stream.socket.dup()
+    stream.close()
+    return copy
 
 
 def _received_already(stream: IOStream) -> bytes:

@@ -1,12 +1,14 @@
 """Settings of the edge. A field `edge_port` is read from `PARLEY_EDGE_PORT`."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from edge.addresses import parse_networks
 from edge.identity import IdentitySettings
 from edge.rest import RestSettings
+from edge.tls import CertificateFiles
 from mesh.settings import CommaSeparated, GrpcTarget, Port, PositiveInt, PositiveSeconds, RedisUrl, other_than
 
 
@@ -28,6 +30,10 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """WebSocket and HTTP for clients."""
     edge_admin_port: Annotated[Port, other_than("edge_port")] = 9080
     """Metrics and health; not for the public network."""
+    edge_tls_cert_file: Path | None = None
+    """Certificate (PEM, with its chain) of the edge's own TLS. Not set: plain HTTP, TLS ends in a proxy."""
+    edge_tls_key_file: Path | None = Field(default=None, validate_default=True)
+    """The key (PEM) of that certificate. Both files may be replaced at any time."""
     edge_heartbeat_seconds: PositiveSeconds = 25.0
     """How often a client is pinged. One that stays silent from one ping to the next is disconnected."""
     edge_max_frame_bytes: Annotated[int, Field(ge=1024, le=16 << 20)] = 128 * 1024
@@ -68,3 +74,20 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """How many messages may wait for them; more are refused with OVERLOADED."""
     edge_listen_backlog: PositiveInt = 4096
     """Connections that the kernel may hold until they are accepted, after a restart of a peer edge say."""
+
+    @property
+    def edge_certificate(self) -> CertificateFiles | None:
+        """The files of the edge's own TLS; None when it is off."""
+        if self.edge_tls_cert_file is None or self.edge_tls_key_file is None:
+            return None
+        return CertificateFiles(self.edge_tls_cert_file, self.edge_tls_key_file)
+
+    @field_validator("edge_tls_key_file")
+    @classmethod
+    def _the_key_is_the_certificates(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        cert_file = info.data.get("edge_tls_cert_file")
+        if (cert_file is None) != (key_file is None):
+            raise ValueError("goes together with PARLEY_EDGE_TLS_CERT_FILE")
+        if cert_file is not None and key_file is not None:
+            CertificateFiles(cert_file, key_file).context()
+        return key_file
