@@ -1,6 +1,6 @@
 """The composition root: the only module that builds adapters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from tornado.httpserver import HTTPServer
@@ -11,6 +11,7 @@ from tornado.web import Application
 from edge.actions import SessionServices
 from edge.addresses import TrustedProxies, parse_networks
 from edge.admission import Admission, AdmissionLimits
+from edge.cluster_subscriber import ClusterSubscriber
 from edge.connection import ConnectionLimits
 from edge.deliveries import DeliveryReports
 from edge.fanout import Fanout, chat_channel
@@ -28,13 +29,14 @@ from edge.revocations import Revocations
 from edge.rooms import Rooms
 from edge.sends import SendQueue
 from edge.settings import EdgeSettings
-from edge.subscriber import Subscriber, redis_connector
+from edge.subscriber import Subscriber, Subscriptions, redis_connector
 from edge.tls import Renewal
 from edge.traces import ClientTraces
 from mesh.admin import open_admin
 from mesh.lifecycle import BindError, Lifecycle
 from mesh.readiness import Readiness
-from mesh.redis import open_redis
+from mesh.redis import node_url, open_redis
+from mesh.redis_cluster.client import ClusterRedis
 from mesh.rpc.channel import open_channel
 from parley.chat.v1.chat_service_pb2 import Session
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -192,21 +194,17 @@ async def _build_gateway(
     def on_revoked(session: Session) -> None:
         gateway.on_revoked(session)
 
-    subscriber = Subscriber(
-        redis_connector(settings.redis_url.get_secret_value()),
-        on_message=on_message,
-        on_gap=on_gap,
-    )
+    def on_gap_in(channels: Collection[bytes]) -> None:
+        gateway.on_gap(fanout.on_gap_in(channels))
+
+    subscriber, on_other = await _build_subscriptions(settings, life, on_message, on_gap, on_gap_in)
     readiness.add("redis", subscriber.check)
-    # Nothing of it may fail fast: that would say nothing about the subscription.
-    publisher = await life.enter(open_redis(settings.redis_url, max_connections=1, timeout_seconds=None))
-    probe = Probe(subscriber, publisher, every_seconds=settings.edge_probe_seconds)
     rooms = Rooms(
         on_open=lambda chat_id: subscriber.want(chat_channel(chat_id)),
         on_empty=lambda chat_id: subscriber.unwant(chat_channel(chat_id)),
     )
     deliveries = DeliveryReports(chats)
-    fanout = Fanout(rooms, deliveries, on_user_event=on_user_event, on_other=probe.on_message)
+    fanout = Fanout(rooms, deliveries, on_user_event=on_user_event, on_other=on_other)
     sends = SendQueue(chats, lanes=settings.edge_send_lanes, limit=settings.edge_send_queue)
     presence = PresenceKeeper(chats, on_revoked, renew_seconds=settings.edge_renew_seconds)
     services = SessionServices(
@@ -236,7 +234,6 @@ async def _build_gateway(
     )
     for name, run in {
         "subscriber": subscriber.run,
-        "probe": probe.run,
         "sends": sends.run,
         "deliveries": deliveries.run,
         "renew sessions": presence.renew,
@@ -246,6 +243,32 @@ async def _build_gateway(
     }.items():
         life.supervise(name, run)
     return gateway
+
+
+async def _build_subscriptions(
+    settings: EdgeSettings,
+    life: Lifecycle,
+    on_message: Callable[[bytes, bytes], None],
+    on_gap: Callable[[], None],
+    on_gap_in: Callable[[Collection[bytes]], None],
+) -> tuple[Subscriptions, Callable[[bytes], None]]:
+    """The subscriptions, and what takes the messages that are for no chat and no user."""
+    url = settings.redis_url
+    # Nothing of it may fail fast: that would say nothing about the subscription.
+    publisher = await life.enter(open_redis(url, max_connections=1, timeout_seconds=None))
+    if isinstance(publisher, ClusterRedis):
+        cluster = ClusterSubscriber(
+            publisher,
+            lambda node: redis_connector(node_url(url, node).get_secret_value())(),
+            on_message=on_message,
+            on_gap=on_gap_in,
+            probe_seconds=settings.edge_probe_seconds,
+        )
+        return cluster, lambda _: None  # each of its connections probes itself
+    subscriber = Subscriber(redis_connector(url.get_secret_value()), on_message=on_message, on_gap=on_gap)
+    probe = Probe(subscriber, publisher, every_seconds=settings.edge_probe_seconds)
+    life.supervise("probe", probe.run)
+    return subscriber, probe.on_message
 
 
 def _listen(server: HTTPServer, settings: EdgeSettings) -> int:

@@ -1,6 +1,6 @@
 """From Redis to the rooms: each event is decoded once, framed once, and handed to everyone it concerns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -77,6 +77,20 @@ class Fanout:
         for room in self._rooms:
             room.forget()
             room.resync()
+
+    def on_gap_in(self, channels: Iterable[bytes]) -> set[str]:
+        """Events may have been missed in these channels alone; the users here whom that concerns."""
+        users: set[str] = set()
+        for channel in channels:
+            name = channel[_PREFIX:-1].decode()
+            if channel.startswith(_USER):
+                users.add(name)
+            room = self._rooms.get(name) if channel.startswith(_CHAT) else None
+            if room is not None:
+                room.forget()
+                room.resync()
+                users.update(connection.user_id for connection in room.everyone())
+        return users
 
     def close(self) -> None:
         """Ends the timers."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 from edge.actions import SessionServices
@@ -24,6 +25,7 @@ from parley.events.v1.user_event_pb2 import UserEvent
 _SEND_DRAIN_SECONDS: Final = 5.0  # the deadline of one SendMessages call
 _NAP_SECONDS: Final = 0.01  # shorter waits are not worth a timer
 _SLICE: Final = 100  # sessions handled in one go before others get their turn
+_GATHER_SECONDS: Final = 0.2  # a node that goes takes many channels along, and they come back one by one
 _RECHECKS: Final = 8  # at the same time, so that chat_service is not overrun when Redis is back
 
 _log = get_logger()
@@ -50,6 +52,8 @@ class Gateway:
         self._empty = asyncio.Event()
         self._empty.set()
         self._gap = asyncio.Event()
+        self._gap_of_all = False
+        self._gap_of: set[str] = set()  # users
         self.draining = False
 
     async def accept(
@@ -94,16 +98,31 @@ class Gateway:
             if session.connection.id == revoked.connection_id:
                 session.end_revoked()
 
-    def on_gap(self) -> None:
-        """Events were missed, perhaps a removal: every session is checked against chat_service again."""
+    def on_gap(self, user_ids: Iterable[str] | None = None) -> None:
+        """Events were missed, perhaps a removal: sessions are checked against chat_service again.
+
+        All of them, or those of `user_ids`.
+        """
+        if user_ids is None:
+            self._gap_of_all = True
+        else:
+            self._gap_of.update(user_ids)
         self._gap.set()
 
     async def recheck(self) -> None:
-        """Rechecks all sessions after each gap, until cancelled."""
+        """Rechecks the sessions concerned after each gap, until cancelled."""
         while True:
             await self._gap.wait()
+            if not self._gap_of_all:
+                await asyncio.sleep(_GATHER_SECONDS)
             self._gap.clear()
-            queue = list(self._sessions)
+            queue = (
+                list(self._sessions)
+                if self._gap_of_all
+                else [session for user_id in self._gap_of for session in self._by_user.get(user_id, ())]
+            )
+            self._gap_of_all = False
+            self._gap_of.clear()
             _log.info("gateway.rechecking", sessions=len(queue))
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(_RECHECKS, len(queue))):

@@ -7,7 +7,7 @@ from typing import Final
 from edge.connection import Connection
 from edge.fanout import chat_channel, user_channel
 from edge.rooms import Rooms
-from edge.subscriber import Subscriber
+from edge.subscriber import Subscriptions
 from mesh.errors import ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -28,7 +28,7 @@ class Joined:
 class Membership:
     """Joins connections to chats without a gap."""
 
-    def __init__(self, rooms: Rooms, subscriber: Subscriber, chats: ChatServiceStub) -> None:
+    def __init__(self, rooms: Rooms, subscriber: Subscriptions, chats: ChatServiceStub) -> None:
         self._rooms = rooms
         self._subscriber = subscriber
         self._chats = chats

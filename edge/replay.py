@@ -16,7 +16,7 @@ from edge.fanout import RECEIPTS_MEMBERS, chat_channel
 from edge.protocol.events import frame_for
 from edge.protocol.frames import encode
 from edge.rooms import Rooms
-from edge.subscriber import Subscriber
+from edge.subscriber import Subscriptions
 from mesh.errors import Internal, ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import Cursor, LogSlice, ReadLogRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -56,7 +56,7 @@ class Replay:
     def __init__(
         self,
         rooms: Rooms,
-        subscriber: Subscriber,
+        subscriber: Subscriptions,
         chats: ChatServiceStub,
         deliveries: DeliveryReports,
         *,

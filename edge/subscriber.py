@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,6 +25,29 @@ _CONFIRM_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3.0  # a server that hangs accepts connections and says nothing
 _RECONNECT_SECONDS: Final = 1.0  # while Redis is down nobody waits longer than this for its return
 _log = get_logger()
+
+
+class Subscriptions(Protocol):
+    """What the rooms need of a `Subscriber`, or of a `ClusterSubscriber`."""
+
+    def want(self, channel: bytes) -> None:
+        """Subscribes, now or once Redis is back. Idempotent."""
+
+    def unwant(self, channel: bytes) -> None:
+        """Allows the subscription to end; it does so a little later, in case the channel is wanted again."""
+
+    async def confirmed(self, channels: Iterable[bytes]) -> None:
+        """Returns once Redis has confirmed all of these wanted channels.
+
+        Raises:
+            Unavailable: Redis did not within some seconds, fewer while it is down.
+        """
+
+    async def check(self) -> None:
+        """A readiness check: whether the subscriptions are in place."""
+
+    async def run(self) -> None:
+        """Keeps the subscriptions until cancelled."""
 
 
 @dataclass(slots=True)

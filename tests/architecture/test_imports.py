@@ -52,9 +52,12 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
             ("redis",),
             (
                 "mesh/redis.py",
+                "mesh/redis_cluster/",
                 "chat_service/adapters/redis/",
                 "persist_service/adapters/",
                 "edge/subscriber.py",
+                "edge/cluster_subscriber.py",
+                "edge/shard.py",
                 "edge/probe.py",
             ),
         ),
