@@ -82,7 +82,13 @@ class NotificationConsumer:
         return outcomes
 
     def _dead_letter(self, delivery: Delivery, job: jobs_pb2.Notification, problem: str) -> Outgoing:
-        _log.warning("notify.malformed", problem=problem)
+        message = job.new_message.message
+        named = {"chat_id": message.chat_id, "message_id": message.id}
+        _log.warning(
+            "notify.malformed",
+            problem=problem,
+            **{name: value for name, value in named.items() if is_object_id(value)},
+        )
         alone = Delivery(
             body=jobs_pb2.NotificationBatch(notifications=[job]).SerializeToString(),
             headers=delivery.headers,

@@ -67,7 +67,13 @@ async def _try(courier: Courier, delivery: Delivery, seconds: float, clock: Call
     except (Exception, asyncio.CancelledError) as defect:
         if is_cancelled():
             raise
-        _log.exception("delivery.defect", delivery_id=delivery.id, provider=delivery.what.provider)
+        _log.exception(
+            "delivery.defect",
+            delivery_id=delivery.id,
+            provider=delivery.what.provider,
+            chat_id=delivery.what.chat_id,
+            message_ids=delivery.what.message_ids,
+        )
         return _defective(delivery, defect, clock())
     return Result(Attempt(delivery, AttemptOutcome.SENT, _plain(receipt), clock()), Verdict.ANSWERED)
 

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from mesh.amqp.connection import Broker, Outgoing
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, next_stop
+from mesh.ids import is_object_id
 from mesh.logs import get_logger
 from persist_service.metrics import BATCH_ITEMS, BATCH_SECONDS, DEAD_ITEMS
 
@@ -102,8 +103,15 @@ class BatchHandler(Generic[ItemProto, Value]):
         outgoing: list[Outgoing] = []
         for delivery, proto, reason in dead:
             DEAD_ITEMS.labels(self._queue).inc()
-            _log.warning("persist.item_dead", queue=self._queue, reason=reason)
+            _log.warning("persist.item_dead", queue=self._queue, reason=reason, **_ids(proto))
             alone = replace(delivery, body=self._codec.body(proto))
             outgoing.append(next_stop(alone, Dead(reason), self._queue, self._broker.topology.retry_tiers))
         if outgoing:
             await self._broker.publish_many(outgoing)
+
+
+def _ids(item: Message) -> dict[str, str]:
+    """What to look for; only what is an id, since a bad item may hold anything in its place."""
+    message = getattr(item, "message", item)
+    named = {"chat_id": getattr(item, "chat_id", ""), "message_id": getattr(message, "id", "")}
+    return {name: value for name, value in named.items() if is_object_id(value)}
