@@ -13,7 +13,7 @@ class DatabaseSettings(EnvironmentSettings):
 
     mongo_url: MongoUrl
     persist_database: DatabaseName = "parley"
-    notify_ledger_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    notify_ledger_days: Annotated[float, Field(ge=1, le=3650)] = 30.0
 
 
 class BrokerSettings(EnvironmentSettings):

@@ -25,6 +25,9 @@ from notify_service.domain.vapid import VapidKey
 
 _APNS = ("notify_apns_key_file", "notify_apns_key_id", "notify_apns_team_id", "notify_apns_topic")
 _SMTP = ("notify_smtp_host", "notify_smtp_from")
+_MONTH = 30 * 86_400
+# Inboxes that nothing happened to for longer are removed, and no calendar holds the ends of all longer times.
+_UpToAMonth = Annotated[float, Field(gt=0, le=_MONTH)]
 
 
 class NotifySettings(ServerSettings):
@@ -40,26 +43,26 @@ class NotifySettings(ServerSettings):
     notify_public_url: HttpUrl = "http://127.0.0.1:8080"
     """Where people reach the edge, for the links in mails."""
 
-    notify_idle_seconds: PositiveSeconds = 300.0
+    notify_idle_seconds: _UpToAMonth = 300.0
     """A connected user who did nothing for so long is told as if there were no connection."""
-    notify_delay_seconds: PositiveSeconds = 1.0
+    notify_delay_seconds: _UpToAMonth = 1.0
     """How long a chat must be silent before its members are told, so that a burst is told once."""
-    notify_delay_max_seconds: PositiveSeconds = Field(default=5.0, validate_default=True)
+    notify_delay_max_seconds: _UpToAMonth = Field(default=5.0, validate_default=True)
     """They are told after this time even when it is never silent."""
-    notify_repeat_seconds: Annotated[float, Field(ge=0)] = 10.0
+    notify_repeat_seconds: Annotated[float, Field(ge=0, le=_MONTH)] = 10.0
     """The next notification of the same chat comes at least so long after the one before it."""
-    notify_digest_after_seconds: PositiveSeconds = 3600.0
+    notify_digest_after_seconds: _UpToAMonth = 3600.0
     """How long a message stays unread before it is mailed."""
-    notify_digest_every_seconds: PositiveSeconds = 86400.0
+    notify_digest_every_seconds: _UpToAMonth = 86400.0
     """A user gets at most one digest in this time."""
-    notify_ledger_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
-    """How long the ledger answers."""
+    notify_ledger_days: Annotated[float, Field(ge=1, le=3650)] = 30.0
+    """How long the ledger answers, and repeats are known: longer than jobs are tried again."""
 
-    notify_push_expire_seconds: PositiveSeconds = 86400.0
+    notify_push_expire_seconds: _UpToAMonth = 86400.0
     """A push or mail that could not be delivered for so long is given up."""
-    notify_hook_expire_seconds: PositiveSeconds = 86400.0
+    notify_hook_expire_seconds: _UpToAMonth = 86400.0
     """An event that a subscriber did not take for so long is dead-lettered."""
-    notify_send_seconds: PositiveSeconds = 10.0
+    notify_send_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
     """How long one attempt may take."""
     notify_provider_concurrency: PositiveInt = 16
     """Attempts under way at one provider, per process."""
