@@ -6,13 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pydantic import SecretStr
 
-from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
-from mesh.errors import unavailable
+from mesh.amqp.visit import visiting
 
 _ANSWER_SECONDS: Final = 10.0
 
@@ -45,18 +43,6 @@ class Visit:
 
 @asynccontextmanager
 async def open_broker(url: SecretStr) -> AsyncIterator[Visit]:
-    """A visit while entered.
-
-    Raises:
-        Unavailable: the broker cannot be reached, or went away.
-    """
-    connection = aio_pika.Connection(aio_pika.connection.make_url(url.get_secret_value()))
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await connection.connect()
-        with closing_is_an_error():
-            yield Visit(connection)
-    except AMQP_ERRORS as error:
-        raise unavailable("rabbitmq", f"rabbitmq: {str(error) or type(error).__name__}") from error
-    finally:
-        await connection.close()
+    """A visit while entered; raises Unavailable as `mesh.amqp.visit` does."""
+    async with visiting(url) as connection:
+        yield Visit(connection)

@@ -6,16 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pydantic import SecretStr
 
 from mesh.amqp.connection import Session
-from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.topology import dead_queue
+from mesh.amqp.visit import visiting
 from mesh.dead_letters.letter import DeadLetter, letter_of
-from mesh.errors import unavailable
 
 # RabbitMQ 4 drops a message of a quorum queue that came back 20 times. Reading brings it back once.
 _MOST_READS: Final = 10
@@ -147,14 +145,7 @@ async def open_box(url: SecretStr) -> AsyncIterator[DeadLetterBox]:
     Raises:
         Unavailable: the broker cannot be reached, or went away.
     """
-    connection = aio_pika.Connection(aio_pika.connection.make_url(url.get_secret_value()))
-    try:
+    async with visiting(url) as connection:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            await connection.connect()
             session = Session(connection, await connection.channel(on_return_raises=True))
-        with closing_is_an_error():
-            yield DeadLetterBox(connection, session)
-    except AMQP_ERRORS as error:
-        raise unavailable("rabbitmq", f"rabbitmq: {str(error) or type(error).__name__}") from error
-    finally:
-        await connection.close()
+        yield DeadLetterBox(connection, session)

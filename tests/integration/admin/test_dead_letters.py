@@ -231,6 +231,15 @@ def test_no_broker_and_no_such_queue_are_told(
     assert exited.value.code == 78
 
 
+def test_a_host_that_is_away_is_passed_over(
+    server: RabbitMQServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts = f"127.0.0.1:{free_port()},127.0.0.1:{server.port}"
+    monkeypatch.setenv("PARLEY_AMQP_URL", server.url.replace(f"127.0.0.1:{server.port}", hosts))
+    assert main(["dead-letters", "list", "--queue", "nosuch"]) == 1
+    assert "there is no queue nosuch.dead" in capsys.readouterr().err
+
+
 def _environment(server: RabbitMQServer) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", "PARLEY_AMQP_URL": server.url}
 
