@@ -26,7 +26,7 @@ from admin.output import note
 from mesh.errors import ParleyError
 from mesh.logs import configure_logs
 
-_COMMANDS: Final = (
+COMMANDS: Final = (
     check.COMMAND,
     migrate.COMMAND,
     stats.COMMAND,
@@ -47,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], Coroutine[Any, Any, int]] = options.run
     try:
         return asyncio.run(run(options))
-    except (CommandError, ParleyError) as error:
+    except (CommandError, ParleyError, OSError) as error:
         note(str(error))
+    except KeyboardInterrupt:
+        note("interrupted")
     except PyMongoError as error:
         note(f"mongodb: {error}")
     return NOT_DONE
@@ -61,7 +63,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="Exit codes: 0 done; 1 not done, not found or not well; 2 wrong usage; 78 unusable settings.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in _COMMANDS:
+    for command in COMMANDS:
         added = commands.add_parser(command.name, help=command.help, description=command.help)
         command.add_arguments(added)
         added.set_defaults(run=command.run)

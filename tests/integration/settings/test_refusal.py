@@ -139,10 +139,17 @@ def test_all_problems_are_told_and_no_value(
     assert "hunter2" not in err
 
 
-@pytest.mark.parametrize("kind", ["PORT", "ADMIN_PORT"])
-@pytest.mark.parametrize("module", ["edge", "chat_service", "persist_service", "notify_service"])
-def test_a_port_that_is_taken_ends_the_process(module: str, kind: str) -> None:
-    variable = f"PARLEY_{module.removesuffix('_service').upper()}_{kind}"
+@pytest.mark.parametrize(
+    ("module", "variable"),
+    [
+        ("edge", "PARLEY_EDGE_PORT"),
+        ("edge", "PARLEY_EDGE_ADMIN_PORT"),
+        ("chat_service", "PARLEY_CHAT_PORT"),
+        ("persist_service", "PARLEY_PERSIST_PORT"),
+        ("notify_service", "PARLEY_NOTIFY_ADMIN_PORT"),
+    ],
+)
+def test_a_port_that_is_taken_ends_the_process(module: str, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, err = ended(module, {variable: str(taken.getsockname()[1])})
     assert code == 78, err
