@@ -89,11 +89,16 @@ async def test_the_age_of_what_waits_in_a_consumers_hands_grows(broker: Broker) 
     await broker.publish(queue, b"x")
     consumer = Consumer(broker, queue, handle)
     task = asyncio.create_task(consumer.run())
+    depths = asyncio.create_task(QueueDepths(broker, every_seconds=0.05).run())
     try:
         await _eventually(lambda: (value("parley_queue_oldest_seconds", queue=queue) or 0) > 1)
+        # It is in somebody's hands: it waits no more.
+        await _eventually(lambda: value("parley_queue_consumers", queue=queue) == 1)
+        await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 0)
         down = False
         await _eventually(lambda: value("parley_queue_oldest_seconds", queue=queue) == 0)
     finally:
+        depths.cancel()
         await consumer.stop()
         await task
 
