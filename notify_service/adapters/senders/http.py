@@ -28,7 +28,9 @@ _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTP
 _MAX_RETRY_DIGITS: Final = 9
 _MAX_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
-_RESOLVERS: Final = 32
+_RESOLVERS: Final = 128
+"""Threads; made when they are needed. Four times what may be under way at hosts that nobody knows: a request
+is given up long before a name server that does not answer, and leaves its thread behind until then."""
 _NO_GUARDS: Final[Mapping[str, httpcore.AsyncNetworkBackend | None]] = {"https": None, "http": None}
 
 

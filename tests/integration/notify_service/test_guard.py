@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notify_service.adapters.senders.http import HttpClient, open_http
+from notify_service.domain.gates import Limits
 from notify_service.ports import NotAskedError, SendDelayedError, SendRefusedError
 from tests.integration.notify_service.http_server import OK, eventually, on_loopback, refusal, serving
 from tests.providers.tls import Authority
@@ -195,7 +196,8 @@ async def test_a_name_that_is_slow_to_resolve_holds_up_no_other(monkeypatch: pyt
     async with serving(OK) as server, on_loopback(seconds=0.3) as http:
         try:
             waiting = [
-                asyncio.create_task(refusal(http.post("https://slow.test/", b"", {}))) for _ in range(8)
+                asyncio.create_task(refusal(http.post("https://slow.test/", b"", {})))
+                for _ in range(2 * Limits().strangers)  # under way, and given up while they still resolve
             ]
             await asyncio.sleep(0)
             assert (await http.post(f"http://localhost:{server.port}/", b"", {})).status == 200
