@@ -7,6 +7,7 @@ when it ends.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from pamqp.common import FieldValue
 from pydantic import SecretStr
-from yarl import URL
 
 from mesh import tracing
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error, is_silence
+from mesh.amqp.hosts import node_urls
 from mesh.amqp.topology import Topology
 from mesh.amqp.traces import publishing
 from mesh.backoff import Backoff
@@ -104,6 +105,10 @@ class Broker:
 
     Entering does not wait for the broker: it is tried for ever, with back-off, also when it was never there.
     Each session begins by declaring the topology.
+
+    Of a URL that names several hosts (``amqp://user:password@a,b,c/vhost``, the nodes of one cluster) each
+    attempt takes the next, from one by chance on, so that the connections of many processes spread. All are
+    tried before a wait.
     """
 
     def __init__(
@@ -116,7 +121,9 @@ class Broker:
         backoff: Backoff | None = None,
     ) -> None:
         self.topology = topology or Topology()
-        self._url = URL(url.get_secret_value()).update_query(name=name, heartbeat="10")
+        self._urls = [node.update_query(name=name, heartbeat="10") for node in node_urls(url)]
+        self._next = secrets.randbelow(len(self._urls))
+        self._failures = 0  # in a row
         self._publish_timeout = publish_timeout_seconds
         self._backoff = backoff or Backoff(base=0.2, cap=2.0)
         self._session: Session | None = None
@@ -125,6 +132,7 @@ class Broker:
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._problem = "not connected yet"
+        self._told: set[str] = set()
 
     @property
     def is_up(self) -> bool:
@@ -212,16 +220,21 @@ class Broker:
                 problem = _describe(error)
             else:
                 problem = "the connection ended"
-            delay = self._backoff.next_delay()
-            if problem != self._problem:  # the same failure again and again is told once
-                self._problem = problem
+            self._failures += 1
+            tried_all = self._failures % len(self._urls) == 0
+            delay = self._backoff.next_delay() if tried_all else 0.0
+            self._problem = problem
+            if problem not in self._told:  # the same failure again and again is told once
+                self._told.add(problem)
                 _log.warning("amqp.disconnected", error=problem, retry_in_seconds=round(delay, 2))
             await asyncio.sleep(delay)
 
     async def _one_session(self) -> None:
         # Not aio_pika.connect: it drops a connection that failed without closing it, and the collector then
         # finds one that is open, perhaps in a thread without an event loop.
-        connection = aio_pika.Connection(self._url)
+        url = self._urls[self._next]
+        self._next = (self._next + 1) % len(self._urls)
+        connection = aio_pika.Connection(url)
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await connection.connect()
@@ -233,9 +246,11 @@ class Broker:
             self._breaker.answered()
             self._session = session
             self._problem = ""
+            self._told.clear()
+            self._failures = 0
             self._up.set()
             self._backoff.reset()
-            _log.info("amqp.connected", host=self._url.host, port=self._url.port)
+            _log.info("amqp.connected", host=url.host, port=url.port)
             await session.ended.wait()
         finally:
             self._session = None
