@@ -1,4 +1,4 @@
-"""A client that sends all the time, repeats once what failed, and follows its edges when they go away."""
+"""A client that talks and reads all the time, repeats once what failed, and follows edges that go away."""
 
 import asyncio
 import itertools
@@ -23,6 +23,7 @@ PAUSE_SECONDS: Final = 0.04  # between two sends of one user; the limit is 50 a 
 RETRY_SECONDS: Final = 0.5  # at least, before a client's one retry
 ANSWER_SECONDS: Final = 10.0
 RECONNECT_SECONDS: Final = 0.1
+READ_EVERY: Final = 10  # messages of its own
 
 Frame = dict[str, Any]
 _LOST: Final[Frame] = {"event": "error", "data": {"code": "CONNECTION_LOST", "retryable": True}}
@@ -37,6 +38,8 @@ class Tally:
     retried: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     moves: int = 0
+    longest_gap: float = 0.0
+    """Seconds that some client got no message"""
     delays: list[tuple[float, float]] = field(default_factory=list)
     """(when it was sent, seconds until a client had it)"""
 
@@ -53,6 +56,7 @@ class Talker:
         self.seen: dict[int, Frame] = {}
         self._edges = itertools.cycle(edges)
         self._tally = tally
+        self._last_arrival: float | None = None
         self._socket: ClientConnection | None = None
         self._replies: dict[str, asyncio.Future[Frame]] = {}
         self._connected = asyncio.Event()
@@ -82,21 +86,29 @@ class Talker:
                 return
             key = f"{self.user_id}-{number}"
             self._tally.sent_at[key] = time.perf_counter()
-            reply = await self._say(key)
-            if reply["event"] == "error":
-                self._tally.retried[reply["data"]["code"]] += 1
-                assert reply["data"]["retryable"], reply
-                await asyncio.sleep(max(RETRY_SECONDS, reply["data"].get("retryAfterMs", 0) / 1000))
-                reply = await self._say(key)
-            if reply["event"] == "ack":
+            data = {"chatId": chat_id, "content": key, "type": "text", "clientMsgId": key}
+            if await self._insist("send-message", data):
                 self._tally.acked.add(key)
-            else:
-                self._tally.lost.append(f"{key}: {reply['data']}")
+            if number % READ_EVERY == 0:
+                await self.read()
             await asyncio.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)
 
-    async def _say(self, key: str) -> Frame:
-        data = {"chatId": self._chat, "content": key, "type": "text", "clientMsgId": key}
-        return await self._ask("send-message", data)
+    async def read(self) -> None:
+        """Has read everything up to now."""
+        await self._insist("mark-chat-read", {"chatId": self._chat})
+
+    async def _insist(self, event: str, data: Frame) -> bool:
+        """Asks, and once again if it must. Whether it was done."""
+        reply = await self._ask(event, data)
+        if reply["event"] == "error":
+            self._tally.retried[f"{event}: {reply['data']['code']}"] += 1
+            assert reply["data"]["retryable"], reply
+            await asyncio.sleep(max(RETRY_SECONDS, reply["data"].get("retryAfterMs", 0) / 1000))
+            reply = await self._ask(event, data)
+        if reply["event"] == "error":
+            self._tally.lost.append(f"{event} {data}: {reply['data']}")
+            return False
+        return True
 
     async def _ask(self, event: str, data: Frame) -> Frame:
         await self._connected.wait()
@@ -140,12 +152,18 @@ class Talker:
                 self._in_background(self._resume())
         elif frame["event"] == "new-message" and data["seq"] not in self.seen:
             self.seen[data["seq"]] = data
-            sent = self._tally.sent_at[data["clientMsgId"]]
-            self._tally.delays.append((sent, time.perf_counter() - sent))
+            self._arrived(self._tally.sent_at[data["clientMsgId"]])
         elif frame["event"] == "resync":
             self._in_background(self._resume())
         if reply := self._replies.pop(frame.get("id", ""), None):
             reply.set_result(frame)
+
+    def _arrived(self, sent: float) -> None:
+        now = time.perf_counter()
+        self._tally.delays.append((sent, now - sent))
+        if self._last_arrival is not None:
+            self._tally.longest_gap = max(self._tally.longest_gap, now - self._last_arrival)
+        self._last_arrival = now
 
     def _cursor(self) -> int:
         """The position up to which nothing is missing: messages are numbered without holes."""
