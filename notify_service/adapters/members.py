@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from notify_service.adapters.persist import answering
 from notify_service.domain.inbox import InboxKey
 from notify_service.domain.recheck import Attention
 from parley.common.v1.chat_pb2 import Role
@@ -37,12 +38,14 @@ class PersistMembers:
             request = pb.GetAttentionRequest(queries=queries[start : start + _QUERIES])
             request.messages.extend(asked[:_MESSAGES])
             asked = asked[_MESSAGES:]
-            answer = await self._stub.GetAttention(request)
+            with answering():
+                answer = await self._stub.GetAttention(request)
             attentions += map(_attention, answer.attentions)
             deleted.update(answer.deleted_message_ids)
         while asked:
             request = pb.GetAttentionRequest(queries=queries[:1], messages=asked[:_MESSAGES])
-            deleted.update((await self._stub.GetAttention(request)).deleted_message_ids)
+            with answering():
+                deleted.update((await self._stub.GetAttention(request)).deleted_message_ids)
             asked = asked[_MESSAGES:]
         return attentions, deleted
 
@@ -51,7 +54,8 @@ class PersistMembers:
         totals: list[int] = []
         for start in range(0, len(user_ids), _QUERIES):
             request = pb.GetUnreadTotalsRequest(user_ids=user_ids[start : start + _QUERIES])
-            totals += (await self._stub.GetUnreadTotals(request)).totals
+            with answering():
+                totals += (await self._stub.GetUnreadTotals(request)).totals
         return totals
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from notify_service.adapters.persist import answering
 from notify_service.domain.digest import WaitingChat
 from notify_service.domain.notification import ContentType
 from parley.common.v1.chat_pb2 import ChatType
@@ -31,7 +32,10 @@ class PersistUnreadChats:
 
     async def of_user(self, user_id: str) -> Sequence[WaitingChat]:
         """As the port says."""
-        answer = await self._stub.ListChats(pb.ListChatsRequest(user_id=user_id, limit=_CHATS, fresh=True))
+        with answering():
+            answer = await self._stub.ListChats(
+                pb.ListChatsRequest(user_id=user_id, limit=_CHATS, fresh=True)
+            )
         return [
             _to_waiting(item, user_id)
             for item in answer.chats
@@ -40,15 +44,18 @@ class PersistUnreadChats:
 
     async def unread_since(self, chat: WaitingChat) -> int:
         """As the port says: message counts are dense, so it is the last one below the next count."""
-        answer = await self._stub.ListMessages(
-            pb.ListMessagesRequest(chat_id=chat.chat_id, limit=1, before_number=chat.first_unread_number + 1)
-        )
+        first = chat.first_unread_number
+        with answering():
+            answer = await self._stub.ListMessages(
+                pb.ListMessagesRequest(chat_id=chat.chat_id, limit=1, before_number=first + 1)
+            )
         return answer.messages[0].created_at_ms if answer.messages else chat.at_ms
 
     async def names(self, user_ids: Collection[str]) -> Mapping[str, str]:
         """As the port says."""
         asked = sorted(user_ids)
-        answer = await self._stub.GetUserNames(pb.GetUserNamesRequest(user_ids=asked))
+        with answering():
+            answer = await self._stub.GetUserNames(pb.GetUserNamesRequest(user_ids=asked))
         return {user_id: name for user_id, name in zip(asked, answer.names, strict=True) if name}
 
 

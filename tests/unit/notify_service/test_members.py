@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
+
+from mesh.errors import ResourceExhausted, Unavailable
 from notify_service.adapters.members import PersistMembers
+from notify_service.adapters.unread_chats import PersistUnreadChats
+from notify_service.domain.digest import WaitingChat
 from notify_service.domain.inbox import InboxKey
+from notify_service.domain.notification import ContentType
 from notify_service.domain.recheck import Attention
 from parley.common.v1.chat_pb2 import Role
+from parley.common.v1.error_pb2 import ErrorReason
 from parley.persist.v1 import persist_service_pb2 as pb
 
 CHAT = "c" * 24
@@ -64,3 +71,28 @@ async def test_who_has_no_role_is_no_member() -> None:
 
     attentions, _ = await members_of(Outsider()).attention([InboxKey("bob", CHAT)], ())
     assert attentions == [Attention(member=False)]
+
+
+async def test_a_store_that_has_too_much_to_do_is_waited_for() -> None:
+    overloaded = ResourceExhausted(ErrorReason.ERROR_REASON_OVERLOADED, "too many calls at once")
+
+    class Overloaded:
+        def __getattr__(self, method: str) -> Any:
+            async def refused(request: Any) -> NoReturn:
+                raise overloaded
+
+            return refused
+
+    stub: Any = Overloaded()
+    members, chats = PersistMembers(stub), PersistUnreadChats(stub)
+    chat = WaitingChat(CHAT, "", "alice", 2, 1, "alice", ContentType.TEXT, "hello", 1)
+    for question in (
+        members.attention([InboxKey("bob", CHAT)], ()),
+        members.unread_totals(["bob"]),
+        chats.of_user("bob"),
+        chats.unread_since(chat),
+        chats.names(["bob"]),
+    ):
+        with pytest.raises(Unavailable) as caught:
+            await question
+        assert caught.value.dependency == "persist"
