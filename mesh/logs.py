@@ -1,6 +1,7 @@
 """Structured logs: one event per line, UTC, on standard error, libraries included.
 
 Events are named ``area.what_happened`` with facts as fields. Never log tokens, secrets or message content.
+The level is that of Parley's own events; libraries are heard from warnings on.
 """
 
 import logging
@@ -24,7 +25,9 @@ _QUIET_LIBRARIES = {
     "aiormq": logging.CRITICAL,
     "opentelemetry": logging.CRITICAL,
     "tornado.access": logging.ERROR,
+    "tornado.general": logging.ERROR,  # what any client can cause, such as a TLS handshake that fails
 }
+_OURS = "parley"
 
 
 def configure_logs(service: str, level: LogLevel, fmt: LogFormat) -> None:
@@ -54,7 +57,7 @@ def configure_logs(service: str, level: LogLevel, fmt: LogFormat) -> None:
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=lambda *_: logging.getLogger(_OURS),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -66,7 +69,9 @@ def configure_logs(service: str, level: LogLevel, fmt: LogFormat) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    # Below warnings libraries tell headers, URLs, documents and frames: tokens and messages are in them.
+    root.setLevel(max(logging.getLevelName(level), logging.WARNING))
+    logging.getLogger(_OURS).setLevel(level)
     for name, least in _QUIET_LIBRARIES.items():
         logging.getLogger(name).setLevel(least)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import jwt
@@ -17,7 +17,7 @@ LIFETIME_SECONDS: Final = 24 * 3600
 class DevTokens:
     """Signs tokens that this edge accepts."""
 
-    secret: str
+    secret: str = field(repr=False)
     issuer: str | None
     audience: tuple[str, ...]
     clock: Callable[[], float] = time.time

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -102,7 +103,7 @@ class JwksKeys:
             async with asyncio.timeout(_FETCH_SECONDS):
                 published = msgspec.json.decode(await self._download(), type=_KeySet).keys
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
-            _log.warning("jwks.fetch_failed", url=self._url, error=f"{type(error).__name__}: {error}")
+            _log.warning("jwks.fetch_failed", url=_shown(self._url), error=_cause(error))
             self._attempted_at = self._clock()
             return False
         self._attempted_at = self._clock()
@@ -130,11 +131,23 @@ class JwksKeys:
                 # Key sets also hold keys for other purposes: encryption, algorithms not allowed here.
                 _log.info("jwks.key_skipped", kid=kid, cause=type(error).__name__)
         if not usable:
-            _log.error("jwks.no_usable_key", url=self._url, keys=len(published))
+            _log.error("jwks.no_usable_key", url=_shown(self._url), keys=len(published))
             return
         self._published, self._keys = published, usable
         self._generation += 1
-        _log.info("jwks.keys_changed", url=self._url, keys=len(usable))
+        _log.info("jwks.keys_changed", url=_shown(self._url), keys=len(usable))
+
+
+def _shown(url: str) -> str:
+    """The URL without what may be a secret in it: a password, an API key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):  # its text has the whole URL
+        return f"HTTP {error.response.status_code}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _key(jwk: dict[str, Any], allowed: Collection[str]) -> Key:

@@ -1,7 +1,7 @@
 """The keys that user tokens are checked with, and which algorithms each kind of key may be used for."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,7 +33,7 @@ class Key:
     no algorithm of any key (RFC 8725, sections 2.1 and 3.1).
     """
 
-    material: PublicKey | str
+    material: PublicKey | str = field(repr=False)
     algorithms: tuple[str, ...]
 
 

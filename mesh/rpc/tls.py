@@ -6,7 +6,7 @@ must be the service's own. `edge.parley.svc` and `spiffe://cluster.local/ns/parl
 
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ class Material:
     """What the three files hold, in PEM."""
 
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     authorities: bytes
 
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
@@ -54,7 +54,8 @@ class TlsFiles:
         try:
             # What gRPC would find out later, and then only by refusing every connection.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.certificate, self.key)
+            # A key with a passphrase must fail: without an answer here OpenSSL would ask on the terminal.
+            context.load_cert_chain(self.certificate, self.key, password="")
             context.load_verify_locations(self.authorities)
             return Material(
                 self.certificate.read_bytes(), self.key.read_bytes(), self.authorities.read_bytes()

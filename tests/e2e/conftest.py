@@ -25,6 +25,7 @@ def running_mesh(tmp_path_factory: pytest.TempPathFactory, traces_port: int) -> 
         mesh = Mesh.start(
             tmp_path_factory.mktemp("mesh"),
             stack,
+            PARLEY_LOG_LEVEL="DEBUG",  # so that `test_secrets` sees the most that is ever logged
             PARLEY_NOTIFY_ALLOW_LOOPBACK="true",
             PARLEY_NOTIFY_IDLE_SECONDS=f"{IDLE_SECONDS:g}",
             PARLEY_TRACES_ENDPOINT=f"http://127.0.0.1:{traces_port}",

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -49,7 +49,7 @@ class SmtpServer:
     port: int
     user: str = ""
     """Empty: no login."""
-    password: str = ""
+    password: str = field(default="", repr=False)
     security: Security = "starttls"
     ca_file: Path | None = None
     """Certificates that are trusted besides the public ones."""

@@ -3,7 +3,7 @@
 import binascii
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 import http_ece
@@ -62,7 +62,7 @@ class Subscription:
     """Whom a message is encrypted for."""
 
     public_key: ec.EllipticCurvePublicKey
-    auth: bytes
+    auth: bytes = field(repr=False)
 
     @classmethod
     def of(cls, keys: WebPushKeys) -> Self:

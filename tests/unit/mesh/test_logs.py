@@ -79,3 +79,20 @@ def test_configuring_again_replaces_and_does_not_double(capsys: pytest.CaptureFi
     configure_logs("chat", "INFO", "json")
     logging.getLogger("library").warning("once")
     assert [event["service"] for event in _events(capsys)] == ["chat"]
+
+
+def test_libraries_are_heard_from_warnings_on(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("edge", "DEBUG", "json")
+    get_logger().debug("ours")
+    for library in ("httpx", "hpack.hpack", "pymongo.command", "tornado.general", "any.other"):
+        logging.getLogger(library).debug("authorization: Bearer %s", "token")
+        logging.getLogger(library).info("GET https://user:password@example")
+    logging.getLogger("any.other").warning("told")
+    assert [event["event"] for event in _events(capsys)] == ["ours", "told"]
+
+
+def test_a_level_above_warnings_is_for_libraries_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("edge", "ERROR", "json")
+    get_logger().warning("ours")
+    logging.getLogger("any.other").warning("theirs")
+    assert _events(capsys) == []
