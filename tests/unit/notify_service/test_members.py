@@ -78,7 +78,7 @@ async def test_a_store_that_has_too_much_to_do_is_waited_for() -> None:
 
     class Overloaded:
         def __getattr__(self, method: str) -> Any:
-            async def refused(request: Any) -> NoReturn:
+            async def refused(_: Any) -> NoReturn:
                 raise overloaded
 
             return refused
