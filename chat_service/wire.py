@@ -7,6 +7,7 @@ from chat_service.domain.model import (
     Chat,
     ChatKind,
     ContentType,
+    Draft,
     GroupSettings,
     LatestMessage,
     Member,
@@ -14,6 +15,7 @@ from chat_service.domain.model import (
     MessageStatus,
     Role,
 )
+from parley.chat.v1 import chat_service_pb2
 from parley.common.v1 import chat_pb2, message_pb2
 
 LATEST_TEXT_LIMIT: Final = 200  # characters, as LatestMessage.text documents
@@ -49,6 +51,19 @@ def content_type(pb: message_pb2.MessageType.ValueType) -> ContentType | None:
 def type_pb(value: ContentType) -> message_pb2.MessageType.ValueType:
     """What the content stands for."""
     return _TYPE_TO_PB[value]
+
+
+def draft(pb: chat_service_pb2.SendItem, traceparent: str) -> Draft:
+    """What a user wants to send; a part of ``traceparent`` where it names no trace itself."""
+    return Draft(
+        pb.user_id,
+        pb.chat_id,
+        content_type(pb.type),
+        pb.content,
+        pb.client_msg_id,
+        tuple(pb.mentions),
+        pb.traceparent or traceparent,
+    )
 
 
 def role(pb: chat_pb2.Role.ValueType) -> Role:

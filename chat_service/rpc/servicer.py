@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chat_service import wire
 from chat_service.domain import rules
-from chat_service.domain.model import Accepted, Delivery, Draft, Group, Session, Standing
+from chat_service.domain.model import Accepted, Delivery, Group, Session, Standing
 from chat_service.domain.resume import Cursor, Slice
 from chat_service.metrics import SEND_BATCH_SIZE
 from chat_service.ports import Presence
@@ -24,9 +24,10 @@ from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.views import ChatViews
+from mesh import tracing
 from mesh.clock import now_ms
 from mesh.errors import InvalidArgument, ParleyError, to_item_error
-from mesh.rpc.handlers import Context
+from mesh.rpc.handlers import Context, current_caller
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceServicer
 from parley.common.v1.chat_pb2 import ChatHead
@@ -39,6 +40,7 @@ CURSOR_LIMIT = 1_000
 RENEW_LIMIT = 1_000
 DELIVERY_LIMIT = 256
 PRESENCE_LIMIT = 500
+_EDGE = "edge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class ChatRpc(ChatServiceServicer):
         """See the proto, here and below."""
         _check_count("items", len(request.items), SEND_LIMIT)
         SEND_BATCH_SIZE.observe(len(request.items))
-        answers = await self._do.send_messages(list(map(_draft, request.items)))
+        traceparent = _trace_of_call()
+        answers = await self._do.send_messages([wire.draft(item, traceparent) for item in request.items])
         return pb.SendMessagesResponse(results=map(_send_result, answers))
 
     async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.OpenSessionResponse:
@@ -235,7 +238,13 @@ def _check_count(field: str, count: int, limit: int) -> None:
         )
 
 
-def _draft(item: pb.SendItem) -> Draft:
+def _trace_of_call() -> str:
+    """The trace of a whole call. Not of an edge's: its messages are of different traces, or of none."""
+    span = tracing.current()
+    return "" if span is None or current_caller() == _EDGE else span.traceparent
+
+
+def _draft(item: pb.SendItem, traceparent: str) -> Draft:
     return Draft(
         item.user_id,
         item.chat_id,
@@ -243,7 +252,7 @@ def _draft(item: pb.SendItem) -> Draft:
         item.content,
         item.client_msg_id,
         tuple(item.mentions),
-        item.traceparent,
+        item.traceparent or traceparent,
     )
 
 
