@@ -244,18 +244,6 @@ def _trace_of_call() -> str:
     return "" if span is None or current_caller() == _EDGE else span.traceparent
 
 
-def _draft(item: pb.SendItem, traceparent: str) -> Draft:
-    return Draft(
-        item.user_id,
-        item.chat_id,
-        wire.content_type(item.type),
-        item.content,
-        item.client_msg_id,
-        tuple(item.mentions),
-        item.traceparent or traceparent,
-    )
-
-
 def _session(session: pb.Session) -> Session:
     return Session(session.user_id, session.connection_id, session.token_issued_at_ms, session.last_active_ms)
 
