@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[3]
-SECONDS: Final = 20
+SECONDS: Final = 45
 GOOD: Final = {
     "PARLEY_SERVICE_SECRET": "s" * 32,
     "PARLEY_REDIS_URL": "redis://127.0.0.1:1/0",
