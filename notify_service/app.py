@@ -26,6 +26,7 @@ from notify_service.consumers.email_send import EmailConsumer
 from notify_service.consumers.event_hooks import EventHooksConsumer
 from notify_service.consumers.notification_send import NotificationConsumer
 from notify_service.couriers.device import DeviceCourier
+from notify_service.couriers.email import PROVIDER as SMTP_PROVIDER
 from notify_service.couriers.email import EmailCourier
 from notify_service.couriers.hook import HookCourier
 from notify_service.domain.address import require_url
@@ -66,6 +67,9 @@ from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
 _GRPC_GRACE_SECONDS: Final = 10.0
 _DIGEST_POLL_SECONDS: Final = 5.0
+_NAMED_BY_SETTINGS: Final = frozenset(
+    {DeviceKind.FCM.value, DeviceKind.APNS.value, DeviceKind.LOG.value, SMTP_PROVIDER}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,9 @@ def _webhook_rpc(parts: _Parts) -> WebhookRpc:
 
 def _start_delivering(parts: _Parts) -> Deliver:
     stores, settings = parts.stores, parts.settings
-    limits = Limits(settings.notify_provider_concurrency, settings.notify_provider_rate)
+    limits = Limits(
+        settings.notify_provider_concurrency, settings.notify_provider_rate, named=_NAMED_BY_SETTINGS
+    )
     pace = Pace(send_seconds=settings.notify_send_seconds)
     engine = Deliver(stores.deliveries, _couriers(parts), limits, pace)
     parts.work.supervise("deliver", engine.run)

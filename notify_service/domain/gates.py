@@ -3,7 +3,7 @@
 Three rules make it fair. A provider that does not answer uses up its own few slots and then none, until one
 probe after a back-off is answered. One that asks for a pause gets it. And providers that have not answered
 lately, which anybody can add by registering a Web Push endpoint or a webhook, share a small number of slots:
-however many of them hang, those that answer keep theirs.
+however many of them hang, those that answer keep theirs, and those that the settings name get theirs.
 """
 
 import math
@@ -42,6 +42,8 @@ class Limits:
     probe_seconds: float = 2.0
     """The first wait of an open breaker, at most."""
     max_probe_seconds: float = 60.0
+    named: Collection[str] = ()
+    """Providers that the settings name, so that nobody else can add them: these are no strangers."""
 
 
 class Verdict(Enum):
@@ -98,6 +100,8 @@ class Gate:
     """The tokens are used up, and it waits for some to come together."""
     trusted: bool = False
     """Its last word was an answer."""
+    named: bool = False
+    """The settings name it."""
 
     def room(self, now_ms: int) -> int:
         """How many attempts may begin."""
@@ -119,7 +123,12 @@ class Gate:
     @property
     def strangers(self) -> int:
         """Attempts under way, if it is one of those who share their slots."""
-        return 0 if self.trusted else self.in_flight
+        return 0 if self.known else self.in_flight
+
+    @property
+    def known(self) -> bool:
+        """Whether it shares no slots with those that anybody may have added."""
+        return self.trusted or self.named
 
     def begin(self, now_ms: int) -> tuple[int, bool]:
         """Uses up a slot and a token; gives the period, and whether this attempt is the probe."""
@@ -183,27 +192,29 @@ class Gates:
         if self._in_flight >= self.limits.total:
             return None
         if self._strangers_left <= 0:
-            only = [name for name, gate in self._gates.items() if gate.trusted and gate.room(now_ms)]
+            only = [name for name, gate in self._gates.items() if gate.known and gate.room(now_ms)]
+            only += [name for name in self.limits.named if name not in self._gates]
             return Scope(only, (), after, newest_first) if only else None
         full = [name for name, gate in self._gates.items() if not gate.room(now_ms)]
         return Scope(None, full, after, newest_first)
 
     def room(self, now_ms: int) -> int:
         """How many deliveries are worth looking at: those that may begin, and a few of strangers."""
-        trusted = sum(gate.room(now_ms) for gate in self._gates.values() if gate.trusted)
+        known = sum(gate.room(now_ms) for gate in self._gates.values() if gate.known)
+        known += sum(self.limits.per_stranger for name in self.limits.named if name not in self._gates)
         strangers = max(0, min(_STRANGERS_LOOKED_AT, self._strangers_left))
-        return min(trusted + strangers, self.limits.total - self._in_flight)
+        return min(known + strangers, self.limits.total - self._in_flight)
 
     def take(self, provider: str, now_ms: int) -> Ticket | None:
         """Leave for one attempt, or None when there is no room at the provider."""
         gate = self._gates.get(provider) or self._add(provider, now_ms)
         if not gate.room(now_ms) or self._in_flight >= self.limits.total:
             return None
-        if not gate.trusted and self._strangers_left <= 0:
+        if not gate.known and self._strangers_left <= 0:
             return None
         period, probe = gate.begin(now_ms)
         self._in_flight += 1
-        self._strangers += not gate.trusted
+        self._strangers += not gate.known
         return Ticket(provider, period, probe)
 
     def give_back(self, ticket: Ticket, now_ms: int) -> None:
@@ -247,6 +258,7 @@ class Gates:
             max(1.0, self.limits.rate),
             now_ms,
             now_ms,
+            named=provider in self.limits.named,
         )
         self._gates[provider] = gate
         return gate

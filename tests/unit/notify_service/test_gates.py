@@ -44,6 +44,24 @@ def test_a_provider_has_few_slots_until_it_answers() -> None:
     assert len(take_all(gates, "fcm", 0)) == LIMITS.concurrency - 1
 
 
+def test_hosts_that_hang_keep_no_provider_of_the_settings_waiting() -> None:
+    """After a restart nobody has answered yet."""
+    gates = Gates(replace(LIMITS, named={"fcm", "apns"}))
+    for host in range(10):
+        take_all(gates, f"web-push:{host}", 0)
+    scope = gates.scope(0)
+    assert scope is not None
+    assert set(scope.only or ()) == {"fcm", "apns"}
+    assert gates.room(0) == 2 * LIMITS.per_stranger
+    [first, *others] = take_all(gates, "fcm", 0)
+    assert 1 + len(others) == LIMITS.per_stranger
+    for ticket in (first, *others):
+        gates.end(ticket, Verdict.DOWN, 0)
+    assert gates.take("web-push:another", 0) is None, "they count against nobody"
+    trusted(gates, "apns")
+    assert len(take_all(gates, "apns", 0)) == LIMITS.concurrency
+
+
 def test_strangers_share_their_slots_and_leave_the_others_theirs() -> None:
     gates = Gates(LIMITS)
     trusted(gates, "fcm")
