@@ -1,5 +1,6 @@
 """One message is one trace, from the client's frame to the push, through every process."""
 
+import asyncio
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -7,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import pytest
 
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import Client, Mesh, Rest
+from tests.e2e.mesh import Client, Mesh, Rest, until
 from tests.providers.collector import Collector, Span
 from tests.providers.push_endpoint import PushEndpoint
 
@@ -135,3 +136,39 @@ async def test_only_what_is_to_be_recorded_is_exported(collector: Collector, ali
     recorded = [span for span in collector.spans if span.attributes.get("parley.chat_id") == chat_id]
     assert {span.trace_id for span in recorded} == {wanted.id}
     assert not [span for span in collector.spans if span.trace_id == unwanted.id]
+
+
+async def test_where_several_traces_meet_they_are_linked(
+    mesh: Mesh, collector: Collector, connect: Connect
+) -> None:
+    dora = await connect(
+        f"dora-{uuid.uuid4().hex[:8]}", mesh.edges[1]
+    )  # clients of an edge may have 10 at once
+    chat_id = await chat_with(dora, f"emil-{uuid.uuid4().hex[:8]}")
+    traces = [Trace() for _ in range(8)]
+    await asyncio.gather(*(send(dora, chat_id, "hello", trace.header) for trace in traces))
+    ids = {trace.id for trace in traces}
+
+    def joint(name: str) -> list[Span]:
+        """Of traces of their own, with links to several of ours."""
+        return [
+            span
+            for span in collector.spans
+            if span.name == name and span.trace_id not in ids and len(links_of(span) & ids) > 1
+        ]
+
+    await until(lambda: joint("send batch") and joint("tell user"), "batches are linked")
+    for trace in traces:
+        spans = await collector.trace(trace.id, lambda spans: has(spans, ("take notification in",), "notify"))
+        assert {
+            ("accept message", "chat", "send-message"),
+            ("store message", "persist", "accept message"),
+            ("take notification in", "notify", "store message"),
+        } <= parents(spans, trace)
+    for batch in joint("send batch"):
+        back = {span.trace_id for span in collector.spans if (batch.trace_id, batch.id) in span.links}
+        assert back & ids == links_of(batch)
+
+
+def links_of(span: Span) -> set[str]:
+    return {trace_id for trace_id, _ in span.links}
