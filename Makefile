@@ -14,7 +14,7 @@ PY     := $(VENV)/bin/python
 PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 
-.PHONY: help setup protos run stop test lint types fmt bench chaos clean lock release-contract
+.PHONY: help setup protos run stop test lint types audit fmt bench chaos clean lock release-contract
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ lint: $(VENV)/.ready gen/.ready ## ruff, import rules, proto style and compatibi
 
 types: $(VENV)/.ready gen/.ready ## mypy --strict
 	@$(VENV)/bin/mypy
+
+audit: $(VENV)/.ready ## look for known vulnerabilities of the locked packages
+	@$(PY) .ci/audit.py
 
 fmt: $(VENV)/.ready ## format the Python code and the protos, and sort the imports
 	@$(VENV)/bin/ruff check --quiet --fix-only --select I
