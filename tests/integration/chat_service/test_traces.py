@@ -1,6 +1,7 @@
 """A message keeps its trace through the accept script, the broker and the bulk write, also among others."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -70,7 +71,7 @@ async def test_each_message_goes_on_with_its_own_trace(world: World, exporter: I
 
     await holds(lambda: len(named("store message")) == 2 and bool(named("process message-persist")))
     ours = {trace_of(ONE), trace_of(TWO)}
-    rows = await world.redis.xrange(keys.log(chat_id))
+    rows: Any = await world.redis.xrange(keys.log(chat_id))
     logged = [ChatEvent.FromString(fields[b"e"]).traceparent for _, fields in rows]
     assert [trace_of(traceparent) if traceparent else "" for traceparent in logged] == [
         trace_of(ONE),
@@ -98,7 +99,7 @@ async def test_messages_that_are_not_recorded_leave_no_trace(
     await send(world, chat_id, ONE.removesuffix("01") + "00", "")
     await world.stored(chat_id, 2)
     assert exporter.get_finished_spans() == ()
-    rows = await world.redis.xrange(keys.log(chat_id))
+    rows: Any = await world.redis.xrange(keys.log(chat_id))
     assert [ChatEvent.FromString(fields[b"e"]).traceparent for _, fields in rows] == ["", ""]
 
 
