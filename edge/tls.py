@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mesh.certificates import show_expiry
 from mesh.logs import get_logger
 
 _CHECK_SECONDS: Final = 60.0
@@ -77,6 +78,7 @@ class Renewal:
         self._check_seconds = check_seconds
         self._current = files.read()
         self._problem = ""
+        show_expiry("clients", self._current)
 
     async def run(self) -> None:
         """Watches until cancelled."""
@@ -95,4 +97,5 @@ class Renewal:
             return
         self._use(self._files.context())
         self._current, self._problem = found, ""
+        show_expiry("clients", found)
         _log.info("tls.rotated", certificate=str(self._files.certificate))

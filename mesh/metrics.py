@@ -114,6 +114,11 @@ TRACE_SPANS: Final = Counter(
     "Spans by what became of them: exported, failed (the collector did not take them), dropped (too many).",
     ("result",),
 )
+CERTIFICATE_EXPIRES: Final = Gauge(
+    "parley_certificate_expires_timestamp_seconds",
+    "When the certificate in use ends, in Unix time, by to whom it is shown (services, clients).",
+    ("use",),
+)
 TASK_RESTARTS: Final = Counter(
     "parley_task_restarts_total",
     "Supervised tasks that failed and were started again.",

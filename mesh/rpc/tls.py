@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from mesh.certificates import show_expiry
 from mesh.logs import get_logger
 
 _HEADLESS: Final = "-headless"
@@ -73,6 +74,7 @@ class Rotation:
         self._files = files
         self._material = material
         self._problem = ""
+        show_expiry("services", material.certificate)
 
     def changed(self) -> Material | None:
         """The new material, once; None while it is the same or not usable. May be called from any thread."""
@@ -87,6 +89,7 @@ class Rotation:
         if material == self._material:
             return None
         self._material = material
+        show_expiry("services", material.certificate)
         _log.info("tls.rotated", certificate=str(self._files.certificate))
         return material
 
