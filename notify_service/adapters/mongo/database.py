@@ -29,6 +29,9 @@ _OPERATION_MS: Final = 3_000
 _PING_SECONDS: Final = 1.5
 
 _DUPLICATE_KEY: Final = 11_000
+# They blame the document: BadValue, TypeMismatch, DocumentValidationFailure, BSONObjectTooLarge, a key that
+# is too large to index. All others blame the server.
+_DOCUMENT_FAULTS: Final = frozenset({2, 14, 121, 10_334, 17_280})
 _KEPT_INDEX: Final = "kept"
 
 
@@ -105,6 +108,10 @@ async def ping(database: Database) -> None:
         await database.command("ping")
 
 
+class WriteRefusedError(Exception):
+    """The server takes a write for wrong, now and later: a defect. Says nothing of what was to be written."""
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """Turns what the server or the way to it is to blame for into `Unavailable`.
@@ -136,11 +143,7 @@ async def insert_new(collection: Collection, documents: Sequence[Document]) -> N
         with reachable():
             await collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        failures = (error.details or {}).get("writeErrors", [])
-        if not failures:
-            raise unavailable("mongodb", "mongodb did not confirm a write") from error
-        if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
-            raise
+        require_duplicates(error)
 
 
 async def bulk_write(collection: Collection, updates: Sequence[UpdateOne | UpdateMany]) -> int:
@@ -155,10 +158,26 @@ async def bulk_write(collection: Collection, updates: Sequence[UpdateOne | Updat
         with reachable():
             result = await collection.bulk_write(updates, ordered=False)
     except BulkWriteError as error:
-        if (error.details or {}).get("writeErrors"):
-            raise
-        raise unavailable("mongodb", "mongodb did not confirm a write") from error
+        require_duplicates(error)
+        raise WriteRefusedError("mongodb met a duplicate key where none can be") from None
     return result.matched_count
+
+
+def require_duplicates(error: BulkWriteError) -> None:
+    """Returns where nothing but duplicate keys stood against an unordered bulk write.
+
+    The driver's error quotes the documents, which hold content and addresses, so it is not in the chain.
+
+    Raises:
+        Unavailable: the server is at fault, for a full disk say, or did not confirm.
+        WriteRefusedError: a document is.
+    """
+    details = error.details or {}
+    codes = sorted({failure["code"] for failure in details.get("writeErrors", ())})
+    if faults := _DOCUMENT_FAULTS.intersection(codes):
+        raise WriteRefusedError(f"mongodb refuses a document: code {min(faults)}") from None
+    if codes != [_DUPLICATE_KEY] or details.get("writeConcernErrors"):
+        raise unavailable("mongodb", f"mongodb did not confirm a write: codes {codes}") from None
 
 
 def to_time(epoch_ms: int) -> datetime:

@@ -10,14 +10,19 @@ from typing import Final
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from mesh.errors import unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
+from notify_service.adapters.mongo.database import (
+    Database,
+    Document,
+    reachable,
+    require_duplicates,
+    to_ms,
+    to_time,
+)
 from notify_service.domain.digest import DueDigest
 
 _LEASE_MS: Final = 60_000
 _RELEASED: Final = {"firingAt": "", "claim": "", "leaseUntil": ""}
-_DUPLICATE_KEY: Final = 11_000
 
 
 class MongoDigestStore:
@@ -39,7 +44,7 @@ class MongoDigestStore:
             try:
                 await self._digests.bulk_write(updates, ordered=False)
             except BulkWriteError as error:
-                _only_races(error)
+                require_duplicates(error)
                 # Two upserts of a new user met; by now the user is there, and this one changes it.
                 await self._digests.bulk_write(updates, ordered=False)
 
@@ -102,11 +107,3 @@ def _to_due(document: Document) -> DueDigest:
         last_mailed_ms=to_ms(mailed_at) if mailed_at is not None else 0,
         claim=document["claim"],
     )
-
-
-def _only_races(error: BulkWriteError) -> None:
-    failures = (error.details or {}).get("writeErrors", [])
-    if not failures:
-        raise unavailable("mongodb", "mongodb did not confirm a write") from error
-    if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
-        raise error

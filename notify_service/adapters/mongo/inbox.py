@@ -15,9 +15,15 @@ from pymongo import ASCENDING, DESCENDING, InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from mesh.clock import now_ms
-from mesh.errors import unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
+from notify_service.adapters.mongo.database import (
+    Database,
+    Document,
+    reachable,
+    require_duplicates,
+    to_ms,
+    to_time,
+)
 from notify_service.domain.decision import Reason
 from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.push import Push
@@ -25,7 +31,6 @@ from notify_service.domain.wording import Preview
 
 # Fewer documents than would keep one operation from ending in its time.
 _AT_ONCE: Final = 200
-_DUPLICATE_KEY: Final = 11_000
 
 
 class MongoInboxes:
@@ -117,11 +122,8 @@ class MongoInboxes:
             try:
                 result = await self._inbox.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
+                require_duplicates(error)
                 details = error.details or {}
-                if details.get("writeConcernErrors"):
-                    raise unavailable("mongodb", "mongodb did not confirm a write") from error
-                if any(failure["code"] != _DUPLICATE_KEY for failure in details["writeErrors"]):
-                    raise
                 return int(details["nInserted"] + details["nMatched"])
         return result.inserted_count + result.matched_count
 

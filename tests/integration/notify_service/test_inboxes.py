@@ -14,6 +14,7 @@ from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.domain.inbox import Arrival, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.notification import Message
 from notify_service.domain.wording import preview
+from notify_service.use_cases.teller import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -169,8 +170,8 @@ async def test_a_page_of_a_large_group_is_stored_at_once(inboxes: MongoInboxes) 
     chat_id = new_object_id()
     keys = [InboxKey(f"user-{number}", chat_id) for number in range(700)]
     await inboxes.change({key: partial(Inbox.take, arrival=arrival(key, 1)) for key in keys})
-    claimed = [await inboxes.claim(START + 1_000, START + 9_000, 400) for _ in range(2)]
-    assert [len(found) for found in claimed] == [400, 300]
+    claimed = [await inboxes.claim(START + 1_000, START + 9_000, AT_ONCE) for _ in range(4)]
+    assert [len(found) for found in claimed] == [200, 200, 200, 100]
 
 
 async def test_waiting_is_known_by_user_and_message(inboxes: MongoInboxes) -> None:
