@@ -145,7 +145,6 @@ class ClusterSubscriber:
         known.confirmed.set()
         if known.lost:
             known.lost = False
-            metrics.GAPS.inc()
             self._on_gap((channel,))
 
     def on_lost(self, channels: Collection[bytes]) -> None:
@@ -192,6 +191,8 @@ class ClusterSubscriber:
         started = loop.time()
         try:
             await shard.run()
+            # Of slots that move nothing is counted: that is no sign of trouble.
+            metrics.GAPS.inc(shard.connected)
         finally:
             if self._shards.get(shard.address) is shard:
                 del self._shards[shard.address]

@@ -59,6 +59,8 @@ class Shard:
     ) -> None:
         self.address: Final = address
         self.up = False
+        self.connected = False
+        """Whether it ever was up."""
         self._connection = connection
         self._events = events
         self._slots = slots
@@ -89,7 +91,7 @@ class Shard:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await self._connection.connect()  # type: ignore[no-untyped-call]  # as published
-            self.up = True
+            self.up = self.connected = True
             _log.info("shard.connected", node=str(self.address), channels=len(self._channels))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(), name=f"shard-read {self.address}")
