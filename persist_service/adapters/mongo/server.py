@@ -47,6 +47,8 @@ class Mongo:
         """A client while entered; connects when it is first used.
 
         Writes return when a majority has them in its journal, which is what an acknowledged message needs.
+        Reads go to the primary, whatever the URL says: earlier sends and roles are asked for right after they
+        were written, and a secondary may not know of them yet.
         """
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url.get_secret_value(),
@@ -54,6 +56,7 @@ class Mongo:
             event_listeners=[MongoTiming()],
             w="majority",
             journal=True,
+            readPreference="primary",
             datetime_conversion="DATETIME_MS",
             serverSelectionTimeoutMS=1_000,  # less than a caller's deadline, also when gRPC tries again
             connectTimeoutMS=1_000,
