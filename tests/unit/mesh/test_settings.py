@@ -87,6 +87,11 @@ def test_all_problems_are_told_at_once_without_any_value(
     [
         ("PARLEY_REDIS_URL", "redis://"),
         ("PARLEY_REDIS_URL", "redis://host:notaport"),
+        ("PARLEY_REDIS_URL", "redis://a:6379,b:6379"),  # the nodes of a cluster have a scheme of their own
+        ("PARLEY_REDIS_URL", "redis+cluster://a:6379,:6379"),
+        ("PARLEY_REDIS_URL", "redis+cluster://a:6379,b:70000"),
+        ("PARLEY_REDIS_URL", "redis+cluster://a:6379/1"),
+        ("PARLEY_AMQP_URL", "amqp://user:secret@a:5672,b:notaport/"),
         ("PARLEY_AMQP_URL", "redis://host"),
         ("PARLEY_CHAT_PORT", "eighty"),
         ("PARLEY_PUSH_TIMEOUT_SECONDS", "inf"),
@@ -104,6 +109,27 @@ def test_one_bad_value_is_named(
     told = _refused(capsys)
     assert f"\n  {variable}: " in told
     assert told.count("PARLEY_") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_REDIS_URL", "redis+cluster://user:p%40ss@a:6379,b,[::1]:6380"),
+        ("PARLEY_REDIS_URL", "rediss+cluster://a/0?ssl_ca_certs=/ca.pem"),
+        ("PARLEY_AMQP_URL", "amqps://user:secret@a,b:5671,c/vhost?cafile=/ca.pem"),
+        ("PARLEY_MONGO_URL", "mongodb://user:secret@a:27017,b:27017,c/?replicaSet=rs0"),
+    ],
+)
+def test_urls_may_name_the_nodes_of_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    class Urls(ServiceSettings):
+        mongo_url: MongoUrl
+
+    monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb://one")
+    monkeypatch.setenv(variable, value)
+    found = getattr(load(Urls), variable.removeprefix("PARLEY_").lower())
+    assert found.get_secret_value() == value
 
 
 def test_other_url_kinds_check_their_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
