@@ -106,9 +106,8 @@ class Broker:
     Entering does not wait for the broker: it is tried for ever, with back-off, also when it was never there.
     Each session begins by declaring the topology.
 
-    Of a URL that names several hosts (``amqp://user:password@a,b,c/vhost``, the nodes of one cluster) each
-    attempt takes the next, from one by chance on, so that the connections of many processes spread. All are
-    tried before a wait.
+    Of a URL with several hosts (``amqp://user:password@a,b,c/vhost``) each attempt takes the next, from one
+    by chance on, so that the connections of many processes spread. All are tried before a wait.
     """
 
     def __init__(
@@ -170,9 +169,8 @@ class Broker:
         """Publishes all and awaits their confirms together: one round trip. All confirmed, or it raises.
 
         Raises:
-            Unavailable: at once when the broker is known to be down; when any is not confirmed in time; some
-            of
-                the others may have arrived.
+            Unavailable: at once when the broker is known to be down; when any is not confirmed in time, and
+                some of the others may have arrived.
         """
         if tracing.current() is None:
             await self._publish_many(messages)
