@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.release import COMMIT, archive
+from tests.faults import release
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASED = ROOT / "released" / "contract.binpb"
@@ -82,7 +82,15 @@ def test_fields_and_methods_may_be_added(copy: Path) -> None:
 
 
 def test_the_released_contract_is_that_of_the_released_commit(tmp_path: Path) -> None:
-    archive(tmp_path, "protos", "buf.yaml")
+    release.archive(tmp_path, "protos", "buf.yaml")
     image = tmp_path / "contract.binpb"
     subprocess.run([BUF, "build", "--exclude-source-info", "--output", image], cwd=tmp_path, check=True)
-    assert image.read_bytes() == RELEASED.read_bytes(), f"{COMMIT} has another; run: make release-contract"
+    assert image.read_bytes() == RELEASED.read_bytes(), (
+        f"{release.COMMIT} has another; run: make release-contract"
+    )
+
+
+def test_a_clone_without_the_released_commit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "COMMIT", "0" * 40)
+    with pytest.raises(AssertionError, match=r"not in the history of this clone; .* git fetch --unshallow"):
+        release.archive(tmp_path)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from chaos.mesh import ROOT, code_of
 from devstack.ports import free_port
@@ -15,6 +16,8 @@ from tests.e2e.mesh import Mesh, Rest, Service, until
 from tests.faults.talker import Talker, Tally
 
 USERS = ("ann", "ben", "cleo", "dan")
+AWAY = "eve"
+"""A member of the group who never connects, and so is told."""
 ENDED_WITHIN = 25.0
 
 
@@ -27,6 +30,7 @@ def mesh_of_pairs(folder: Path, code: Path = ROOT) -> Iterator[Mesh]:
             folder,
             stack,
             code=code,
+            PARLEY_NOTIFY_REPEAT_SECONDS="2",
             PARLEY_CHAT_PORT=str(chat[0]),
             PARLEY_CHAT_TARGET=_target(chat),
             PARLEY_PERSIST_PORT=str(persist[0]),
@@ -100,7 +104,7 @@ async def talking(mesh: Mesh, tally: Tally) -> AsyncIterator[list[Talker]]:
         for talker in talkers:
             await talker.start(stack)
         rest = Rest(mesh.edges[0], USERS[0])
-        group = {"name": "rolling", "description": "", "memberIds": list(USERS[1:])}
+        group = {"name": "rolling", "description": "", "memberIds": [*USERS[1:], AWAY]}
         chat_id = (await rest.post("/groups", group))["group"]["id"]
         await rest.close()
         stop = asyncio.Event()
@@ -127,7 +131,7 @@ async def some_sends(tally: Tally, count: int) -> tuple[float, float]:
 
 
 async def check(mesh: Mesh, tally: Tally, talkers: list[Talker]) -> None:
-    """Acked, stored and delivered are the same, each once; and read by all."""
+    """Acked, stored and delivered are the same, each once; all of it is read, and who is away is told."""
     assert tally.lost == []
     assert tally.acked == set(tally.sent_at)
     database = mesh.database()
@@ -145,4 +149,24 @@ async def check(mesh: Mesh, tally: Tally, talkers: list[Talker]) -> None:
     def read() -> dict[str, int]:
         return {found["userId"]: found["readNumber"] for found in database.memberships.find()}
 
-    await until(lambda: read() == dict.fromkeys(USERS, len(once)), f"everything read: {read()}", 20)
+    everything = dict.fromkeys(USERS, len(once)) | {AWAY: 0}
+    await until(lambda: read() == everything, f"{everything} read: {read()}", 20)
+
+    def told() -> set[str]:
+        ledger = mesh.database("parley_notify").ledger
+        return {message for decided in ledger.find({"users": AWAY}) for message in decided["messages"]}
+
+    last = next(message["id"] for _, message in view if message["number"] == len(once))
+    await until(lambda: last in told(), f"{AWAY} told of the last message", 30)
+
+
+async def read_history(edge: Service, chat_id: str) -> list[int]:
+    """The numbers of all messages, page by page."""
+    rest, numbers, before = Rest(edge, USERS[0]), list[int](), ""
+    page: dict[str, Any] = {"hasMore": True}
+    while page["hasMore"]:
+        page = await rest.get(f"/chats/{chat_id}/messages?limit=100{before}")
+        numbers = [message["number"] for message in page["messages"]] + numbers
+        before = f"&before={page['messages'][0]['seq']}"
+    await rest.close()
+    return numbers

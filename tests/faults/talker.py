@@ -60,7 +60,7 @@ class Talker:
         self._socket: ClientConnection | None = None
         self._replies: dict[str, asyncio.Future[Frame]] = {}
         self._connected = asyncio.Event()
-        self._chat = ""
+        self.chat = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
 
@@ -80,7 +80,7 @@ class Talker:
 
     async def talk(self, chat_id: str, stop: asyncio.Event) -> None:
         """Says one thing after the other until `stop`."""
-        self._chat = chat_id
+        self.chat = chat_id
         for number in itertools.count():
             if stop.is_set():
                 return
@@ -95,7 +95,7 @@ class Talker:
 
     async def read(self) -> None:
         """Has read everything up to now."""
-        await self._insist("mark-chat-read", {"chatId": self._chat})
+        await self._insist("mark-chat-read", {"chatId": self.chat})
 
     async def _insist(self, event: str, data: Frame) -> bool:
         """Asks, and once again if it must. Whether it was done."""
@@ -173,7 +173,7 @@ class Talker:
 
     async def _resume(self) -> None:
         while not self._leaving:
-            cursor = {"chatId": self._chat, "seq": self._cursor(), "epoch": 1}
+            cursor = {"chatId": self.chat, "seq": self._cursor(), "epoch": 1}
             reply = await self._ask("resume", {"chats": [cursor]})
             if reply is _LOST or (reply["event"] == "ack" and not reply["data"]["errors"]):
                 return

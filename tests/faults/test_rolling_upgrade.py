@@ -3,7 +3,7 @@
 The mesh begins with the code that `released/commit` names. `migrate` of this code runs, then its processes
 start beside those of the release, as Kubernetes starts them; these end one by one, callers last. Then all is
 rolled back in the same order, so that new callers are left with old services too.
-Counted: acked, stored, delivered, read, and retries, of which one must do.
+Counted: acked, stored, delivered, read, told to who is away, and retries, of which one must do.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from tests.faults.rolling import (
     end,
     found_by,
     mesh_of_pairs,
+    read_history,
     some_sends,
     talking,
 )
@@ -79,6 +80,13 @@ async def _roll_out(mesh: Mesh, code: Path, tally: Tally, stack: ExitStack) -> N
         await some_sends(tally, TOGETHER)
 
 
+async def _reads_all(mesh: Mesh, chat_id: str, acked: int) -> None:
+    """One code reads, out of both stores, what the other has written."""
+    numbers = await read_history(mesh.edges[0], chat_id)
+    assert len(numbers) >= acked
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 @pytest.mark.timeout(240)
 async def test_upgrade_and_roll_back_lose_no_ack_and_no_send(mesh: Mesh, release: Path) -> None:
     tally = Tally()
@@ -88,11 +96,13 @@ async def test_upgrade_and_roll_back_lose_no_ack_and_no_send(mesh: Mesh, release
             await _migrate(mesh)
             await _roll_out(mesh, ROOT, tally, stack)
             upgraded = len(tally.acked)
+            await _reads_all(mesh, talkers[0].chat, upgraded)
             await _roll_out(mesh, release, tally, stack)
+            await _reads_all(mesh, talkers[0].chat, len(tally.acked))
         await check(mesh, tally, talkers)
     assert tally.longest_gap < LONGEST_GAP
     print(  # noqa: T201 - the test says what it counted
-        f"sent {len(tally.sent_at)} ({upgraded} until all was upgraded); acked, stored, read and delivered "
-        f"to each of {len(talkers)} the same; retried once {dict(tally.retried)}, lost 0; "
+        f"sent {len(tally.sent_at)}, {upgraded} of them until all was upgraded; acked, stored, "
+        f"read and delivered to each of {len(talkers)}: the same; retried {dict(tally.retried)}, lost 0; "
         f"{tally.moves} connections moved; longest time without a message {tally.longest_gap:.2f} s"
     )
