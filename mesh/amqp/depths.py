@@ -1,11 +1,10 @@
 """How long the queues are, as the broker tells."""
 
-import asyncio
 from typing import Final
 
 from aio_pika.abc import AbstractChannel
 
-from mesh.amqp.connection import Broker
+from mesh.amqp.connection import Broker, Session
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.handling import wait_for
 from mesh.amqp.topology import dead_queue
@@ -35,19 +34,24 @@ class QueueDepths:
 
     async def run(self) -> None:
         """Asks until cancelled, across any number of lost connections."""
-        while True:
-            session = await self._broker.session()
-            try:
-                with closing_is_an_error():
-                    async with await session.connection.channel(publisher_confirms=False) as channel:
-                        while not session.ended.is_set():
-                            await self._look(channel)
-                            await wait_for(session.ended, self._every_seconds)
-            except AMQP_ERRORS as error:
-                _log.warning("amqp.depths_unknown", error=str(error) or type(error).__name__)
-            finally:
-                self._forget()
-            await asyncio.sleep(self._every_seconds)
+        try:
+            while True:
+                session = await self._broker.session()
+                await self._ask(session)
+                if await wait_for(session.ended, self._every_seconds):
+                    self._forget()
+        finally:
+            self._forget()
+
+    async def _ask(self, session: Session) -> None:
+        try:
+            # A channel for each time: to close one that rests takes long when the broker hangs.
+            with closing_is_an_error():
+                async with await session.connection.channel(publisher_confirms=False) as channel:
+                    await self._look(channel)
+        except AMQP_ERRORS as error:
+            self._forget()
+            _log.warning("amqp.depths_unknown", error=str(error) or type(error).__name__)
 
     async def _look(self, channel: AbstractChannel) -> None:
         for queue in (*self._work, *self._other):
