@@ -23,7 +23,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from chaos.links import straight
-from chaos.mesh import Mesh, Service, token
+from chaos.mesh import ROOT, Mesh, Service, token
 
 _WINDOW = 8
 _BASELINE_MESSAGES = 2_000
@@ -161,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-bench-")))
-        mesh = Mesh.start(folder, stack, route=straight, **_NO_LIMITS)
+        mesh = Mesh.start(folder, stack, code=ROOT, route=straight, **_NO_LIMITS)
         asyncio.run(measure(mesh, options.pairs, options.messages))
 
 
