@@ -40,6 +40,7 @@ async def _refusal(edge: Edge, **options: Any) -> tuple[int, dict[str, Any]]:
         (token("alice", aud="others"), "INVALID_TOKEN"),
         (jwt.encode({"sub": "alice", "exp": int(time.time()) + 60}, SECRET[::-1] + "y"), "INVALID_TOKEN"),
     ],
+    ids=["empty", "nonsense", "no algorithm", "expired", "for others", "another key"],
 )
 async def test_a_bad_token_is_refused_before_the_upgrade(edge: Edge, bad: str, code: str) -> None:
     status, error = await _refusal(edge, additional_headers={"Authorization": f"Bearer {bad}"})

@@ -53,7 +53,7 @@ async def test_what_is_stored_comes_back(store: MongoSubscriptionStore) -> None:
     assert await store.list() == []
 
 
-@pytest.mark.parametrize("subscription_id", [new_object_id(), "no id"])
+@pytest.mark.parametrize("subscription_id", [new_object_id(), "no id"], ids=["unknown", "no id"])
 async def test_one_that_is_not_there(store: MongoSubscriptionStore, subscription_id: str) -> None:
     assert await store.replace(subscription_id, SPEC, 1) is None
     assert await store.rotate(subscription_id, "x", 1) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, generate_private_key
@@ -191,6 +192,7 @@ def test_keys_are_stored_without_padding() -> None:
         ("a", "base64url"),
         ("a b!", "base64url"),
     ],
+    ids=itertools.count(),  # some of the keys are made up anew in each process
 )
 def test_what_is_no_public_key(p256dh: str, told: str) -> None:
     with pytest.raises(InvalidArgument, match=rf"^web_push_keys\.p256dh: .*{told}"):
