@@ -92,7 +92,8 @@ async def test_a_call_made_for_another_ends_with_it() -> None:
             with pytest.raises(DeadlineExceeded):
                 await outer.echo("x", timeout=0.5)
     assert time.monotonic() - started < 3
-    assert 0 < left[0] <= 0.5
+    # gRPC rounds what it sends, up as well: far from its own 5 s is what counts.
+    assert 0 < left[0] < 1
 
 
 async def test_nobody_is_asked_when_no_time_is_left() -> None:
