@@ -66,6 +66,7 @@ class HandlerWrapper:
         self._concurrency = concurrency
         self._certified = certified
         self._in_flight = 0
+        RPC_IN_FLIGHT.set_function(lambda: self._in_flight)
 
     def wrap(self, method: str, handler: Any) -> Any:
         """The same handler with everything around it. Unary calls and streams of answers.
@@ -150,12 +151,10 @@ class HandlerWrapper:
                 ErrorReason.ERROR_REASON_OVERLOADED, "too many calls at once", retry_after_ms=_SHED_RETRY_MS
             )
         self._in_flight += 1
-        RPC_IN_FLIGHT.set(self._in_flight)
         try:
             yield
         finally:
             self._in_flight -= 1
-            RPC_IN_FLIGHT.set(self._in_flight)
 
     def _authorize(self, context: Context, method: str, allowed: frozenset[str]) -> str:
         caller = self._authenticate(context)
