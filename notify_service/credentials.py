@@ -7,12 +7,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from google.auth import jwt
 from google.auth.crypt import Signer
 from google.auth.exceptions import GoogleAuthError
 from google.oauth2.service_account import Credentials
+
+from notify_service.domain.signing_key import parse_signing_key
 
 _LIFETIME_SECONDS: Final = 3600
 """The longest that Google takes, of an assertion and of the access token it buys."""
@@ -78,11 +79,7 @@ def read_signing_key(path: Path) -> EllipticCurvePrivateKey:
         ValueError: it cannot be read, or is no such key; the text holds nothing of it.
     """
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        pem = path.read_bytes()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ValueError("is not a private key (PEM, without a password)") from error
-    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-        raise ValueError("is not a key on the curve P-256")  # noqa: TRY004 - the file is wrong, not the call
-    return key
+    return parse_signing_key(pem)

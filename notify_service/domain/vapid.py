@@ -5,15 +5,15 @@ from functools import cached_property
 from typing import Self
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
 )
+
+from notify_service.domain.signing_key import parse_signing_key
 
 
 class VapidKey:
@@ -34,13 +34,7 @@ class VapidKey:
         Raises:
             ValueError: it is something else.
         """
-        try:
-            key = load_pem_private_key(pem, password=None)
-        except (TypeError, ValueError, UnsupportedAlgorithm) as error:
-            raise ValueError("is not a private key in PEM without a password") from error
-        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
-            return cls(key)
-        raise ValueError("is not a key on the curve P-256")
+        return cls(parse_signing_key(pem))
 
     def to_pem(self) -> bytes:
         """PKCS #8, not encrypted."""
