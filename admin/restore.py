@@ -22,7 +22,8 @@ COLUMNS: Final = ("check", "checked", "state", "detail")
 _AT_ONCE: Final = 1000
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Which backup, and how to tell what came of it."""
     parser.add_argument("folder", type=Path, help="what `backup` made")
     json_option(parser)
 
@@ -95,4 +96,4 @@ async def _fill(database: Database, name: str, documents: Iterator[bytes]) -> No
         await collection.insert_many(batch, ordered=False)
 
 
-COMMAND: Final = Command("restore", "a backup into empty databases", _add_arguments, _run)
+COMMAND: Final = Command("restore", "a backup into empty databases", add_arguments, _run)

@@ -1,23 +1,16 @@
 """`restore-drill`: restores a backup beside what is there, checks it, and removes it again."""
 
 import uuid
-from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from argparse import Namespace
 from typing import Final
 
 from admin.archive import Archive
 from admin.command import Command
 from admin.mongo import open_mongo
-from admin.output import json_option
-from admin.restore import report, restore, verified
+from admin.restore import add_arguments, report, restore, verified
 from admin.schemas import schemas
 from admin.settings import DatabaseSettings
 from mesh.settings import load
-
-
-def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="what `backup` made")
-    json_option(parser)
 
 
 async def _run(options: Namespace) -> int:
@@ -35,4 +28,4 @@ async def _run(options: Namespace) -> int:
     return report(checks, as_json=options.json)
 
 
-COMMAND: Final = Command("restore-drill", "restore a backup aside, check it, drop it", _add_arguments, _run)
+COMMAND: Final = Command("restore-drill", "restore a backup aside, check it, drop it", add_arguments, _run)
