@@ -19,6 +19,7 @@ from admin.command import CommandError
 from admin.mongo import Collection, Database
 from admin.output import note
 from admin.schemas import Schema
+from mesh.cancellation import end
 
 STAMP: Final = "schema"
 """The name of the collection, and the id of its only document."""
@@ -100,8 +101,7 @@ async def _lease(database: Database) -> AsyncIterator[str]:
     try:
         yield holder
     finally:
-        renewing.cancel()
-        await asyncio.wait((renewing,))
+        await end(renewing)
         await stamps.update_one(
             {"_id": STAMP, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": ""}}
         )

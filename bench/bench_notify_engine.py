@@ -21,6 +21,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from devstack.servers import MongoServer
+from mesh.cancellation import end
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import DATABASE, Database, ensure_indexes, open_database
@@ -126,8 +127,7 @@ async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
         await _settled(database)
         delivered = delivering.stop(count)
         await deliver.drain()
-        task.cancel()
-        await asyncio.wait((task,))
+        await end(task)
         sent = await database["ledger"].count_documents({"outcome": "sent"})
         assert sent == count, f"{sent} of {count} were sent"
         return added, delivered

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Final, Self
 
 from mesh.backoff import Backoff
-from mesh.cancellation import is_cancelled
+from mesh.cancellation import end, is_cancelled
 from mesh.errors import unavailable
 from mesh.logs import get_logger
 from mesh.metrics import BREAKER_REFUSED, BREAKER_STATE
@@ -159,8 +159,7 @@ class Breaker:
     async def close(self) -> None:
         """Ends the probing."""
         if self._probing is not None:
-            self._probing.cancel()
-            await asyncio.wait((self._probing,))
+            await end(self._probing)
 
     def answered(self) -> None:
         """Notes an answer. ``guard`` does it for its calls."""

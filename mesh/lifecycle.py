@@ -20,7 +20,7 @@ import uvloop
 from mesh import tracing
 from mesh.backoff import Backoff
 from mesh.build import tell_build
-from mesh.cancellation import is_cancelled
+from mesh.cancellation import end, is_cancelled
 from mesh.event_loop import watch_lag
 from mesh.logs import configure_logs, get_logger
 from mesh.metrics import TASK_RESTARTS
@@ -68,7 +68,7 @@ class Lifecycle:
         returns, it is done. Shutdown cancels it.
         """
         task = asyncio.create_task(_keep_running(name, factory), name=name)
-        self._stack.push_async_callback(_cancel, task)
+        self._stack.push_async_callback(end, task)
 
     @property
     def stopping(self) -> bool:
@@ -158,8 +158,7 @@ async def _run(settings: MeshSettings, serve: Serve) -> int:
         code = start.result()
         if code == 0:
             await stop
-    await _cancel(start)
-    await _cancel(stop)
+    await end(start, stop)
     _log.info("service.stopping", deadline_seconds=settings.drain_seconds)
     await lifecycle.close(settings.drain_seconds)
     _log.info("service.stopped", exit_code=code)
@@ -214,9 +213,3 @@ async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, Non
             await asyncio.sleep(delay)
         else:
             return
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    # Not `await task`: that would not tell its cancellation from ours.
-    await asyncio.wait((task,))

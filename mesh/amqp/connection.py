@@ -26,6 +26,7 @@ from mesh.amqp.topology import Topology
 from mesh.amqp.traces import publishing
 from mesh.backoff import Backoff
 from mesh.breaker import Breaker
+from mesh.cancellation import end
 from mesh.errors import unavailable
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
@@ -206,8 +207,7 @@ class Broker:
     ) -> None:
         await self._breaker.close()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await end(self._task)
 
     async def _run(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ClusterDownError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from mesh.cancellation import end
 from mesh.errors import ParleyError
 from mesh.logs import get_logger
 from mesh.urls import Address
@@ -106,9 +107,7 @@ class SlotMap:
                 if answer:
                     return answer
         finally:
-            for task in questions:
-                task.cancel()
-            await asyncio.wait(questions)
+            await end(*questions)
         return None
 
     async def _question(self, node: Address) -> list[tuple[int, int, list[Address]]]:

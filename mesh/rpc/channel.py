@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from mesh import deadline, tracing
 from mesh.breaker import Breaker, State
+from mesh.cancellation import end
 from mesh.errors import DeadlineExceeded, Unavailable, unavailable
 from mesh.metrics import RPC_CLIENT_SECONDS
 from mesh.rpc.auth import TokenIssuer
@@ -256,8 +257,7 @@ async def open_channel(
         try:
             yield channel
         finally:
-            following.cancel()
-            await asyncio.wait((following,))
+            await end(following)
 
 
 async def _follow(

@@ -10,7 +10,7 @@ from typing import Final
 
 from mesh.backoff import Backoff
 from mesh.breaker import State
-from mesh.cancellation import is_cancelled
+from mesh.cancellation import end, is_cancelled
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
@@ -115,9 +115,7 @@ class Deliver:
         finally:
             # Restarted after a failure it goes on with them.
             if is_cancelled() and self._under_way:
-                for attempt in self._under_way:
-                    attempt.cancel()
-                await asyncio.wait(self._under_way)
+                await end(*self._under_way)
 
     async def drain(self) -> None:
         """Begins no more attempts, and returns once those under way have ended and are recorded."""

@@ -14,6 +14,7 @@ from mesh.amqp.connection import Broker, Outgoing
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Handler, Outcome, Retry
 from mesh.amqp.topology import RetryTier, Topology, dead_queue
+from mesh.cancellation import end
 from mesh.errors import Unavailable, unavailable
 
 
@@ -39,8 +40,7 @@ async def _consuming(broker: Broker, handler: Handler, **options: float) -> Asyn
     try:
         yield consumer
     finally:
-        task.cancel()
-        await asyncio.wait((task,))
+        await end(task)
 
 
 async def _eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30) -> None:

@@ -16,6 +16,7 @@ from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Ack, Delivery, Outcome
 from mesh.amqp.depths import QueueDepths
 from mesh.amqp.topology import RetryTier, Topology, dead_queue
+from mesh.cancellation import end
 from mesh.errors import unavailable
 from mesh.event_loop import watch_lag
 from mesh.mongo_timing import MongoTiming
@@ -72,8 +73,7 @@ async def test_queue_lengths_are_told_and_forgotten_with_the_connection(broker: 
         await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) is None)
         await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 3)
     finally:
-        depths.cancel()
-        await asyncio.wait((depths,))
+        await end(depths)
     assert value("parley_queue_ready_messages", queue=queue) is None
 
 
@@ -98,7 +98,7 @@ async def test_the_age_of_what_waits_in_a_consumers_hands_grows(broker: Broker) 
         down = False
         await _eventually(lambda: value("parley_queue_oldest_seconds", queue=queue) == 0)
     finally:
-        depths.cancel()
+        await end(depths)
         await consumer.stop()
         await task
 

@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from mesh.cancellation import end
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import ensure_indexes, open_database
@@ -170,7 +171,6 @@ async def running_engine(deliver: Deliver) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait((task,))
+        await end(task)
         if not task.cancelled():
             task.result()

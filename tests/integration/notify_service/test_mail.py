@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.topology import Topology, dead_queue
+from mesh.cancellation import end
 from mesh.clock import now_ms
 from mesh.errors import Internal, Unavailable, unavailable
 from mesh.ids import new_object_id
@@ -113,8 +114,7 @@ async def supervised(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait((task,))
+        await end(task)
 
 
 @pytest.fixture
