@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 #: One per launcher: it ends every child of this process that is left when this process dies.
 reaper = Reaper()
+atexit.register(reaper.close)
 
 _TAIL_BYTES = 64 * 1024
 

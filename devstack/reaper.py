@@ -90,6 +90,12 @@ class Reaper:
         """The session has ended; its id may be used again by others."""
         self._send(f"-{session}\n")
 
+    def close(self) -> None:
+        """Let it end what is still there, and return when it has."""
+        with self._lock:
+            if self._process is not None:
+                self._process.communicate()
+
     def _send(self, line: str) -> None:
         with self._lock:
             if self._process is None:
