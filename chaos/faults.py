@@ -39,7 +39,13 @@ class Injector:
                 group.create_task(self.inject(fault), name=str(fault))
 
     async def inject(self, fault: Fault) -> None:
-        """One fault from its beginning to its end, once the one before on its target has ended.
+        """One fault that lasts for its seconds; raises as `happening`."""
+        async with self.happening(fault):
+            await asyncio.sleep(fault.seconds)
+
+    @asynccontextmanager
+    async def happening(self, fault: Fault) -> AsyncIterator[None]:
+        """One fault, once the one before on its target has ended: entered when its cause is in place.
 
         Raises:
             DevstackError: a backing server did not come back.
@@ -56,7 +62,7 @@ class Injector:
             )
             self._tell(f"{self._journal.now:7.2f} s  #{fault.number} {fault}")
             async with self._cause(fault):
-                await asyncio.sleep(fault.seconds)
+                yield
             self._journal.write(records.FaultEnded(at=self._journal.now, number=fault.number))
 
     @asynccontextmanager

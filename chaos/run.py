@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,14 +82,12 @@ class Stage:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def live_through(self, schedule: Sequence[Fault], seconds: float) -> Outcome:
-        """The crowd acts for `seconds`, longer if the faults do; then all is brought to rest and judged."""
+    async def live_through(self, trouble: Awaitable[None]) -> Outcome:
+        """The crowd acts until `trouble` is over; then all is brought to rest and judged."""
         stop = asyncio.Event()
         lives = [asyncio.create_task(life, name="script") for life in self.crowd.act(stop)]
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.injector.follow(schedule))
-                group.create_task(asyncio.sleep(seconds))
+            await trouble
             stop.set()
             self._tell(f"{self.journal.now:7.2f} s  all faults are over, waiting for rest")
             _, busy = await asyncio.wait(lives, timeout=_ANSWER_SECONDS)
@@ -97,6 +95,12 @@ class Stage:
         finally:
             await _end(lives)
         return await self._judge()
+
+    async def follow(self, schedule: Sequence[Fault], seconds: float) -> None:
+        """Makes the faults of a schedule happen; takes `seconds`, longer if the faults do."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.injector.follow(schedule))
+            group.create_task(asyncio.sleep(seconds))
 
     async def _judge(self) -> Outcome:
         deadline = self.journal.now + _STORE_SECONDS
@@ -131,7 +135,7 @@ async def run(schedule: Sequence[Fault], seconds: float, seed: int, folder: Path
         async with links:
             await mesh.ready()
             async with Stage(mesh, links, folder, seed=seed, tell=tell) as stage:
-                return await stage.live_through(schedule, seconds)
+                return await stage.live_through(stage.follow(schedule, seconds))
 
 
 async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:

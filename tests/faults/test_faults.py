@@ -6,25 +6,17 @@ All promises of `chaos.checker` are asserted by `endure`; a test adds what is pa
 import pytest
 
 from chaos.faults import Injector
-from chaos.records import Acked, CaughtUp, Dropped, FaultBegan, FaultEnded, Journal, Saw
-from chaos.run import Outcome
+from chaos.records import CaughtUp, Dropped, Journal, Saw
 from chaos.schedule import Fault, Kind
-from tests.faults.conftest import Endure, Setting
+from tests.faults.conftest import Endure, Lived, Setting
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 
 
-def acked_meanwhile(outcome: Outcome) -> int:
-    (began,) = outcome.evidence.of(FaultBegan)
-    (ended,) = outcome.evidence.of(FaultEnded)
-    return sum(began.at + 0.3 < ack.at < ended.at for ack in outcome.evidence.of(Acked))
-
-
-def assert_came_back(outcome: Outcome, within: float) -> None:
+def assert_came_back(lived: Lived, within: float) -> None:
+    outcome = lived.outcome
     (recovery,) = outcome.recoveries
     assert recovery.took < within
-    (ended,) = outcome.evidence.of(FaultEnded)
-    assert any(ack.at > ended.at for ack in outcome.evidence.of(Acked))
     # What was accepted, and given up on a refusal to its repeat, is stored all the same.
     given_up = sum(1 for _ in outcome.evidence.of(Dropped))
     assert outcome.figures.acked <= outcome.figures.stored <= outcome.figures.acked + given_up
@@ -32,9 +24,9 @@ def assert_came_back(outcome: Outcome, within: float) -> None:
 
 
 async def test_persist_service_killed(endure: Endure) -> None:
-    outcome = await endure(Kind.KILL, "persist", 1.5)
-    assert_came_back(outcome, within=5)
-    assert acked_meanwhile(outcome) > 0  # the queue holds what the store cannot take
+    lived = await endure(Kind.KILL, "persist", 1.5, sends_go_on=True)
+    assert_came_back(lived, within=5)
+    assert lived.acked_meanwhile > 0  # the queue holds what the store cannot take
 
 
 async def test_chat_service_killed(endure: Endure) -> None:
@@ -42,27 +34,27 @@ async def test_chat_service_killed(endure: Endure) -> None:
 
 
 async def test_an_edge_killed(endure: Endure) -> None:
-    outcome = await endure(Kind.KILL, "edge-a", 1.5)
-    assert_came_back(outcome, within=5)
-    assert acked_meanwhile(outcome) > 0  # on the other edge
+    lived = await endure(Kind.KILL, "edge-a", 1.5, sends_go_on=True)
+    assert_came_back(lived, within=5)
+    assert lived.acked_meanwhile > 0  # on the other edge
 
 
 async def test_notify_service_killed(endure: Endure) -> None:
-    outcome = await endure(Kind.KILL, "notify", 1.0)
-    assert_came_back(outcome, within=2)
-    assert acked_meanwhile(outcome) > 0
+    lived = await endure(Kind.KILL, "notify", 1.0, sends_go_on=True)
+    assert_came_back(lived, within=2)
+    assert lived.acked_meanwhile > 0
 
 
 async def test_redis_restarted_with_its_file(endure: Endure) -> None:
-    outcome = await endure(Kind.KILL, "redis", 1.0)
-    assert_came_back(outcome, within=10)
-    assert {saw.epoch for saw in outcome.evidence.of(Saw) if saw.epoch} == {1}
+    lived = await endure(Kind.KILL, "redis", 1.0)
+    assert_came_back(lived, within=10)
+    assert {saw.epoch for saw in lived.outcome.evidence.of(Saw) if saw.epoch} == {1}
 
 
 async def test_redis_data_lost(endure: Endure) -> None:
-    outcome = await endure(Kind.LOSE, "redis", 0.5)
-    assert_came_back(outcome, within=10)
-    assert {saw.epoch for saw in outcome.evidence.of(Saw) if saw.epoch} == {1, 2}
+    lived = await endure(Kind.LOSE, "redis", 0.5)
+    assert_came_back(lived, within=10)
+    assert {saw.epoch for saw in lived.outcome.evidence.of(Saw) if saw.epoch} == {1, 2}
 
 
 async def test_rabbitmq_killed(endure: Endure) -> None:
@@ -70,9 +62,9 @@ async def test_rabbitmq_killed(endure: Endure) -> None:
 
 
 async def test_mongodb_killed(endure: Endure) -> None:
-    outcome = await endure(Kind.KILL, "mongo", 1.0)
-    assert_came_back(outcome, within=5)
-    assert acked_meanwhile(outcome) > 0
+    lived = await endure(Kind.KILL, "mongo", 1.0, sends_go_on=True)
+    assert_came_back(lived, within=5)
+    assert lived.acked_meanwhile > 0
 
 
 async def test_a_chat_service_that_hangs(endure: Endure) -> None:
@@ -84,22 +76,22 @@ async def test_connections_to_the_broker_reset(endure: Endure) -> None:
 
 
 async def test_a_slow_way_to_redis(endure: Endure) -> None:
-    outcome = await endure(Kind.DELAY, "chat>redis", 2.0, 100)
-    assert_came_back(outcome, within=5)
-    assert acked_meanwhile(outcome) > 0
+    lived = await endure(Kind.DELAY, "chat>redis", 2.0, 100, sends_go_on=True)
+    assert_came_back(lived, within=5)
+    assert lived.acked_meanwhile > 0
 
 
 async def test_an_edge_that_loses_its_subscription(endure: Endure) -> None:
-    outcome = await endure(Kind.REFUSE, "edge-b>redis", 1.0)
-    assert_came_back(outcome, within=5)
-    assert any(record.why == "resync" for record in outcome.evidence.of(CaughtUp))
+    lived = await endure(Kind.REFUSE, "edge-b>redis", 1.0)
+    assert_came_back(lived, within=5)
+    assert any(record.why == "resync" for record in lived.outcome.evidence.of(CaughtUp))
 
 
 async def test_redis_with_a_full_disk(endure: Endure) -> None:
-    outcome = await endure(Kind.FILL, "redis", 2.0)
-    assert acked_meanwhile(outcome) == 0  # it takes nothing, so nothing is promised
-    assert_came_back(outcome, within=10)
-    assert {saw.epoch for saw in outcome.evidence.of(Saw) if saw.epoch} == {1}
+    lived = await endure(Kind.FILL, "redis", 2.0)
+    assert lived.acked_meanwhile == 0  # it takes nothing, so nothing is promised
+    assert_came_back(lived, within=10)
+    assert {saw.epoch for saw in lived.outcome.evidence.of(Saw) if saw.epoch} == {1}
 
 
 async def test_rabbitmq_with_a_full_disk(endure: Endure) -> None:
@@ -107,31 +99,31 @@ async def test_rabbitmq_with_a_full_disk(endure: Endure) -> None:
 
 
 async def test_mongodb_with_a_full_disk(endure: Endure) -> None:
-    outcome = await endure(Kind.FILL, "mongo", 2.0)
-    assert_came_back(outcome, within=10)
-    assert acked_meanwhile(outcome) > 0  # the queue holds what the store cannot take
+    lived = await endure(Kind.FILL, "mongo", 2.0, sends_go_on=True)
+    assert_came_back(lived, within=10)
+    assert lived.acked_meanwhile > 0  # the queue holds what the store cannot take
 
 
 async def test_a_chat_service_whose_clock_is_behind_but_within_the_leeway(endure: Endure) -> None:
-    outcome = await endure(Kind.SKEW, "chat", 3.0, -8)
-    assert_came_back(outcome, within=10)
-    assert acked_meanwhile(outcome) > 0  # its times are wrong, its order is not
-    assert not list(outcome.evidence.of(Dropped))
+    lived = await endure(Kind.SKEW, "chat", 3.0, -8, sends_go_on=True)
+    assert_came_back(lived, within=10)
+    assert lived.acked_meanwhile > 0  # its times are wrong, its order is not
+    assert not list(lived.outcome.evidence.of(Dropped))
 
 
 async def test_a_chat_service_whose_clock_is_minutes_ahead(endure: Endure) -> None:
-    outcome = await endure(Kind.SKEW, "chat", 3.0, 300)
-    assert_came_back(outcome, within=10)
-    assert acked_meanwhile(outcome) == 0  # nobody believes its tokens, and it nobody's
+    lived = await endure(Kind.SKEW, "chat", 3.0, 300)
+    assert_came_back(lived, within=10)
+    assert lived.acked_meanwhile == 0  # nobody believes its tokens, and it nobody's
     assert not list(
-        outcome.evidence.of(Dropped)
+        lived.outcome.evidence.of(Dropped)
     )  # clients are told that it is down, not that they are refused
 
 
 async def test_an_edge_whose_clock_is_minutes_behind(endure: Endure) -> None:
-    outcome = await endure(Kind.SKEW, "edge-a", 3.0, -300)
-    assert_came_back(outcome, within=10)
-    assert acked_meanwhile(outcome) > 0  # on the other edge
+    lived = await endure(Kind.SKEW, "edge-a", 3.0, -300, sends_go_on=True)
+    assert_came_back(lived, within=10)
+    assert lived.acked_meanwhile > 0  # on the other edge
 
 
 async def test_what_cannot_happen_to_a_target_is_refused(setting: Setting) -> None:
