@@ -8,6 +8,7 @@ from mesh.amqp.connection import Broker, Session
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.handling import wait_for
 from mesh.amqp.topology import dead_queue
+from mesh.cancellation import is_cancelled
 from mesh.logs import get_logger
 from mesh.metrics import QUEUE_CONSUMERS, QUEUE_READY
 
@@ -35,7 +36,7 @@ class QueueDepths:
     async def run(self) -> None:
         """Asks until cancelled, across any number of lost connections."""
         try:
-            while True:
+            while not is_cancelled():  # aiormq may have dropped it, see `mesh.cancellation.end`
                 session = await self._broker.session()
                 await self._ask(session)
                 if await wait_for(session.ended, self._every_seconds):

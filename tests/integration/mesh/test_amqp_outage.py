@@ -4,9 +4,10 @@ import asyncio
 import gc
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -15,8 +16,10 @@ from devstack.servers import RabbitMQServer
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Ack, Delivery, Outcome
+from mesh.amqp.depths import QueueDepths
 from mesh.amqp.topology import MESSAGE_PERSIST, QUEUES, Topology
 from mesh.backoff import Backoff
+from mesh.cancellation import end
 from mesh.errors import Unavailable
 
 
@@ -43,17 +46,22 @@ async def test_an_outage_refuses_publishes_at_once_and_loses_nothing() -> None:
                 old_session = await broker.session()
             await broker.check()
             await asyncio.gather(*(broker.publish(MESSAGE_PERSIST, body) for body in confirmed))
+            depths = asyncio.create_task(QueueDepths(broker, every_seconds=0.05).run())
+            await _until(lambda: _told() == 0)
 
             await asyncio.to_thread(server.stop)
             async with asyncio.timeout(10):
                 await old_session.ended.wait()
             await _refused_at_once(broker)
+            await _until(lambda: _told() is None)  # nobody knows
 
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(60):
                 await broker.session()
                 await broker.publish(MESSAGE_PERSIST, b"after")
                 await complete.wait()
+                await _until(lambda: _told() == 0)
+                await end(depths)
                 await consumer.stop()
                 await task
 
@@ -73,6 +81,16 @@ async def test_a_broker_that_was_never_there_leaves_no_half_closed_connection_be
         await asyncio.to_thread(gc.collect)
     assert [line["event"] for line in logs] == ["amqp.disconnected"]
     assert not told
+
+
+def _told() -> float | None:
+    return REGISTRY.get_sample_value("parley_queue_ready_messages", {"queue": MESSAGE_PERSIST})
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 async def _refused_at_once(broker: Broker) -> None:

@@ -55,7 +55,7 @@ async def test_a_blocked_event_loop_is_seen() -> None:
         task.cancel()
 
 
-async def test_queue_lengths_are_told_and_forgotten_with_the_connection(broker: Broker) -> None:
+async def test_queue_lengths_are_told_across_connections_and_not_for_longer(broker: Broker) -> None:
     (queue,) = broker.topology.queues
     for _ in range(3):
         await broker.publish(queue, b"x")
@@ -67,11 +67,13 @@ async def test_queue_lengths_are_told_and_forgotten_with_the_connection(broker: 
         await _eventually(lambda: value("parley_queue_ready_messages", queue=dead_queue(queue)) == 1)
         tier = broker.topology.retry_tiers[0].name
         await _eventually(lambda: value("parley_queue_ready_messages", queue=tier) == 0)
-        # Told again after the connection was lost, and by nobody while there is none.
+        # Told again after the connection was lost.
         first = await broker.session()
         await first.connection.close()
-        await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) is None)
-        await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 3)
+        await first.ended.wait()
+        await broker.session()
+        await broker.publish(queue, b"x")
+        await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 4)
     finally:
         await end(depths)
     assert value("parley_queue_ready_messages", queue=queue) is None
