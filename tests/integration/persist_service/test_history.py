@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from mesh.ids import new_object_id
 from parley.persist.v1 import persist_service_pb2 as pb
+from persist_service.adapters.mongo.indexes import INDEXES
+from persist_service.adapters.mongo.messages import MongoMessages
+from persist_service.adapters.mongo.server import Mongo
+from persist_service.domain.log import Message as StoredMessage
+from persist_service.domain.log import MessageType
 from tests.integration.persist_service.conftest import Log, batches, holds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from parley.common.v1.message_pb2 import Message
     from tests.integration.persist_service.conftest import Service
 
@@ -69,28 +76,40 @@ async def test_one_message(service: Service) -> None:
     assert (answer.message.id, answer.message.content) == (wanted, "message 1")
 
 
-async def test_a_page_of_a_long_chat_is_quick(service: Service) -> None:
-    chat = await service.direct("alice", "bob")
-    template = {"chatId": ObjectId(chat.id), "senderId": "alice", "type": "text", "content": "x"}
-    count = 5_000
-    service.db.messages.insert_many(
-        [
-            {
-                **template,
-                "_id": ObjectId(new_object_id()),
-                "seq": n,
-                "number": n,
-                "clientMsgId": str(n),
-                "createdAt": service.db.chats.find_one({}, {"createdAt": 1})["createdAt"] if n == 1 else None,  # type: ignore[index]  # there is one
-            }
-            for n in range(1, count + 1)
-        ],
-        ordered=False,
-    )
-    service.db.messages.update_many({"createdAt": None}, [{"$set": {"createdAt": "$$NOW"}}])
-    started = time.perf_counter()
-    page = await service.history(chat.id, 50, before_seq=count // 2)
-    took = time.perf_counter() - started
-    assert [message.seq for message in page] == list(range(count // 2 - 1, count // 2 - 51, -1))
-    # Reading the whole chat takes a few hundred times as long here.
-    assert took < 0.25, took
+class Finds(CommandListener):
+    """The filters of all queries for messages."""
+
+    def __init__(self) -> None:
+        self.filters: list[Mapping[str, Any]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command.get("find") == "messages":
+            self.filters.append(event.command["filter"])
+
+    def succeeded(self, event: object) -> None: ...
+
+    def failed(self, event: object) -> None: ...
+
+
+async def test_a_page_of_a_long_chat_reads_a_range_about_as_long_as_the_page(
+    mongo_url: str, mongo_database: str
+) -> None:
+    chat_id, count, limit = new_object_id(), 1_000, 50
+    finds = Finds()
+    client = AsyncIOMotorClient[Any](mongo_url, event_listeners=[finds], datetime_conversion="DATETIME_MS")
+    try:
+        mongo = Mongo(client[mongo_database])
+        await mongo.prepare(INDEXES)
+        messages = MongoMessages(mongo)
+        await messages.insert(
+            [
+                StoredMessage(new_object_id(), chat_id, n, n, "alice", MessageType.TEXT, "x", str(n), n)
+                for n in range(1, count + 1)
+            ]
+        )
+        page = await messages.before(chat_id, limit, seq=count // 2, number=0)
+    finally:
+        client.close()
+    assert [message.seq for message in page] == list(range(count // 2 - 1, count // 2 - 1 - limit, -1))
+    [read] = finds.filters  # the server may not push the limit down, so the range must be tight by itself
+    assert limit <= read["seq"]["$lt"] - read["seq"]["$gte"] < 2 * limit
