@@ -1,11 +1,12 @@
 """The rules of docs/architecture.md about who may import what, where no linter holds them."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("edge", "chat_service", "persist_service", "notify_service")
@@ -37,7 +38,10 @@ def users_of(*packages: str) -> set[str]:
 
 
 def test_services_and_layers_keep_to_their_contracts() -> None:
-    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+    # A process of its own: in ours it would silence every logger that there is.
+    lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
