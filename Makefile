@@ -31,8 +31,10 @@ run: $(VENV)/.ready gen/.ready ## start everything, with data and logs under .ru
 stop: ## end a `make run` from another terminal
 	@if [ -x $(PY) ]; then $(PY) -m devstack stop; else echo "nothing runs"; fi
 
-test: setup gen/.ready ## run all tests against real servers, the quick ones first
-	@$(PY) -m pytest
+JOBS ?= 3
+
+test: setup gen/.ready ## run all tests against real servers, JOBS=3 side by side (they mostly wait), or JOBS=0
+	@$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.ready gen/.ready ## ruff, import rules, proto style and compatibility
 	@echo "lint: ruff check" && $(VENV)/bin/ruff check --quiet

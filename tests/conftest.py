@@ -34,14 +34,17 @@ _ORDER = ("unit", "properties", "architecture", "contract", "deployment", "integ
 _database_numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by folder; inside a folder the order stays."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the tests by folder; inside a folder the order stays.
+
+    Side by side (`make test`) they run in the opposite order: what takes long must not be what all wait for
+    in the end.
+    """
 
     def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(_TESTS).parts[0]
-        return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+        return _ORDER.index(item.path.relative_to(_TESTS).parts[0])
 
-    items.sort(key=rank)
+    items.sort(key=rank, reverse=hasattr(config, "workerinput"))
 
 
 @pytest.fixture(scope="session")
