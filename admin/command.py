@@ -1,6 +1,6 @@
 """What a command is. Exit codes: 0 done; 1 not done, not found, or not well; 2 wrong usage; 78 settings."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,3 +27,10 @@ class Command:
 
 class CommandError(Exception):
     """Why a command cannot be done, in words for the person who typed it."""
+
+
+def positive(text: str) -> int:
+    """An argument that says how many: 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not a number from 1 on")
+    return int(text)

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from admin.command import DONE, NOT_DONE, Command, CommandError
+from admin.command import DONE, NOT_DONE, Command, CommandError, positive
 from admin.output import json_option, table, tell, to_json
 from admin.settings import BrokerSettings
 from mesh.amqp.topology import QUEUES
@@ -35,7 +35,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     commands.add_parser("drop", help="give up for good")
     for name, command in commands.choices.items():
         command.add_argument("--queue", action="append", help="a work queue; may be repeated; default all")
-        command.add_argument("--limit", type=_positive, help="at most so many of each queue, oldest first")
+        command.add_argument("--limit", type=positive, help="at most so many of each queue, oldest first")
         command.add_argument("--id", default="", help="those with this message id")
         json_option(command)
         if name in {"replay", "drop"}:
@@ -58,9 +58,10 @@ async def _run(options: Namespace) -> int:
 
 
 async def _show(box: DeadLetterBox, queues: Sequence[str], options: Namespace) -> int:
-    counts = {queue: await box.count(queue) for queue in queues}
     selection = _selection(options)
-    letters = [letter for queue in queues for letter in await box.read(queue, selection)]
+    found = {queue: await box.read(queue, selection) for queue in queues}
+    counts = {queue: reading.waiting for queue, reading in found.items()}
+    letters = [letter for reading in found.values() for letter in reading.letters]
     if options.action == "list":
         tell(_listed(counts, letters), lambda: _table(counts, letters), as_json=options.json)
     else:
@@ -127,13 +128,6 @@ def _check_chosen(options: Namespace) -> None:
         refuse("choose with --id, --limit or --all")
     if options.action == "drop" and not options.id and not options.queue:
         refuse("--queue is required to drop more than one id")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 COMMAND: Final = Command("dead-letters", "what no consumer could handle", _add_arguments, _run)

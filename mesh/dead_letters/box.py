@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -32,6 +32,14 @@ class Selection:
         return not self.message_id or letter.message_id == self.message_id
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a look into a queue found: how many letters wait in it, and those that were chosen."""
+
+    waiting: int
+    letters: list[DeadLetter]
+
+
 class QueueMissingError(Exception):
     """There is no such dead-letter queue."""
 
@@ -51,28 +59,23 @@ class DeadLetterBox:
         self._connection = connection
         self._session = session
 
-    async def count(self, queue: str) -> int:
-        """How many letters wait; those that somebody is reading just now are not counted."""
-        async with self._open(queue) as source:
-            return source.declaration_result.message_count or 0
-
-    async def read(self, queue: str, selection: Selection) -> list[DeadLetter]:
+    async def read(self, queue: str, selection: Selection) -> Reading:
         """The letters, which stay where they are and in their order.
 
-        A letter that was read ten times moves to the end of its queue, because RabbitMQ would drop it in the
-        end.
+        What somebody else reads just now is hidden. A letter that was read ten times moves to the end of its
+        queue, because RabbitMQ would drop it in the end.
         """
         found: list[DeadLetter] = []
-        async with self._open(queue) as source:
+        async with self._open(queue) as pile:
             passed: list[tuple[AbstractIncomingMessage, DeadLetter]] = []
-            async for message, letter in _letters(source, queue):
+            async for message, letter in pile.letters():
                 passed.append((message, letter))
                 if selection.takes(letter):
                     found.append(letter)
                     if len(found) == selection.limit:
                         break
             await self._give_back(passed)
-        return found
+        return Reading(pile.waiting, found)
 
     async def replay(self, queue: str, selection: Selection) -> int:
         """Sends letters back to their work queue; how many.
@@ -87,9 +90,9 @@ class DeadLetterBox:
 
     async def _take(self, queue: str, selection: Selection, *, revive: bool) -> int:
         taken = 0
-        async with self._open(queue) as source:
+        async with self._open(queue) as pile:
             passed: list[tuple[AbstractIncomingMessage, DeadLetter]] = []
-            async for message, letter in _letters(source, queue):
+            async for message, letter in pile.letters():
                 if not selection.takes(letter):
                     passed.append((message, letter))
                     continue
@@ -113,10 +116,46 @@ class DeadLetterBox:
                 await message.ack()
 
     @asynccontextmanager
-    async def _open(self, queue: str) -> AsyncIterator[AbstractQueue]:
+    async def _open(self, queue: str) -> AsyncIterator["_Pile"]:
         """The dead-letter queue on a channel of its own, whose end gives back what is not settled."""
         async with self._connection.channel(publisher_confirms=False) as channel:
-            yield await _existing(channel, queue)
+            yield await _Pile.of(channel, queue)
+
+
+class _Pile:
+    """What was in a dead-letter queue at one moment."""
+
+    def __init__(
+        self, queue: str, source: AbstractQueue, first: AbstractIncomingMessage | None, waiting: int
+    ) -> None:
+        self._queue = queue
+        self._source = source
+        self._first = first
+        self.waiting = waiting
+
+    @classmethod
+    async def of(cls, channel: AbstractChannel, queue: str) -> Self:
+        """Raises QueueMissingError.
+
+        A quorum queue tells the length that it has got to, which may lack what was given back a moment ago. A
+        letter it hands out only after all that came before. So the first letter is taken before the length.
+        """
+        source = await _existing(channel, queue)
+        first = await source.get(fail=False, timeout=_ANSWER_SECONDS)
+        if first is None:
+            return cls(queue, source, None, 0)
+        rest = await source.declare(timeout=_ANSWER_SECONDS)
+        return cls(queue, source, first, 1 + (rest.message_count or 0))
+
+    async def letters(self) -> AsyncIterator[tuple[AbstractIncomingMessage, DeadLetter]]:
+        """All of it, oldest first, unsettled."""
+        message = self._first
+        for left in reversed(range(self.waiting)):
+            if message is None:
+                return
+            yield message, letter_of(self._queue, message)
+            if left:
+                message = await self._source.get(fail=False, timeout=_ANSWER_SECONDS)
 
 
 async def _existing(channel: AbstractChannel, queue: str) -> AbstractQueue:
@@ -125,17 +164,6 @@ async def _existing(channel: AbstractChannel, queue: str) -> AbstractQueue:
             return await channel.declare_queue(dead_queue(queue), passive=True)
     except ChannelNotFoundEntity as error:
         raise QueueMissingError(f"there is no queue {dead_queue(queue)}") from error
-
-
-async def _letters(
-    source: AbstractQueue, queue: str
-) -> AsyncIterator[tuple[AbstractIncomingMessage, DeadLetter]]:
-    """Everything that is in the queue now, oldest first, unsettled."""
-    for _ in range(source.declaration_result.message_count or 0):
-        message = await source.get(fail=False, timeout=_ANSWER_SECONDS)
-        if message is None:
-            return
-        yield message, letter_of(queue, message)
 
 
 @asynccontextmanager

@@ -205,7 +205,7 @@ async def test_drop_gives_up_what_is_chosen(broker: Broker, run: Run) -> None:
     [
         (["replay"], "choose with --id, --limit or --all"),
         (["drop", "--all"], "--queue is required"),
-        (["list", "--limit", "0"], "invalid"),
+        (["list", "--limit", "0"], "is not a number from 1 on"),
         ([], "required"),
     ],
 )

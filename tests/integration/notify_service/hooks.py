@@ -81,7 +81,7 @@ class Hooks:
         found: list[DeadLetter] = []
 
         async def some() -> bool:
-            letters = await self.box.read(EVENT_HOOKS, ALL)
+            letters = (await self.box.read(EVENT_HOOKS, ALL)).letters
             found[:] = [one for one in letters if containing.encode() in one.body]
             return bool(found)
 

@@ -56,5 +56,5 @@ async def test_an_event_is_buried_once_the_broker_is_back(
             (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_FAILED)
             assert delivery.id == request.id
             async with open_box(SecretStr(rabbitmq.url)) as box:
-                (letter,) = await box.read(EVENT_HOOKS, ALL)
+                (letter,) = (await box.read(EVENT_HOOKS, ALL)).letters
             assert letter.message_id == request.id
