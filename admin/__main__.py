@@ -22,6 +22,7 @@ from admin import (
     stats,
 )
 from admin.command import NOT_DONE, CommandError
+from admin.mongo import in_words
 from admin.output import note
 from mesh.errors import ParleyError
 from mesh.logs import configure_logs
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("interrupted")
     except PyMongoError as error:
-        note(f"mongodb: {error}")
+        note(f"mongodb: {in_words(error)}")
     return NOT_DONE
 
 

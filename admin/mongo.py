@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pydantic import SecretStr
+from pymongo.errors import BulkWriteError, PyMongoError
 
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
@@ -13,6 +14,20 @@ Database = AsyncIOMotorDatabase[Document]
 Collection = AsyncIOMotorCollection[Document]
 
 WAIT_SECONDS: float = 5.0
+
+
+_OF_THE_DRIVER: Final = (" (configured timeouts: ", ", Timeout: ", ", full error: ")
+
+
+def in_words(error: PyMongoError) -> str:
+    """The error without what the driver adds: its settings, all it knows of the servers, and documents."""
+    text = str(error)
+    if isinstance(error, BulkWriteError):
+        refused = error.details["writeErrors"] or error.details["writeConcernErrors"]
+        text = f"{len(refused)} writes failed, the first: {refused[0]['errmsg']}"
+    for beginning in _OF_THE_DRIVER:
+        text = text.partition(beginning)[0]
+    return text
 
 
 @asynccontextmanager

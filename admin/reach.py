@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from admin.broker import open_broker
 from admin.migrations import pending, version_of
-from admin.mongo import open_mongo
+from admin.mongo import in_words, open_mongo
 from admin.schemas import schemas
 from admin.services import open_service
 from admin.settings import DatabaseSettings
@@ -63,14 +63,15 @@ class Question:
 
     what: str
     where: str
-    ask: Callable[[], Awaitable[str]]
+    ask: Callable[[float], Awaitable[str]]
+    """Takes the seconds that it has."""
 
     async def answer(self, timeout_seconds: float) -> Found:
         """Never raises for what is not well."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(timeout_seconds):
-                detail = await self.ask()
+                detail = await self.ask(timeout_seconds)
         except TimeoutError:
             return Found(self.what, self.where, well=False, detail=f"no answer in {timeout_seconds:g} s")
         except (ParleyError, PyMongoError, RedisError, OSError, NotWellError) as error:
@@ -105,21 +106,22 @@ def without_password(url: str) -> str:
     return url.partition("://")[2].rpartition("@")[2].partition("?")[0].rstrip("/")
 
 
-async def _ask_redis(url: SecretStr) -> str:
+async def _ask_redis(url: SecretStr, _: float) -> str:
     async with open_redis(url) as client:
         await ping(client)
     return ""
 
 
-async def _ask_broker(url: SecretStr) -> str:
+async def _ask_broker(url: SecretStr, _: float) -> str:
     async with open_broker(url):
         return ""
 
 
-async def _ask_mongo(url: SecretStr) -> str:
+async def _ask_mongo(url: SecretStr, timeout_seconds: float) -> str:
     """The server answers, and the databases are as this release needs them."""
     settings = read(DatabaseSettings)
-    async with open_mongo(url) as client:
+    # The driver gives up first, for it knows why.
+    async with open_mongo(url, wait_seconds=0.8 * timeout_seconds) as client:
         hello: dict[str, Any] = await client.admin.command("hello")
         missing = [
             f"{schema.database} lacks {', '.join(names)}"
@@ -131,7 +133,7 @@ async def _ask_mongo(url: SecretStr) -> str:
     return f"replica set {hello['setName']!s}" if "setName" in hello else "no replica set"
 
 
-async def _ask_service(callee: str, target: str, settings: MeshSettings) -> str:
+async def _ask_service(callee: str, target: str, settings: MeshSettings, _: float) -> str:
     async with open_service(callee, target, settings) as channel:
         # Proves our token, and on the way our certificate.
         await _CALLS[callee](channel)
@@ -166,5 +168,7 @@ _CALLS: Final = {"chat": _ask_chat, "persist": _ask_persist, "notify": _ask_noti
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, PyMongoError):
+        return in_words(error)
     text = cast("str", getattr(error, "message", None) or str(error))
-    return (text.splitlines() or [type(error).__name__])[0].partition(", Timeout:")[0]
+    return (text.splitlines() or [type(error).__name__])[0]

@@ -95,6 +95,15 @@ async def test_check_tells_what_is_away_and_whose_secret_differs(
     assert "hunter2" not in told.out + told.err
 
 
+async def test_check_tells_why_mongodb_is_away(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb://parley:hunter2@127.0.0.1:1/")
+    told = await admin("check", "notify", "--timeout", "3")
+    assert told.code == 1
+    (line,) = (line for line in told.out.splitlines() if line.startswith("mongodb"))
+    assert "refused" in line  # and not only that there was no answer in time
+    assert "hunter2" not in told.out + told.err
+
+
 async def test_check_wants_the_databases_migrated(admin: Admin, mesh: Mesh) -> None:
     mesh.database("parley_notify").schema.delete_many({})
     told = await admin("check", "notify", "--json")

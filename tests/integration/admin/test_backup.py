@@ -129,6 +129,7 @@ def test_a_drill_finds_what_breaks_a_unique_index(admin: Admin, filled: Database
     drilled = admin("restore-drill", str(tmp_path / "one"))
     assert drilled.code == 1
     assert "duplicate" in drilled.err.lower()
+    assert "message 7" not in drilled.err
     assert not [name for name in filled.client.list_database_names() if "drill" in name]
 
 

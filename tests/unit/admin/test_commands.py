@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, PyMongoError
 
 from admin.__main__ import COMMANDS, main
+from admin.mongo import in_words
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,3 +41,31 @@ def test_a_file_that_is_no_folder_is_told(
     (tmp_path / "file").write_text("")
     assert main(("restore", str(tmp_path / "file"))) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            AutoReconnect(
+                "a:1: refused (configured timeouts: connectTimeoutMS: 20000.0ms), Timeout: 5.0s, Topo"
+            ),
+            "a:1: refused",
+        ),
+        (
+            BulkWriteError(
+                {"writeErrors": [{"errmsg": "E11000 dup key", "op": {"content": "what users wrote"}}]}
+            ),
+            "1 writes failed, the first: E11000 dup key",
+        ),
+        (
+            BulkWriteError(
+                {"writeErrors": [], "writeConcernErrors": [{"errmsg": "waiting for replication"}]}
+            ),
+            "1 writes failed, the first: waiting for replication",
+        ),
+        (OperationFailure("not authorized", 13, {"errmsg": "not authorized", "code": 13}), "not authorized"),
+    ],
+)
+def test_errors_of_mongodb_are_told_without_documents_and_settings(error: PyMongoError, told: str) -> None:
+    assert in_words(error) == told
