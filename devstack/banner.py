@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from typing import TYPE_CHECKING
 
 from devstack.environment import DEMO_USERS, user_token
 from devstack.paths import ROOT
 from devstack.settings import SERVICES
-from devstack.system import LOG_DIR
+from devstack.system import ENVIRONMENT, LOG_DIR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from devstack.settings import RunSettings
 
@@ -24,7 +25,6 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
     services = {service.name: service for service in SERVICES}
     host = settings.reachable_host
     edge = f"{host}:{settings.port(services['edge'].port)}"
-    logs = os.path.relpath(LOG_DIR, ROOT)
     lines = [
         "",
         "Parley is running.",
@@ -40,7 +40,7 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
         "             .venv/bin/python -m devstack.service_token chat",
         "",
         *_tokens(env),
-        f"  Logs       {logs}/<name>.log: {', '.join(services)}, redis, rabbitmq, mongo",
+        f"  Logs       {_shown(LOG_DIR)}/<name>.log: {', '.join(services)}, redis, rabbitmq, mongo",
         "",
         "Send a first message (in another terminal, from this folder):",
         "",
@@ -50,10 +50,19 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
         "",
         f"  {_client('chat', 'bob', 'alice', edge, env)}",
         "",
+        "As its operator, see docs/operations.md:",
+        "",
+        f"  (set -a; . {_shown(ENVIRONMENT)}; .venv/bin/python -m admin check)",
+        "",
         "Ctrl-C here, or `make stop` anywhere, ends everything; the data stay in .run/.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _shown(path: Path) -> str:
+    """As it is typed in this folder."""
+    return shlex.quote(f"./{path.relative_to(ROOT)}" if path.is_relative_to(ROOT) else str(path))
 
 
 def _tokens(env: Mapping[str, str]) -> list[str]:

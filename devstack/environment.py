@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,12 @@ def service_environment(
     env["PARLEY_BIND_HOST"] = settings.bind_host
     env["PYTHONUNBUFFERED"] = "1"
     return env
+
+
+def as_shell(env: Mapping[str, str]) -> str:
+    """What the services are told, in the form that a shell reads: `set -a; . .run/environment`."""
+    ours = sorted(name for name in env if name.startswith("PARLEY_"))
+    return "".join(f"{name}={shlex.quote(env[name])}\n" for name in ours)
 
 
 def user_token(user_id: str, name: str, env: Mapping[str, str]) -> str | None:

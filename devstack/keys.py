@@ -24,11 +24,11 @@ def load_or_create_keys(path: Path) -> dict[str, str]:
     missing = [name for name in VARIABLES if name not in keys]
     if missing:
         keys |= {name: secrets.token_urlsafe(_BYTES) for name in missing}
-        _write_private(path, "".join(f"{name}={value}\n" for name, value in keys.items()))
+        write_private(path, "".join(f"{name}={value}\n" for name, value in keys.items()))
     return keys
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Replace a file as a whole; nobody else can read it at any moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")

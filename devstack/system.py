@@ -6,8 +6,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from devstack.environment import service_environment
+from devstack.environment import as_shell, service_environment
 from devstack.errors import ServerFailedError, SettingsError
+from devstack.keys import write_private
 from devstack.paths import ROOT, RUN_DIR
 from devstack.ports import require_free
 from devstack.process import ManagedProcess, stop_all
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from devstack.stop_signals import StopSignals
 
 LOG_DIR = RUN_DIR / "logs"
+ENVIRONMENT = RUN_DIR / "environment"
+"""What the services are told, for `python -m admin` and for a service that somebody starts by hand."""
 
 _SERVERS: dict[str, type[BackingServer]] = {
     "redis": RedisServer,
@@ -33,6 +36,7 @@ _POLL_SECONDS = 0.1
 _WATCH_SECONDS = 0.2
 _REMIND_SECONDS = 5.0
 _READY_SECONDS = 60.0
+_MIGRATE_WAIT_SECONDS = 30
 _SERVICE_STOP_SECONDS = 35.0  # longer than the services' own longest drain by default
 _CONFIG_EXIT_CODE = SettingsError.exit_code
 
@@ -84,7 +88,8 @@ class System:
         """
         self._check_ports()
         _rotate_logs()
-        return self._start_servers(stop) and self._start_services(stop)
+        write_private(ENVIRONMENT, as_shell(self.env))
+        return self._start_servers(stop) and self._migrate(stop) and self._start_services(stop)
 
     def watch(self, stop: StopSignals) -> None:
         """Restart what dies, until asked to stop."""
@@ -148,6 +153,28 @@ class System:
                     self._supervisor.watch(process)
             if stop.wait(_POLL_SECONDS if waiting else 0):
                 return False
+        return True
+
+    def _migrate(self, stop: StopSignals) -> bool:
+        """Bring the databases up to date, as a deployment does before its services start."""
+        migrate = ManagedProcess(
+            "migrate",
+            [sys.executable, "-m", "admin", "migrate", "--wait", str(_MIGRATE_WAIT_SECONDS)],
+            log_path=LOG_DIR / "migrate.log",
+            env=self.env,
+            cwd=ROOT,
+            stop_seconds=_SERVICE_STOP_SECONDS,
+        )
+        migrate.start()
+        try:
+            while migrate.running:
+                if stop.wait(_POLL_SECONDS):
+                    return False
+        finally:
+            migrate.stop()
+        if migrate.exit_code:
+            error = SettingsError if migrate.exit_code == _CONFIG_EXIT_CODE else ServerFailedError
+            raise error(f"the databases cannot be brought up to date:\n{migrate.log_tail()}")
         return True
 
     def _start_services(self, stop: StopSignals) -> bool:

@@ -109,6 +109,10 @@ def test_a_run_serves_restarts_what_dies_and_ends_without_a_trace(run: Run) -> N
     chats = httpx.get(address(output, "REST") + "/chats", headers=bearer, timeout=10).json()["chats"]
     assert [chat["latestMessage"]["text"] for chat in chats] == ["Hello, Bob"]
 
+    line = next(line for line in output.splitlines() if "admin check" in line)
+    checked = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
     assert "it runs already" in run.command("run").stderr
 
     edge = next(

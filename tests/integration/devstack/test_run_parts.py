@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import shlex
 import socket
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import jwt
 import pytest
 
-from devstack.environment import service_environment, user_token
+from devstack.environment import as_shell, service_environment, user_token
 from devstack.errors import DevstackError, PortBusyError, SettingsError
 from devstack.keys import VARIABLES, load_or_create_keys
 from devstack.lock import is_locked, run_lock, running_pid
@@ -109,6 +113,19 @@ def test_services_get_every_address_and_the_users_own_values_win() -> None:
     assert {env[backing.url_variable] for backing in BACKINGS} == set(URLS.values())
     assert {service.port.variable for service in SERVICES} <= set(env)
     assert not [name for name in env if name.startswith("PARLEY_DEVSTACK_")]
+
+
+def test_a_shell_reads_what_the_services_are_told() -> None:
+    urls = {**URLS, "mongo": "mongodb://a,b/?replicaSet=rs0&w='majority'"}
+    env = service_environment({"NOT_OURS": "1"}, read_settings({}), urls, KEYS)
+    script = (
+        f"set -a\n{as_shell(env)}exec {shlex.quote(sys.executable)} -c 'import os; print(dict(os.environ))'"
+    )
+    told = subprocess.run(["sh", "-c", script], env={}, capture_output=True, text=True, check=True).stdout
+    ours = {name: value for name, value in env.items() if name.startswith("PARLEY_")}
+    read = ast.literal_eval(told)
+    assert {name: value for name, value in read.items() if name.startswith("PARLEY_")} == ours
+    assert "NOT_OURS" not in read
 
 
 def test_a_service_on_every_interface_is_reached_by_loopback() -> None:
