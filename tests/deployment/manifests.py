@@ -1,5 +1,6 @@
 """The manifests as kubectl renders them."""
 
+import base64
 import functools
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ SETTINGS: Final[Mapping[str, type[EnvironmentSettings]]] = {
     "persist": PersistSettings,
     "notify": NotifySettings,
     "migrate": DatabaseSettings,
+    "backup": DatabaseSettings,
+    "backup-shell": DatabaseSettings,
 }
 """What each workload of ours reads, by its name."""
 SERVICES: Final = ("edge", "chat", "persist", "notify")
@@ -71,9 +74,10 @@ class Overlay:
 
     def workloads(self) -> Iterator[tuple[str, Manifest]]:
         """All pods, ours and the backing servers', by the name of what makes them: pod template."""
-        for manifest in self.of_kind("Deployment", "StatefulSet", "Job"):
-            labels = manifest["spec"]["template"]["metadata"]["labels"]
-            yield labels["app.kubernetes.io/name"], manifest["spec"]["template"]
+        for manifest in self.of_kind("Deployment", "StatefulSet", "Job", "CronJob"):
+            spec = manifest["spec"]
+            template = spec["jobTemplate"]["spec"]["template"] if "jobTemplate" in spec else spec["template"]
+            yield template["metadata"]["labels"]["app.kubernetes.io/name"], template
 
     def pod(self, name: str) -> Manifest:
         """The pod template of one workload."""
@@ -84,7 +88,10 @@ class Overlay:
         return ((name, pod) for name, pod in self.workloads() if name in SETTINGS)
 
     def environment(self, name: str) -> dict[str, str]:
-        """What a container of ours finds in its environment; secrets hold samples."""
+        """What a container of ours finds in its environment; secrets that nobody brings hold samples."""
+        secrets = dict(SAMPLE_SECRETS)
+        for secret in self.of_kind("Secret"):
+            secrets |= {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
         (container,) = self.pod(name)["spec"]["containers"]
         found: dict[str, str] = {}
         for source in container.get("envFrom", ()):
@@ -95,7 +102,7 @@ class Overlay:
                 continue
             reference = variable["valueFrom"]["secretKeyRef"]
             assert reference["name"] == "parley"
-            found[variable["name"]] = SAMPLE_SECRETS[reference["key"]]
+            found[variable["name"]] = secrets[reference["key"]]
         return found
 
 
