@@ -10,6 +10,7 @@ from chat_service.adapters.broker import RabbitBroker
 from chat_service.adapters.redis.chat_locks import RedisChatLocks
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.outbox import RedisOutbox
+from chat_service.adapters.redis.pending_changes import RedisPendingChanges
 from chat_service.adapters.redis.presence import RedisPresence
 from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
 from chat_service.adapters.redis.recent_log import RedisRecentLog
@@ -21,6 +22,7 @@ from chat_service.ports import (
     ChatLocks,
     ChatLog,
     Outbox,
+    PendingChanges,
     Presence,
     RateLimiter,
     RecentLog,
@@ -35,6 +37,7 @@ from chat_service.use_cases.add_members import AddMembers
 from chat_service.use_cases.announcer import Announcer
 from chat_service.use_cases.create_direct_chat import CreateDirectChat
 from chat_service.use_cases.create_group import CreateGroup
+from chat_service.use_cases.finish_changes import FinishChanges
 from chat_service.use_cases.list_messages import ListMessages
 from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
@@ -66,6 +69,8 @@ from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 _SWEEP_SECONDS = 1.0
 _SWEEP_AGE_MS = 10_000  # well beyond what a send that still lives takes to clear its entries
 _OUTBOX_SIZE_SECONDS = 10.0
+_FINISH_SECONDS = 5.0
+_FINISH_AGE_MS = 30_000  # by then the lock of a process that died is lost
 _DEPARTURES_SECONDS = 0.5
 _CALLS_IN_FLIGHT_SECONDS = 10.0
 
@@ -100,8 +105,21 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     server = await life.enter(
         RpcServer("chat", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
     )
-    changes = MembershipChanges(ports.locks, ports.log, ports.outbox, ports.broker, ports.store)
-    use_cases = _use_cases(settings, ports, announcer, changes)
+    standings = Standings(ports.log, ports.store)
+    views = ChatViews(standings, ports.presence, ports.store)
+    changes = MembershipChanges(
+        locks=ports.locks,
+        pending=ports.pending,
+        log=ports.log,
+        outbox=ports.outbox,
+        broker=ports.broker,
+        store=ports.store,
+        views=views,
+        channels=ports.channels,
+    )
+    use_cases = _use_cases(
+        settings, ports, announcer=announcer, standings=standings, views=views, changes=changes
+    )
     server.add(add_ChatServiceServicer_to_server, ChatRpc(use_cases))
     port = await server.start(settings.bind_host, settings.chat_port, field="chat_port")
     admin = await life.enter(
@@ -114,6 +132,8 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     life.supervise("outbox sweeper", sweeper.run)
     sizes = WatchOutbox(RedisOutbox(redis), interval_seconds=_OUTBOX_SIZE_SECONDS)
     life.supervise("outbox size", sizes.run)
+    finisher = FinishChanges(ports.pending, changes, interval_seconds=_FINISH_SECONDS, age_ms=_FINISH_AGE_MS)
+    life.supervise("pending changes", finisher.run)
     departures = WatchDepartures(ports.presence, ports.store, announcer, interval_seconds=_DEPARTURES_SECONDS)
     life.supervise("departures", departures.run)
     life.on_drain("membership changes", changes.drain)
@@ -128,6 +148,7 @@ class _Ports:
     log: ChatLog
     recent: RecentLog
     outbox: Outbox
+    pending: PendingChanges
     broker: Broker
     store: Store
     presence: Presence
@@ -151,6 +172,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         log=RedisChatLog(redis, retention),
         recent=RedisRecentLog(redis, seconds=retention.recent_seconds),
         outbox=RedisOutbox(redis),
+        pending=RedisPendingChanges(redis),
         broker=RabbitBroker(amqp),
         store=PersistStore(persist),
         presence=RedisPresence(
@@ -165,11 +187,15 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
 
 
 def _use_cases(
-    settings: ChatSettings, ports: _Ports, announcer: Announcer, changes: MembershipChanges
+    settings: ChatSettings,
+    ports: _Ports,
+    *,
+    announcer: Announcer,
+    standings: Standings,
+    views: ChatViews,
+    changes: MembershipChanges,
 ) -> UseCases:
     log, store, channels = ports.log, ports.store, ports.channels
-    standings = Standings(log, store)
-    views = ChatViews(standings, ports.presence, store)
     throttle = Throttle(ports.limiter)
     revoked = Revoked(ports.revocations, store)
     return UseCases(
@@ -195,6 +221,6 @@ def _use_cases(
         list_messages=ListMessages(standings, log, store),
         create_direct_chat=CreateDirectChat(log, store, channels, views, throttle),
         create_group=CreateGroup(log, store, channels, views, throttle),
-        add_members=AddMembers(views, log, store, changes, channels),
-        remove_member=RemoveMember(views, log, store, changes, channels),
+        add_members=AddMembers(views, log, store, changes),
+        remove_member=RemoveMember(views, log, store, changes),
     )

@@ -9,6 +9,7 @@ from chat_service.domain.events import (
     ChatAdded,
     ChatRemoved,
     Delivered,
+    MemberRemoved,
     MembersAdded,
     Presence,
     Read,
@@ -68,6 +69,16 @@ def change_entry(chat_id: str, value: Change, at_ms: int) -> bytes:
         event.member_removed.user_id = value.user_id
         event.member_removed.promoted_id = value.promoted_id
     return event.SerializeToString()
+
+
+def change(encoded: bytes) -> Change:
+    """The change in an entry that ``change_entry`` made."""
+    event = chat_event_pb2.ChatEvent.FromString(encoded)
+    if event.HasField("members_added"):
+        added = event.members_added
+        return MembersAdded(added.actor_id, tuple(map(wire.member, added.members)))
+    removed = event.member_removed
+    return MemberRemoved(removed.actor_id, removed.user_id, removed.promoted_id)
 
 
 def at_position(entry: bytes, position: Position) -> bytes:

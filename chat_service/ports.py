@@ -85,7 +85,8 @@ class ChatLog(Protocol):
     ) -> LogEntry | None:
         """Gives a change its place, and makes ``roles`` and ``member_count`` true in the same step.
 
-        None when the head is missing: then nothing was done.
+        In that step it is pending no more, see ``PendingChanges``. None when the head is missing: then
+        nothing was done.
         """
 
     async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
@@ -147,6 +148,25 @@ class ChatLocks(Protocol):
             ResourceExhausted: OVERLOADED, others hold it.
             Unavailable: Redis is down. Leaving may raise it too; the lock then ends by itself.
         """
+
+
+class PendingChanges(Protocol):
+    """What is being changed about the members of a chat and is not in its log yet; one change per chat.
+
+    Call it while the chat is held, see ``ChatLocks``.
+    """
+
+    async def begin(self, chat_id: str, change: Change) -> None:
+        """Keeps the change until the log has taken one, or until ``forget``. Two round trips."""
+
+    async def of(self, chat_id: str) -> Change | None:
+        """What is pending."""
+
+    async def forget(self, chat_id: str) -> None:
+        """It did not happen, and will not."""
+
+    async def left_behind(self, older_than_ms: int, limit: int) -> list[str]:
+        """Up to ``limit`` chats in which something is pending for so long. Needs no lock."""
 
 
 class Outbox(Protocol):

@@ -1,12 +1,11 @@
 """Adding members to a group."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from chat_service.domain import rules
-from chat_service.domain.events import ChatAdded, MembersAdded
+from chat_service.domain.events import MembersAdded
 from chat_service.domain.model import Chat, Member, Role
-from chat_service.ports import ChatLog, Store, UserChannels
+from chat_service.ports import ChatLog, Store
 from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.views import ChatViews
 from mesh.clock import now_ms
@@ -15,19 +14,11 @@ from mesh.clock import now_ms
 class AddMembers:
     """Those who are members already are left as they are."""
 
-    def __init__(
-        self,
-        views: ChatViews,
-        log: ChatLog,
-        store: Store,
-        changes: MembershipChanges,
-        channels: UserChannels,
-    ) -> None:
+    def __init__(self, views: ChatViews, log: ChatLog, store: Store, changes: MembershipChanges) -> None:
         self._views = views
         self._log = log
         self._store = store
         self._changes = changes
-        self._channels = channels
 
     async def __call__(self, user_id: str, chat_id: str, member_ids: Iterable[str]) -> tuple[Chat, list[str]]:
         """The group as the user sees it, and who is new in it. The chat and the new members are told.
@@ -37,7 +28,7 @@ class AddMembers:
             PermissionDenied: NOT_A_MEMBER, NOT_AN_ADMIN.
             FailedPrecondition: WRONG_CHAT_TYPE, CHAT_FULL.
             ResourceExhausted: OVERLOADED, others keep changing the group.
-            Unavailable: Redis or the store is down; whether it happened is not known.
+            Unavailable: Redis or the store is down; whether it happened is found out, and told, later.
         """
         wanted = rules.check_member_ids(member_ids)
         if not wanted:
@@ -53,16 +44,12 @@ class AddMembers:
         pairs = [(chat_id, member_id) for member_id in wanted]
         standing = await self._store.memberships(pairs)
         new = [user for user, item in zip(wanted, standing, strict=True) if item.role is Role.NONE]
+        change = MembersAdded(user_id, tuple(Member(user, Role.MEMBER, now_ms()) for user in new))
+        if new:
+            await self._changes.begin(chat_id, change)
         try:
-            chat = await self._changes.store(lambda: self._store.add_members(chat_id, wanted))
+            chat = await self._changes.store(chat_id, lambda: self._store.add_members(chat_id, wanted))
         finally:
             # Whatever came of it, an old "no member" in Redis is worth nothing now.
             await self._log.forget_roles(chat_id, wanted)
-        if new:
-            joined = tuple(Member(user, Role.MEMBER, now_ms()) for user in new)
-            roles = dict.fromkeys(new, Role.MEMBER)
-            await self._changes.record(chat_id, MembersAdded(user_id, joined), roles, chat.member_count)
-        view = await self._views.one(user_id, chat)
-        news = ChatAdded(replace(view, role=Role.MEMBER, unread=0), user_id)
-        await self._channels.tell(dict.fromkeys(new, news))
-        return view, new
+        return await self._changes.added(chat, change, user_id), new

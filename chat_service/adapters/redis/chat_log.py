@@ -122,7 +122,13 @@ class RedisChatLog:
         answer = await scripts.run_one(
             self._redis,
             scripts.APPEND,
-            (keys.head(chat_id), keys.members(chat_id), keys.log(chat_id), keys.outbox(chat_id)),
+            (
+                keys.head(chat_id),
+                keys.members(chat_id),
+                keys.log(chat_id),
+                keys.outbox(chat_id),
+                keys.pending(chat_id),
+            ),
             entry,
             keys.channel(chat_id),
             member_count,

@@ -2,6 +2,7 @@
 
 OUTBOX_INDEX = "outbox:index"
 PRESENCE_INDEX = "presence:index"
+PENDING_INDEX = "pending:index"
 
 
 def channel(chat_id: str) -> str:
@@ -22,6 +23,11 @@ def members(chat_id: str) -> str:
 def membership_lock(chat_id: str) -> str:
     """String: held while the members are being changed."""
     return f"chat:{{{chat_id}}}:members:lock"
+
+
+def pending(chat_id: str) -> str:
+    """String: a change of the members that is not in the log yet, as its entry without a position."""
+    return f"chat:{{{chat_id}}}:members:pending"
 
 
 def log(chat_id: str) -> str:

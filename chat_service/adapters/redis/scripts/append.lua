@@ -1,5 +1,5 @@
 -- Takes a change of a chat into its log, and makes the roles that come with it true in the same step.
--- KEYS head, members, log, outbox
+-- KEYS head, members, log, outbox, pending change
 -- ARGV event, channel, member count, log length, log seconds, epoch and seq that the caller has seen,
 --      then user and role in turn
 -- Answers nil when the head is lost (nothing was done), else {epoch, seq, number}
@@ -8,4 +8,5 @@ if not epoch then return nil end
 redis.call('HSET', KEYS[1], 'members', ARGV[3])
 for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('DEL', KEYS[5])
 return {epoch, seq, number}

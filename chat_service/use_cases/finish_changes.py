@@ -1,0 +1,40 @@
+"""Finishing changes of membership whose process died, or whose store or Redis was away for too long."""
+
+import asyncio
+from typing import Final
+
+from chat_service.ports import PendingChanges
+from chat_service.use_cases.membership_changes import MembershipChanges
+from mesh.errors import ParleyError
+from mesh.logs import get_logger
+
+_CHATS_PER_ROUND: Final = 50
+
+_log = get_logger()
+
+
+class FinishChanges:
+    """What happened in the store is told in the log, also when nobody changes that chat again."""
+
+    def __init__(
+        self, pending: PendingChanges, changes: MembershipChanges, *, interval_seconds: float, age_ms: int
+    ) -> None:
+        self._pending = pending
+        self._changes = changes
+        self._interval_seconds = interval_seconds
+        # Younger ones are still under way.
+        self._age_ms = age_ms
+
+    async def run(self) -> None:
+        """Looks until cancelled; raises ``Unavailable`` when Redis goes away."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(self._interval_seconds)
+
+    async def sweep(self) -> None:
+        """One round. A chat that cannot be finished now waits for the next."""
+        for chat_id in await self._pending.left_behind(self._age_ms, _CHATS_PER_ROUND):
+            try:
+                await self._changes.finish(chat_id)
+            except ParleyError as error:
+                _log.warning("chat.change_still_pending", chat_id=chat_id, error=error.message)
