@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from redis import Redis
 
@@ -26,6 +27,15 @@ settings.register_profile(
     "parley", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("parley")
+
+# structlog's own choice draws each frame with its local variables: for a chain of exceptions the event loop
+# of a test with services in it stands still for seconds on a busy machine.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 _TESTS = Path(__file__).parent
 #: The order in which folders run: what is quick, and tells more exactly what is wrong, comes first.
