@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mesh.client_urls import check_amqp, check_mongo, check_redis
 from mesh.logs import LogFormat, LogLevel
 from mesh.rpc.tls import TlsFiles
 from mesh.urls import parse_hosts
@@ -80,6 +81,14 @@ def _no_database_of_a_cluster(url: SecretStr) -> SecretStr:
     return url
 
 
+def _taken_by(check: Callable[[str], None]) -> Callable[[SecretStr], SecretStr]:
+    def check_secret(url: SecretStr) -> SecretStr:
+        check(url.get_secret_value())
+        return url
+
+    return check_secret
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().encode()) < _SECRET_BYTES:
         raise ValueError(f"must have at least {_SECRET_BYTES} bytes (make one with: openssl rand -base64 48)")
@@ -97,10 +106,15 @@ _TARGET: Final = re.compile(
     r"(dns:(//[^/\s]*/)?[^/\s]+:\d+|(ipv4|ipv6):\S+:\d+|unix:\S+|unix-abstract:\S+|xds:///\S+|[^:/\s]+:\d+)"
 )
 
+# https://github.com/grpc/proposal/blob/master/A27-xds-global-load-balancing.md; gRPC reads them itself.
+_XDS_BOOTSTRAP: Final = ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG")
+
 
 def _grpc_target(target: str) -> str:
     if _TARGET.fullmatch(target) is None:
         raise ValueError("must be a gRPC target: dns:///host:port, ipv4:…, ipv6:…, unix:/path or xds:///name")
+    if target.startswith("xds:") and not any(map(os.environ.get, _XDS_BOOTSTRAP)):
+        raise ValueError(f"needs {' or '.join(_XDS_BOOTSTRAP)}: where gRPC finds the control plane")
     return target
 
 
@@ -128,12 +142,17 @@ RedisUrl = Annotated[
     SecretStr,
     AfterValidator(_secret_url_with("redis", "rediss", *_REDIS_CLUSTER, several_hosts=_REDIS_CLUSTER)),
     AfterValidator(_no_database_of_a_cluster),
+    AfterValidator(_taken_by(check_redis)),
 ]
 AmqpUrl = Annotated[
-    SecretStr, AfterValidator(_secret_url_with("amqp", "amqps", several_hosts=("amqp", "amqps")))
+    SecretStr,
+    AfterValidator(_secret_url_with("amqp", "amqps", several_hosts=("amqp", "amqps"))),
+    AfterValidator(_taken_by(check_amqp)),
 ]
 MongoUrl = Annotated[
-    SecretStr, AfterValidator(_secret_url_with("mongodb", "mongodb+srv", several_hosts=("mongodb",)))
+    SecretStr,
+    AfterValidator(_secret_url_with("mongodb", "mongodb+srv", several_hosts=("mongodb",))),
+    AfterValidator(_taken_by(check_mongo)),
 ]
 GrpcTarget = Annotated[str, AfterValidator(_grpc_target)]
 

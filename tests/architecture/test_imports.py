@@ -49,12 +49,18 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
     [
         (
             ("motor", "pymongo", "bson"),
-            ("persist_service/adapters/mongo/", "notify_service/adapters/mongo/", "mesh/mongo_timing.py"),
+            (
+                "persist_service/adapters/mongo/",
+                "notify_service/adapters/mongo/",
+                "mesh/mongo_timing.py",
+                "mesh/client_urls.py",
+            ),
         ),
         (("aio_pika", "aiormq"), ("mesh/amqp/", "mesh/dead_letters/")),
         (
             ("redis",),
             (
+                "mesh/client_urls.py",
                 "mesh/redis.py",
                 "mesh/redis_cluster/",
                 "chat_service/adapters/redis/",

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from mesh.settings import (
@@ -13,6 +15,7 @@ from mesh.settings import (
     load,
     misspelt_variables,
 )
+from tests.providers.tls import Authority
 
 SECRET = "s" * 32
 
@@ -26,6 +29,10 @@ class ServiceSettings(MeshSettings):
     persist_target: GrpcTarget = "dns:///127.0.0.1:50052"
 
 
+class Urls(ServiceSettings):
+    mongo_url: MongoUrl
+
+
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_SERVICE_SECRET", SECRET)
@@ -33,9 +40,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_AMQP_URL", "amqp://guest:guest@127.0.0.1/")
 
 
-def _refused(capsys: pytest.CaptureFixture[str]) -> str:
+def _refused(capsys: pytest.CaptureFixture[str], settings_class: type[MeshSettings] = ServiceSettings) -> str:
     with pytest.raises(SystemExit) as exited:
-        load(ServiceSettings)
+        load(settings_class)
     assert exited.value.code == 78
     return capsys.readouterr().err
 
@@ -115,34 +122,63 @@ def test_one_bad_value_is_named(
     ("variable", "value"),
     [
         ("PARLEY_REDIS_URL", "redis+cluster://user:p%40ss@a:6379,b,[::1]:6380"),
-        ("PARLEY_REDIS_URL", "rediss+cluster://a/0?ssl_ca_certs=/ca.pem"),
-        ("PARLEY_AMQP_URL", "amqps://user:secret@a,b:5671,c/vhost?cafile=/ca.pem"),
+        ("PARLEY_REDIS_URL", "rediss+cluster://a/0?ssl_ca_certs=CA"),
+        ("PARLEY_AMQP_URL", "amqps://user:secret@a,b:5671,c/vhost?cafile=CA"),
         ("PARLEY_MONGO_URL", "mongodb://user:secret@a:27017,b:27017,c/?replicaSet=rs0"),
+        ("PARLEY_MONGO_URL", "mongodb+srv://user:secret@cluster.example/?srvMaxHosts=2&w=majority"),
     ],
 )
 def test_urls_may_name_the_nodes_of_a_cluster(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
 ) -> None:
-    class Urls(ServiceSettings):
-        mongo_url: MongoUrl
-
+    value = value.replace("CA", str(Authority(tmp_path).ca_file))
     monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb://one")
     monkeypatch.setenv(variable, value)
     found = getattr(load(Urls), variable.removeprefix("PARLEY_").lower())
     assert found.get_secret_value() == value
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        # Each of these was taken once: it came to light as a process that never connected, or that ran
+        # without what was asked for.
+        ("PARLEY_REDIS_URL", "redis://:hunter2@a/db", "the database must be a number"),
+        ("PARLEY_REDIS_URL", "redis://:hunter2@a/?foo=hunter2&client_name=x", "look at its options: foo\n"),
+        ("PARLEY_REDIS_URL", "redis+cluster://:hunter2@a,b?socket_timeout=hunter2", "socket_timeout"),
+        ("PARLEY_REDIS_URL", "rediss://:hunter2@a/?ssl_ca_certs=/hunter2", "ssl_ca_certs"),
+        ("PARLEY_AMQP_URL", "amqps://user:hunter2@a,b/?cafile=/hunter2", "cafile"),
+        ("PARLEY_MONGO_URL", "mongodb://user:hunter2%@a/", "percent-encoding"),
+        ("PARLEY_MONGO_URL", "mongodb://user:hunter2@a/?w=hunter2&tlsCAFile=/hunter2", "tlsCAFile"),
+        ("PARLEY_MONGO_URL", "mongodb://user:hunter2@a/?readPreference=hunter2", "readPreference"),
+        ("PARLEY_MONGO_URL", "mongodb+srv://user:hunter2@a.example/?apName=hunter2", "apName"),
+        ("PARLEY_MONGO_URL", "mongodb://user:12?hunter2@a/", "one that is no name"),
+        ("PARLEY_MONGO_URL", "mongodb://a,b/?directConnection=true", "directConnection"),
+    ],
+)
+def test_a_url_that_its_client_would_not_take_whole_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb://one")
+    monkeypatch.setenv(variable, value)
+    refusal = _refused(capsys, Urls)
+    assert variable in refusal
+    assert told in refusal
+    assert refusal.count("PARLEY_") == 1
+    assert "hunter2" not in refusal
+
+
 def test_other_url_kinds_check_their_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Urls(MeshSettings):
+    class OtherUrls(MeshSettings):
         mongo_url: MongoUrl
         jwks_url: HttpUrl
 
     monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb+srv://cluster.example/parley")
     monkeypatch.setenv("PARLEY_JWKS_URL", "https://id.example/jwks.json")
-    assert load(Urls).jwks_url == "https://id.example/jwks.json"
+    assert load(OtherUrls).jwks_url == "https://id.example/jwks.json"
     monkeypatch.setenv("PARLEY_JWKS_URL", "file:///etc/passwd")
     with pytest.raises(SystemExit):
-        load(Urls)
+        load(OtherUrls)
 
 
 def test_secrets_do_not_show_when_settings_are_printed() -> None:
@@ -184,6 +220,7 @@ def test_a_misspelt_variable_is_suspected_and_another_services_is_not(
     ],
 )
 def test_targets_are_what_grpc_resolves(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_XDS_BOOTSTRAP", "/etc/xds/bootstrap.json")
     monkeypatch.setenv("PARLEY_PERSIST_TARGET", target)
     assert load(ServiceSettings).persist_target == target
 
@@ -194,6 +231,13 @@ def test_other_targets_are_refused(
 ) -> None:
     monkeypatch.setenv("PARLEY_PERSIST_TARGET", target)
     assert "PARLEY_PERSIST_TARGET: must be a gRPC target" in _refused(capsys)
+
+
+def test_xds_without_a_control_plane_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PARLEY_PERSIST_TARGET", "xds:///persist")
+    assert "PARLEY_PERSIST_TARGET: needs GRPC_XDS_BOOTSTRAP" in _refused(capsys)
 
 
 def test_a_part_of_mutual_tls_is_told_together_with_other_problems(
