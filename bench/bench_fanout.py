@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from devstack.servers import RedisServer
 from edge.fanout import chat_channel
-from tests.integration.edge.scaffold import SECRET, ScaffoldChat, scaffold_chat
+from tests.integration.edge.scaffold import SECRET, SERVICE_SECRET, ScaffoldChat, scaffold_chat
 
 _ROOT = Path(__file__).parent.parent
 _CHAT = "a" * 24
@@ -99,7 +99,7 @@ async def process(
 async def edge(redis_url: str, chat_port: int) -> AsyncIterator[Server]:
     """The edge as it is deployed."""
     env = {
-        "PARLEY_SERVICE_SECRET": SECRET,
+        "PARLEY_SERVICE_SECRET": SERVICE_SECRET,
         "PARLEY_JWT_SECRET": SECRET,
         "PARLEY_REDIS_URL": redis_url,
         "PARLEY_CHAT_TARGET": f"127.0.0.1:{chat_port}",

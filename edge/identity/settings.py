@@ -1,9 +1,11 @@
 """Settings of user tokens: which keys, and what a token must say."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from edge.identity.keys import PUBLIC_KEY_ALGORITHMS, SECRET_ALGORITHMS, read_public_key
 from mesh.settings import (
@@ -23,11 +25,11 @@ class IdentitySettings(MeshSettings):
     """Exactly one of the three key sources must be set; each pins the algorithms that are accepted."""
 
     jwt_secret: Secret | None = None
-    """Checks HS256. In development the edge also makes tokens with it."""
+    """Checks HS256. In development the edge also makes tokens with it; elsewhere not the service secret."""
     jwt_public_key_file: Path | None = None
     """PEM file with an RSA, EC or Ed25519 public key."""
     jwt_jwks_url: HttpUrl | None = Field(default=None, validate_default=True)
-    """Where the identity provider publishes its JSON Web Key Set (RFC 7517)."""
+    """Where the identity provider publishes its JSON Web Key Set (RFC 7517); by https, or from this host."""
     jwt_algorithms: CommaSeparated = Field(default=(), validate_default=True)
     """Narrows what the keys' kinds allow, such as ``RS256,ES256``; empty takes all of them."""
     jwt_issuer: str | None = Field(default=None, min_length=1)
@@ -44,6 +46,15 @@ class IdentitySettings(MeshSettings):
     """How often the key set is fetched again; a withdrawn key is refused after at most this time."""
     jwt_jwks_cooldown_seconds: PositiveSeconds = 10.0
     """An unknown key id makes the set be fetched again, but not more often than this."""
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _is_not_the_services_own(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is not None and secret == info.data.get("service_secret") and not _in_development(info):
+            raise ValueError(
+                f"is the same as {variable_name('service_secret')}; who makes users' tokens is no service"
+            )
+        return secret
 
     @field_validator("jwt_public_key_file")
     @classmethod
@@ -63,6 +74,14 @@ class IdentitySettings(MeshSettings):
             raise ValueError(f"exactly one of {names} must be set, not {count or 'none'}")
         return url
 
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _nobody_changes_the_keys_on_the_way(cls, url: str | None, info: ValidationInfo) -> str | None:
+        parts = urlsplit(url or "")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname or "") and not _in_development(info):
+            raise ValueError("must start with https://: whoever changes the keys on the way makes tokens")
+        return url
+
     @field_validator("jwt_algorithms")
     @classmethod
     def _algorithms_fit_the_keys(cls, allowed: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -77,3 +96,14 @@ class IdentitySettings(MeshSettings):
             except ValueError as error:
                 raise ValueError(f"{variable_name('jwt_public_key_file')} {error}") from error
         return allowed
+
+
+def _in_development(info: ValidationInfo) -> bool:
+    return bool(info.data.get("env") == "development")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

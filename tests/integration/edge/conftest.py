@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from edge.app import serve
 from edge.settings import EdgeSettings
 from mesh.lifecycle import Lifecycle
-from tests.integration.edge.scaffold import SECRET, ScaffoldChat, scaffold_chat
+from tests.integration.edge.scaffold import SECRET, SERVICE_SECRET, ScaffoldChat, scaffold_chat
 
 PATIENCE = 10.0
 
@@ -153,7 +153,7 @@ async def running_edge(
     """Runs an edge."""
     settings = EdgeSettings.model_validate(
         {
-            "service_secret": SECRET,
+            "service_secret": SERVICE_SECRET,
             "jwt_secret": SECRET,
             "redis_url": redis_url,
             "chat_target": f"127.0.0.1:{chat_port}",

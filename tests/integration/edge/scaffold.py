@@ -29,7 +29,8 @@ from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.chat_event_pb2 import ChatEvent, Presence, Read, Typing
 from parley.events.v1.user_event_pb2 import ChatAdded, ChatRemoved, SessionsRevoked, UserEvent
 
-SECRET = "x" * 40
+SECRET = "x" * 40  # of users' tokens
+SERVICE_SECRET = "s" * 40
 
 
 @dataclass(slots=True)
@@ -317,7 +318,7 @@ async def scaffold_chat(redis_url: str) -> AsyncIterator[tuple[ScaffoldChat, int
     """Runs it; gives it and its port."""
     redis = Redis.from_url(redis_url)
     scaffold = ScaffoldChat(redis)  # type: ignore[abstract]  # what the WebSocket half calls, and no more
-    async with RpcServer("chat", SecretStr(SECRET)) as server:
+    async with RpcServer("chat", SecretStr(SERVICE_SECRET)) as server:
         server.add(add_ChatServiceServicer_to_server, scaffold)
         port = await server.start("127.0.0.1", 0, field="chat_port")
         await server.set_serving(True)

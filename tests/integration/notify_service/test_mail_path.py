@@ -76,7 +76,7 @@ async def notifying(amqp_url: str, mongo_url: str, **settings: object) -> AsyncI
                 "chat_target": "127.0.0.1:1",
                 "edge_port": settings.get("edge_port", 0),
                 "edge_admin_port": 0,
-                "jwt_secret": SECRET,
+                "jwt_secret": SECRET[::-1],
                 "jwt_audience": "parley",
             }
         )

@@ -19,7 +19,7 @@ URL = "https://id.example/jwks.json"
 
 @pytest.fixture(autouse=True)
 def _service_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_SERVICE_SECRET", SECRET)
+    monkeypatch.setenv("PARLEY_SERVICE_SECRET", "of the services alone" * 2)
 
 
 def problems(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **environment: str) -> str:
@@ -64,6 +64,41 @@ def test_all_problems_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "PARLEY_JWT_CACHE_SIZE" in told
     assert "exactly one" not in told, "a wrong source is a source"
     assert "short-and-secret" not in told
+
+
+def test_the_services_secret_is_not_for_users_tokens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = problems(
+        monkeypatch, capsys, PARLEY_SERVICE_SECRET=SECRET, PARLEY_JWT_SECRET=SECRET, PARLEY_JWT_CACHE_SIZE="0"
+    )
+    assert "PARLEY_JWT_SECRET: is the same as PARLEY_SERVICE_SECRET" in told
+    assert "PARLEY_JWT_CACHE_SIZE" in told, "with all other problems"
+    assert SECRET not in told
+    monkeypatch.setenv("PARLEY_JWT_CACHE_SIZE", "1")
+    monkeypatch.setenv("PARLEY_ENV", "development")
+    assert load(IdentitySettings).jwt_secret is not None
+
+
+@pytest.mark.parametrize("host", ["id.example", "10.0.0.1", "localhost.example", "[2001:db8::1]"])
+def test_keys_come_over_tls(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    url = f"http://user:password@{host}/jwks.json"
+    told = problems(monkeypatch, capsys, PARLEY_JWT_JWKS_URL=url, PARLEY_JWT_CACHE_SIZE="0")
+    assert "PARLEY_JWT_JWKS_URL: must start with https://" in told
+    assert "PARLEY_JWT_CACHE_SIZE" in told, "with all other problems"
+    assert "password" not in told
+    monkeypatch.setenv("PARLEY_JWT_CACHE_SIZE", "1")
+    monkeypatch.setenv("PARLEY_ENV", "development")
+    assert load(IdentitySettings).jwt_jwks_url == url
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080"])
+def test_keys_may_come_from_this_host(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Where a proxy beside the edge fetches them."""
+    monkeypatch.setenv("PARLEY_JWT_JWKS_URL", f"http://{host}/jwks.json")
+    assert load(IdentitySettings).jwt_jwks_url == f"http://{host}/jwks.json"
 
 
 def test_a_secret_allows_no_public_key_algorithm(
