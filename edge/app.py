@@ -221,7 +221,6 @@ async def _build_gateway(
         token_leeway_seconds=settings.jwt_leeway_seconds,
     )
     gateway = Gateway(
-        rooms=rooms,
         services=services,
         limits=ConnectionLimits(
             max_message_bytes=settings.edge_max_frame_bytes,

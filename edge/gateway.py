@@ -12,7 +12,6 @@ from edge.connection import Connection, ConnectionLimits
 from edge.flusher import Flusher
 from edge.identity import Identity
 from edge.protocol.close_codes import CloseCode
-from edge.rooms import Rooms
 from edge.session import Session
 from edge.transport import Send, carry
 from mesh.backoff import Backoff
@@ -37,12 +36,10 @@ class Gateway:
     def __init__(
         self,
         *,
-        rooms: Rooms,
         services: SessionServices,
         limits: ConnectionLimits,
         drain_seconds: float,
     ) -> None:
-        self._rooms = rooms
         self._services = services
         self._limits = limits
         self._drain_seconds = drain_seconds
@@ -188,7 +185,7 @@ class Gateway:
             session = queue.pop()
             while session.connection.open:
                 try:
-                    await session.recheck(self._rooms.chats_of(session.connection))
+                    await session.recheck()
                 except ParleyError as error:
                     _log.warning("gateway.recheck_failed", code=error.code)
                     if not error.retryable:

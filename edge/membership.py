@@ -48,6 +48,10 @@ class Membership:
         """The user has no connection here any more."""
         self._subscriber.unwant(user_channel(user_id))
 
+    def chats_of(self, connection: Connection) -> list[str]:
+        """The chats that a connection is in."""
+        return self._rooms.chats_of(connection)
+
     async def join(self, connection: Connection, chat_ids: Iterable[str]) -> Joined:
         """Joins chats; frames of those newly joined are held until `release`. Chats joined already are fine.
 

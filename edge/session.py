@@ -6,7 +6,7 @@ task that exists only while there is something to do.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from edge import metrics
@@ -20,11 +20,11 @@ from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import chat_created_frame, head_data, removed_frame, resync_frame
 from edge.protocol.frames import encode
 from mesh.clock import now_ms
-from mesh.errors import ParleyError, ResourceExhausted, Unauthenticated
+from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, Unauthenticated
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
-from parley.events.v1.user_event_pb2 import ChatRemoved, UserEvent
+from parley.events.v1.user_event_pb2 import ChatAdded, ChatRemoved, UserEvent
 
 _RECHECK_SECONDS: Final = 30.0
 _MAX_JOBS: Final = 64  # commands of one connection that may wait for their turn
@@ -165,7 +165,7 @@ class Session:
         """Closes with 1001 once the messages in flight have their answers."""
         self._actions.finish()
 
-    async def recheck(self, chat_ids: list[str]) -> None:
+    async def recheck(self) -> None:
         """Asks again where the user belongs, after events were missed, and leaves or joins accordingly.
 
         Raises:
@@ -173,7 +173,7 @@ class Session:
         """
         try:
             async with asyncio.timeout(_RECHECK_SECONDS), self._turn:
-                await self._recheck(chat_ids)
+                await self._recheck()
         except TimeoutError:
             # What it may see is not known, and others wait to be rechecked: a fresh connection finds out.
             self.connection.close(CloseCode.TRY_AGAIN_LATER)
@@ -182,24 +182,43 @@ class Session:
                 raise
             self.end_revoked()
 
-    async def _recheck(self, chat_ids: list[str]) -> None:
+    async def _recheck(self) -> None:
         opened = await self._chats.OpenSession(self._open_request())
         if not self.connection.open:
             # It went while chat_service was asked, and may now be open there again: it ends once more.
             self._services.presence.end_again(self.identity, self.connection.id)
             return
-        known = set(chat_ids)
-        wanted = [chat_id for chat_id in opened.chat_ids if chat_id not in self._actions.left]
-        joined = await self._services.membership.join(self.connection, [*chat_ids, *wanted])
+        membership = self._services.membership
+        known = dict.fromkeys(membership.chats_of(self.connection))
+        added = await self._chats_added(
+            chat_id
+            for chat_id in opened.chat_ids
+            if chat_id not in known and chat_id not in self._actions.left
+        )
+        joined = await membership.join(self.connection, [*known, *added])
         for head in joined.heads:
-            if head.chat_id not in known:
+            if head.chat_id in added:
+                self.connection.send(encode(chat_created_frame(added[head.chat_id])))
                 self.connection.send(encode(resync_frame(head.chat_id)))
-        self._services.membership.release(self.connection, joined)
+        membership.release(self.connection, joined)
         for chat_id, error in joined.refused:
             if error.retryable:
                 raise error
             if chat_id in known:
                 self.connection.send(encode(removed_frame(self._removal_from(chat_id))))
+
+    async def _chats_added(self, chat_ids: Iterable[str]) -> dict[str, UserEvent]:
+        """What the events would have told that were missed. They come before joining: asking may fail."""
+        added: dict[str, UserEvent] = {}
+        for chat_id in chat_ids:
+            try:
+                answer = await self._chats.GetChat(
+                    pb.GetChatRequest(user_id=self.identity.user_id, chat_id=chat_id)
+                )
+            except PermissionDenied:
+                continue  # removed again meanwhile
+            added[chat_id] = UserEvent(user_id=self.identity.user_id, chat_added=ChatAdded(chat=answer.chat))
+        return added
 
     # Jobs.
 

@@ -111,10 +111,8 @@ class ScaffoldChat(ChatServiceServicer):
     async def add(self, chat_id: str, user_id: str, actor: str) -> None:
         """Makes a user a member, and tells the user."""
         self.members[chat_id].add(user_id)
-        chat = chat_pb2.Chat(
-            id=chat_id, type=chat_pb2.CHAT_TYPE_GROUP, name="group", role=chat_pb2.ROLE_MEMBER
-        )
-        await self.tell(UserEvent(user_id=user_id, chat_added=ChatAdded(chat=chat, actor_id=actor)))
+        added = ChatAdded(chat=self._chat(chat_id), actor_id=actor)
+        await self.tell(UserEvent(user_id=user_id, chat_added=added))
 
     async def remove(self, chat_id: str, user_id: str, actor: str) -> None:
         """Ends a membership, and tells the user."""
@@ -210,6 +208,11 @@ class ScaffoldChat(ChatServiceServicer):
         await self._enter("JoinChats")
         return pb.JoinChatsResponse(results=results)
 
+    async def GetChat(self, request: pb.GetChatRequest, context: Any) -> pb.GetChatResponse:
+        await self._enter("GetChat")
+        self._check(request.user_id, request.chat_id)
+        return pb.GetChatResponse(chat=self._chat(request.chat_id))
+
     async def ReadLog(self, request: pb.ReadLogRequest, context: Any) -> pb.ReadLogResponse:
         slices = [self._read(request.user_id, cursor, request.limit or 200) for cursor in request.cursors]
         await self._enter("ReadLog")  # as with JoinChats: read before the gate
@@ -263,6 +266,12 @@ class ScaffoldChat(ChatServiceServicer):
         except ParleyError as error:
             return pb.JoinResult(error=to_item_error(error))
         return pb.JoinResult(head=self._head(chat_id))
+
+    @staticmethod
+    def _chat(chat_id: str) -> chat_pb2.Chat:
+        return chat_pb2.Chat(
+            id=chat_id, type=chat_pb2.CHAT_TYPE_GROUP, name="group", role=chat_pb2.ROLE_MEMBER
+        )
 
     def _head(self, chat_id: str) -> chat_pb2.ChatHead:
         log = self.logs[chat_id]

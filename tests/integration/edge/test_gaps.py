@@ -7,7 +7,9 @@ import pytest
 
 from devstack.servers import RedisServer
 from edge.metrics import SILENCES
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually, running_edge
+from mesh.errors import Unavailable
+from parley.common.v1.error_pb2 import ErrorReason
+from tests.integration.edge.conftest import PATIENCE, Client, Edge, StartEdge, eventually, running_edge
 from tests.integration.edge.scaffold import ScaffoldChat, scaffold_chat
 
 CHAT = "c" * 24
@@ -87,6 +89,60 @@ async def test_a_subscription_that_is_cut_off_comes_back_and_everyone_resumes(
     assert await _resumed(alice, 1) == [2]
     await chat.say(CHAT, "bob", "three")
     assert (await alice.next("new-message"))["data"]["seq"] == 3
+
+
+async def test_chats_that_came_and_went_in_a_gap_are_told(start_edge: StartEdge, chat: ScaffoldChat) -> None:
+    came, went = "d" * 24, "e" * 24
+    chat.members[went] = {"alice"}
+    edge = await start_edge()
+    alice, other = await edge.client("alice"), await edge.client("alice")
+    await other.ask("leave-chats", chatIds=[CHAT])
+    # What nobody is told of is to the edge as what was told while it did not hear.
+    chat.members[came] = {"alice", "bob"}
+    chat.members[went].clear()
+    chat.store(came, "bob", "missed")
+    chat.failures["GetChat"] = Unavailable(ErrorReason.ERROR_REASON_UNAVAILABLE, "not now")
+    await chat.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+    await asyncio.wait_for(chat.entered["GetChat"].wait(), PATIENCE)
+    del chat.failures["GetChat"]
+    for client in (alice, other):
+        created = await client.next("chat-created")
+        assert (created["data"]["chat"]["id"], created["data"]["actorId"]) == (came, "")
+        assert (await client.next("resync"))["data"] == {"chatId": came}
+        removed = (await client.next("member-removed"))["data"]
+        assert (removed["chatId"], removed["userId"], removed["seq"]) == (went, "alice", 0)
+    await chat.say(came, "bob", "live")
+    await chat.say(went, "bob", "not for her")
+    for client in (alice, other):
+        assert (await client.next("new-message"))["data"]["content"] == "live"
+        assert [data["chat"]["id"] for data in client.all("chat-created")] == [came]
+    # And what is known, or was left, is not told as new.
+    await chat.say(CHAT, "bob", "to who stayed")
+    await alice.next(lambda frame: frame["data"].get("content") == "to who stayed")
+    assert await other.ask("join-chats", chatIds=[CHAT])
+    assert "to who stayed" not in [data["content"] for data in other.all("new-message")]
+
+
+async def test_chats_told_by_the_welcome_are_not_told_again_by_a_gap_before_it(
+    start_edge: StartEdge, chat: ScaffoldChat
+) -> None:
+    edge = await start_edge()
+    watcher = await edge.client("bob")
+    gate = chat.gates["JoinChats"] = asyncio.Event()
+    chat.entered["JoinChats"].clear()
+    joining = asyncio.create_task(edge.client("alice"))
+    await asyncio.wait_for(chat.entered["JoinChats"].wait(), PATIENCE)
+    await chat.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+    await watcher.next("resync")
+    gate.set()
+    alice = await joining
+    await chat.say(CHAT, "bob", "one")
+    await alice.next("new-message")
+    await eventually(lambda: len(chat.opened_active_ms) >= 4)  # both opened, and both were rechecked
+    await chat.say(CHAT, "bob", "two")
+    await alice.next("new-message")
+    assert alice.frames[0]["event"] == "welcome"
+    assert alice.all("chat-created") == []
 
 
 async def test_a_silent_redis_is_noticed_and_what_was_missed_is_told(own_redis: RedisServer) -> None:
