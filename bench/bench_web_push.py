@@ -100,7 +100,7 @@ async def run(port: int, ca_file: Path, pushes: int) -> None:
     keys = WebPushKeys(p256dh=receiver, auth=encode(b"0123456789abcdef"))
     url = f"https://localhost:{port}/push/{'a' * 160}"
     device = Device("d" * 24, "bob", DeviceKind.WEB_PUSH, url, "", 0, 0, keys)
-    async with open_http(seconds=10, guarded=True, allow_loopback=True, ca_file=ca_file) as http:
+    async with open_http(seconds=10, allow_loopback=True, ca_file=ca_file) as http:
         sender = WebPushSender(http, Vapid(NoStore(), "mailto:a@b.example", VapidKey.generate()), 86_400)
 
         async def encrypt() -> bytes:

@@ -72,7 +72,6 @@ async def open_guarded(settings: NotifySettings, life: Lifecycle) -> HttpClient:
     return await life.enter(
         open_http(
             seconds=settings.notify_send_seconds * _REQUEST_SHARE,
-            guarded=True,
             allow_loopback=settings.notify_allow_loopback,
             ca_file=settings.notify_ca_file,
         )

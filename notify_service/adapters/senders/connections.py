@@ -25,7 +25,7 @@ class Connections:
     is for the caller to limit.
     """
 
-    def __init__(self, tls: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None) -> None:
+    def __init__(self, tls: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend) -> None:
         self._tls = tls
         self._backend = backend
         self._idle: dict[_Key, deque[httpcore.AsyncHTTPConnection]] = {}

@@ -31,7 +31,6 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _RESOLVERS: Final = 128
 """Threads; made when they are needed. Four times what may be under way at hosts that nobody knows: a request
 is given up long before a name server that does not answer, and leaves its thread behind until then."""
-_NO_GUARDS: Final[Mapping[str, httpcore.AsyncNetworkBackend | None]] = {"https": None, "http": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +91,14 @@ class HttpClient:
 async def open_http(
     *,
     seconds: float,
-    guarded: bool,
     allow_loopback: bool = False,
     ca_file: Path | None = None,
 ) -> AsyncIterator[HttpClient]:
-    """A client while entered.
+    """A client while entered: https only, and only to public addresses.
 
     Args:
         seconds: how long a request may take, from resolving the name to the end of the answer.
-        guarded: for URLs that users give: https only, and only to public addresses. Without it, for URLs
-            that the operator gives, http goes as well.
-        allow_loopback: with `guarded`, allows this machine as well, and http to this machine alone.
+        allow_loopback: allows this machine as well, and http to this machine alone.
         ca_file: certificates (PEM) trusted besides the public ones.
 
     Raises:
@@ -114,9 +110,7 @@ async def open_http(
     async with AsyncExitStack() as stack:
         pools = {
             scheme: await stack.enter_async_context(Connections(tls, backend))
-            for scheme, backend in (
-                _guards(stack, allow_loopback=allow_loopback) if guarded else _NO_GUARDS
-            ).items()
+            for scheme, backend in _guards(stack, allow_loopback=allow_loopback).items()
         }
         yield HttpClient(pools, seconds)
 
@@ -183,7 +177,7 @@ def authority_of(url: httpcore.URL) -> str:
     return host if url.port is None else f"{host}:{url.port}"
 
 
-def _guards(stack: AsyncExitStack, *, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend | None]:
+def _guards(stack: AsyncExitStack, *, allow_loopback: bool) -> dict[str, httpcore.AsyncNetworkBackend]:
     resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
     stack.callback(resolvers.shutdown, wait=False, cancel_futures=True)
     if not allow_loopback:

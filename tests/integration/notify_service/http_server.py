@@ -68,7 +68,7 @@ async def serving(
 
 
 def on_loopback(seconds: float = 5.0, **options: Any) -> Any:
-    return open_http(seconds=seconds, guarded=True, allow_loopback=True, **options)
+    return open_http(seconds=seconds, allow_loopback=True, **options)
 
 
 async def refusal(request: Awaitable[Answer]) -> SendError:

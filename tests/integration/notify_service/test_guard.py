@@ -78,7 +78,7 @@ async def watched(monkeypatch: pytest.MonkeyPatch, **options: Any) -> AsyncItera
     def connected(*_: Any, **__: Any) -> None:
         raise AssertionError("a connection was opened")
 
-    async with open_http(seconds=5, guarded=True, **options) as http:
+    async with open_http(seconds=5, **options) as http:
         monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connected)
         yield http
 

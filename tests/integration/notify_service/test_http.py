@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from notify_service.adapters.senders import connections
-from notify_service.adapters.senders.http import MAX_ANSWER, open_http
+from notify_service.adapters.senders.http import MAX_ANSWER
 from notify_service.ports import SendDelayedError, SendRefusedError
 from tests.integration.notify_service.http_server import OK, eventually, on_loopback, refusal, serving
 from tests.providers.tls import Authority
@@ -182,8 +182,3 @@ async def test_headers_take_no_injection(value: str) -> None:
         error = await refusal(http.post(f"http://127.0.0.1:{server.port}/", b"", {"ttl": value}))
         assert isinstance(error, SendRefusedError)
         assert server.heads == []
-
-
-async def test_without_the_guard_the_operator_s_own_addresses_are_reached() -> None:
-    async with serving(OK) as server, open_http(seconds=5, guarded=False) as http:
-        assert (await http.post(f"http://127.0.0.1:{server.port}/", b"", {})).status == 200

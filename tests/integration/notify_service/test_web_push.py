@@ -40,7 +40,7 @@ async def endpoint(authority: Authority) -> AsyncIterator[PushEndpoint]:
 
 @pytest.fixture
 async def sender(authority: Authority) -> AsyncIterator[WebPushSender]:
-    async with open_http(seconds=5, guarded=True, allow_loopback=True, ca_file=authority.ca_file) as http:
+    async with open_http(seconds=5, allow_loopback=True, ca_file=authority.ca_file) as http:
         yield WebPushSender(http, Vapid(NoStore(), "mailto:ops@example.com", KEY), EXPIRE_SECONDS)
 
 
@@ -222,7 +222,7 @@ async def test_a_push_service_that_hangs_does_not_hold_up_others(
 ) -> None:
     browser = endpoint.subscribe()
     endpoint.script(HANG)
-    async with open_http(seconds=0.3, guarded=True, allow_loopback=True, ca_file=authority.ca_file) as http:
+    async with open_http(seconds=0.3, allow_loopback=True, ca_file=authority.ca_file) as http:
         sender = WebPushSender(http, Vapid(NoStore(), "", KEY), EXPIRE_SECONDS)
         hanging = asyncio.create_task(refusal(sender, browser))
         await endpoint.until(lambda: endpoint.attempts == 1)
@@ -291,7 +291,7 @@ async def test_plain_http_on_this_machine_for_development(sender: WebPushSender)
 async def test_outside_of_development_this_machine_is_refused(
     authority: Authority, endpoint: PushEndpoint
 ) -> None:
-    async with open_http(seconds=5, guarded=True, ca_file=authority.ca_file) as http:
+    async with open_http(seconds=5, ca_file=authority.ca_file) as http:
         sender = WebPushSender(http, Vapid(NoStore(), "", KEY), EXPIRE_SECONDS)
         error = await refusal(sender, endpoint.subscribe())
         assert isinstance(error, SendRefusedError)

@@ -43,7 +43,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[WebhookClient]:
-    async with open_http(seconds=0.5, guarded=True, allow_loopback=True) as http:
+    async with open_http(seconds=0.5, allow_loopback=True) as http:
         yield WebhookClient(http)
 
 
@@ -141,11 +141,9 @@ async def test_over_tls_with_a_certificate_that_is_trusted(tmp_path: Path) -> No
     authority, secret = Authority(tmp_path), new_secret()
     async with webhook_receiver(authority.server_context("localhost")) as receiver:
         receiver.secrets = [secret]
-        async with open_http(
-            seconds=2, guarded=True, allow_loopback=True, ca_file=authority.ca_file
-        ) as trusting:
+        async with open_http(seconds=2, allow_loopback=True, ca_file=authority.ca_file) as trusting:
             assert await WebhookClient(trusting)(receiver.url, b"{}", "an-id", (secret,)) == "HTTP 204"
-        async with open_http(seconds=2, guarded=True, allow_loopback=True) as strict:
+        async with open_http(seconds=2, allow_loopback=True) as strict:
             with pytest.raises(SendDelayedError, match="certificate"):
                 await WebhookClient(strict)(receiver.url, b"{}", "an-id", (secret,))
         assert len(receiver.received) == 1
@@ -153,7 +151,7 @@ async def test_over_tls_with_a_certificate_that_is_trusted(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "https://10.0.0.1/", "https://[::1]/", "ftp://x/"])
 async def test_what_leads_inwards_is_refused(url: str) -> None:
-    async with open_http(seconds=2, guarded=True) as http:
+    async with open_http(seconds=2) as http:
         with pytest.raises(SendRefusedError):
             await WebhookClient(http)(url, b"{}", "an-id", (new_secret(),))
 
