@@ -1,8 +1,9 @@
 """The composition root: the only module that builds adapters."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
+from redis.asyncio import Redis
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.routing import PathMatches, Rule
@@ -11,13 +12,14 @@ from tornado.web import Application
 from edge.actions import SessionServices
 from edge.addresses import TrustedProxies, parse_networks
 from edge.admission import Admission, AdmissionLimits
+from edge.channels import Channels
 from edge.cluster_subscriber import ClusterSubscriber
 from edge.connection import ConnectionLimits
 from edge.deliveries import DeliveryReports
 from edge.fanout import Fanout, chat_channel
 from edge.gateway import Gateway
 from edge.handshake import HandshakeHandler
-from edge.identity import TokenVerifier, open_verifier
+from edge.identity import open_verifier
 from edge.identity.dev_tokens import DevTokens
 from edge.membership import Membership
 from edge.presence_keeper import PresenceKeeper
@@ -29,7 +31,7 @@ from edge.revocations import Revocations
 from edge.rooms import Rooms
 from edge.sends import SendQueue
 from edge.settings import EdgeSettings
-from edge.subscriber import Subscriber, Subscriptions, redis_connector
+from edge.subscriber import Subscriber, redis_connector
 from edge.tls import Renewal
 from edge.traces import ClientTraces
 from mesh.admin import open_admin
@@ -37,10 +39,9 @@ from mesh.lifecycle import BindError, Lifecycle
 from mesh.readiness import Readiness
 from mesh.redis import node_url, open_redis
 from mesh.redis_cluster.client import ClusterRedis
-from mesh.rpc.channel import open_channel
+from mesh.rpc.channel import RpcChannel, open_channel
 from parley.chat.v1.chat_service_pb2 import Session
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
-from parley.events.v1.user_event_pb2 import UserEvent
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
@@ -91,72 +92,26 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     readiness = Readiness()
     verifier = await open_verifier(settings, life)
     readiness.add("tokens", verifier.check)
-    channel = await life.enter(
-        open_channel(
-            settings.chat_target,
-            caller="edge",
-            callee="chat",
-            secret=settings.service_secret,
-            tls=settings.tls,
-            idempotent=_IDEMPOTENT,
-        )
-    )
-    readiness.add("chat", channel.check)
-    chats = ChatServiceStub(channel)
-    notify_channel = await life.enter(
-        open_channel(
-            settings.notify_target,
-            caller="edge",
-            callee="notify",
-            secret=settings.service_secret,
-            tls=settings.tls,
-            idempotent=_IDEMPOTENT_AT_NOTIFY,
-        )
-    )
-    # Chatting goes on without it.
-    readiness.add("notify", notify_channel.check, required=False)
-
-    revocations = Revocations(chats)
-    traces = ClientTraces(settings.edge_client_traces)
-    gateway = await _build_gateway(
-        settings, life, readiness, chats=chats, verifier=verifier, revocations=revocations, traces=traces
-    )
+    chat = await _open_channel(settings, life, settings.chat_target, "chat", _IDEMPOTENT)
+    readiness.add("chat", chat.check)
+    notify = await _open_channel(settings, life, settings.notify_target, "notify", _IDEMPOTENT_AT_NOTIFY)
+    readiness.add("notify", notify.check, required=False)  # chatting goes on without it
+    chats = ChatServiceStub(chat)
     deps = RestDeps(
         chat=chats,
-        notify=NotifyServiceStub(notify_channel),
-        webhooks=WebhookServiceStub(notify_channel),
+        notify=NotifyServiceStub(notify),
+        webhooks=WebhookServiceStub(notify),
         verifier=verifier,
-        revocations=revocations,
+        revocations=Revocations(chats),
         readiness=readiness,
         origins=OriginPolicy.of(settings),
         max_body_bytes=settings.edge_max_body_bytes,
         proxies=TrustedProxies(parse_networks(settings.edge_trusted_proxies)),
         dev_tokens=DevTokens.allowed_by(settings),
-        traces=traces,
+        traces=ClientTraces(settings.edge_client_traces),
     )
-    admission = Admission(
-        AdmissionLimits(
-            at_once=settings.edge_handshakes_at_once,
-            per_second=settings.edge_handshakes_per_second,
-            connections_per_address=settings.edge_connections_per_address,
-            per_second_per_address=settings.edge_handshakes_per_address,
-        )
-    )
-    parts = {"deps": deps, "gateway": gateway, "admission": admission}
-    websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, parts)
-    application = Application([websocket, *routes(deps)], None, None, **application_settings(deps))
-    certificate = settings.edge_certificate
-    server = HTTPServer(
-        application,
-        ssl_options=certificate and certificate.context(),
-        max_header_size=MAX_HEAD_BYTES,
-        idle_connection_timeout=settings.edge_request_seconds,
-        body_timeout=settings.edge_request_seconds,
-    )
-    if certificate is not None:
-        # The server looks here for each connection.
-        renewal = Renewal(certificate, use=lambda context: setattr(server, "ssl_options", context))
-        life.supervise("certificate", renewal.run)
+    gateway = await _build_gateway(settings, life, deps)
+    server = _build_server(settings, life, deps, gateway)
     port = _listen(server, settings)
     admin = await life.enter(
         open_admin(settings.bind_host, settings.edge_admin_port, readiness, field="edge_admin_port")
@@ -169,53 +124,42 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     return {"http": port, "admin": admin}
 
 
-async def _build_gateway(
-    settings: EdgeSettings,
-    life: Lifecycle,
-    readiness: Readiness,
-    *,
-    chats: ChatServiceStub,
-    verifier: TokenVerifier,
-    revocations: Revocations,
-    traces: ClientTraces,
-) -> Gateway:
-    """Wires the parts of the fan-out, which know one another in a circle, and starts their tasks."""
+async def _open_channel(
+    settings: EdgeSettings, life: Lifecycle, target: str, callee: str, idempotent: Iterable[str]
+) -> RpcChannel:
+    return await life.enter(
+        open_channel(
+            target,
+            caller="edge",
+            callee=callee,
+            secret=settings.service_secret,
+            tls=settings.tls,
+            idempotent=idempotent,
+        )
+    )
 
-    def on_gap() -> None:
-        fanout.on_gap()
-        gateway.on_gap()
 
-    def on_message(channel: bytes, payload: bytes) -> None:
-        fanout.on_message(channel, payload)
-
-    def on_user_event(event: UserEvent) -> None:
-        gateway.on_user_event(event)
+async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps) -> Gateway:
+    """Wires the way from Redis to the connections and back, and starts its tasks."""
 
     def on_revoked(session: Session) -> None:
-        gateway.on_revoked(session)
+        gateway.on_revoked(session)  # which in turn works with what calls this
 
-    def on_gap_in(channels: Collection[bytes]) -> None:
-        gateway.on_gap(fanout.on_gap_in(channels))
-
-    subscriber, on_other = await _build_subscriptions(settings, life, on_message, on_gap, on_gap_in)
-    readiness.add("redis", subscriber.check)
+    channels = Channels()
     rooms = Rooms(
-        on_open=lambda chat_id: subscriber.want(chat_channel(chat_id)),
-        on_empty=lambda chat_id: subscriber.unwant(chat_channel(chat_id)),
+        on_open=lambda chat_id: channels.want(chat_channel(chat_id)),
+        on_empty=lambda chat_id: channels.unwant(chat_channel(chat_id)),
     )
-    deliveries = DeliveryReports(chats)
-    fanout = Fanout(rooms, deliveries, on_user_event=on_user_event, on_other=on_other)
-    sends = SendQueue(chats, lanes=settings.edge_send_lanes, limit=settings.edge_send_queue)
-    presence = PresenceKeeper(chats, on_revoked, renew_seconds=settings.edge_renew_seconds)
+    deliveries = DeliveryReports(deps.chat)
     services = SessionServices(
-        chats=chats,
-        sends=sends,
-        membership=Membership(rooms, subscriber, chats),
-        replay=Replay(rooms, subscriber, chats, deliveries, most_entries=settings.edge_resume_entries),
-        presence=presence,
-        verifier=verifier,
-        revocations=revocations,
-        traces=traces,
+        chats=deps.chat,
+        sends=SendQueue(deps.chat, lanes=settings.edge_send_lanes, limit=settings.edge_send_queue),
+        membership=Membership(rooms, channels, deps.chat),
+        replay=Replay(rooms, channels, deps.chat, deliveries, most_entries=settings.edge_resume_entries),
+        presence=PresenceKeeper(deps.chat, on_revoked, renew_seconds=settings.edge_renew_seconds),
+        verifier=deps.verifier,
+        revocations=deps.revocations,
+        traces=deps.traces,
         heartbeat_seconds=settings.edge_heartbeat_seconds,
         expiry_warning_seconds=settings.edge_expiry_warning_seconds,
         token_leeway_seconds=settings.jwt_leeway_seconds,
@@ -231,12 +175,22 @@ async def _build_gateway(
         # The drain of connections has half of the time: some must be left for sends to end and for goodbyes.
         drain_seconds=min(settings.edge_drain_spread_seconds, settings.drain_seconds / 5),
     )
+    publisher = await life.enter(
+        # Nothing of it may fail fast: that would say nothing about the subscription.
+        open_redis(settings.redis_url, max_connections=1, timeout_seconds=None)
+    )
+    probe = Probe(channels, publisher, every_seconds=settings.edge_probe_seconds)
+    fanout = Fanout(rooms, deliveries, on_user_event=gateway.on_user_event, on_other=probe.on_message)
+    subscriber = _build_subscriber(settings, channels, publisher, fanout, gateway)
+    if isinstance(subscriber, Subscriber):
+        life.supervise("probe", partial(probe.run, subscriber))
+    deps.readiness.add("redis", subscriber.check)
     for name, run in {
         "subscriber": subscriber.run,
-        "sends": sends.run,
+        "sends": services.sends.run,
         "deliveries": deliveries.run,
-        "renew sessions": presence.renew,
-        "close sessions": presence.close,
+        "renew sessions": services.presence.renew,
+        "close sessions": services.presence.close,
         "heartbeat": gateway.heartbeat,
         "recheck": gateway.recheck,
     }.items():
@@ -244,30 +198,53 @@ async def _build_gateway(
     return gateway
 
 
-async def _build_subscriptions(
-    settings: EdgeSettings,
-    life: Lifecycle,
-    on_message: Callable[[bytes, bytes], None],
-    on_gap: Callable[[], None],
-    on_gap_in: Callable[[Collection[bytes]], None],
-) -> tuple[Subscriptions, Callable[[bytes], None]]:
-    """The subscriptions, and what takes the messages that are for no chat and no user."""
+def _build_subscriber(
+    settings: EdgeSettings, channels: Channels, publisher: Redis, fanout: Fanout, gateway: Gateway
+) -> Subscriber | ClusterSubscriber:
     url = settings.redis_url
-    # Nothing of it may fail fast: that would say nothing about the subscription.
-    publisher = await life.enter(open_redis(url, max_connections=1, timeout_seconds=None))
     if isinstance(publisher, ClusterRedis):
-        cluster = ClusterSubscriber(
+        return ClusterSubscriber(
+            channels,
             publisher,
             lambda node: redis_connector(node_url(url, node).get_secret_value())(),
-            on_message=on_message,
-            on_gap=on_gap_in,
+            on_message=fanout.on_message,
+            on_gap=lambda lost: gateway.on_gap(fanout.on_gap_in(lost)),
             probe_seconds=settings.edge_probe_seconds,
         )
-        return cluster, lambda _: None  # each of its connections probes itself
-    subscriber = Subscriber(redis_connector(url.get_secret_value()), on_message=on_message, on_gap=on_gap)
-    probe = Probe(subscriber, publisher, every_seconds=settings.edge_probe_seconds)
-    life.supervise("probe", probe.run)
-    return subscriber, probe.on_message
+
+    def on_gap() -> None:
+        fanout.on_gap()
+        gateway.on_gap()
+
+    connect = redis_connector(url.get_secret_value())
+    return Subscriber(channels, connect, on_message=fanout.on_message, on_gap=on_gap)
+
+
+def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gateway: Gateway) -> HTTPServer:
+    """The server of WebSockets and REST; it does not listen yet."""
+    admission = Admission(
+        AdmissionLimits(
+            at_once=settings.edge_handshakes_at_once,
+            per_second=settings.edge_handshakes_per_second,
+            connections_per_address=settings.edge_connections_per_address,
+            per_second_per_address=settings.edge_handshakes_per_address,
+        )
+    )
+    parts = {"deps": deps, "gateway": gateway, "admission": admission}
+    websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, parts)
+    certificate = settings.edge_certificate
+    server = HTTPServer(
+        Application([websocket, *routes(deps)], None, None, **application_settings(deps)),
+        ssl_options=certificate and certificate.context(),
+        max_header_size=MAX_HEAD_BYTES,
+        idle_connection_timeout=settings.edge_request_seconds,
+        body_timeout=settings.edge_request_seconds,
+    )
+    if certificate is not None:
+        # The server looks here for each connection.
+        renewal = Renewal(certificate, use=lambda context: setattr(server, "ssl_options", context))
+        life.supervise("certificate", renewal.run)
+    return server
 
 
 def _listen(server: HTTPServer, settings: EdgeSettings) -> int:

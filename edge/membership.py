@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from edge.channels import Channels
 from edge.connection import Connection
 from edge.fanout import chat_channel, user_channel
 from edge.rooms import Rooms
-from edge.subscriber import Subscriptions
 from mesh.errors import ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -28,9 +28,9 @@ class Joined:
 class Membership:
     """Joins connections to chats without a gap."""
 
-    def __init__(self, rooms: Rooms, subscriber: Subscriptions, chats: ChatServiceStub) -> None:
+    def __init__(self, rooms: Rooms, channels: Channels, chats: ChatServiceStub) -> None:
         self._rooms = rooms
-        self._subscriber = subscriber
+        self._channels = channels
         self._chats = chats
 
     async def listen(self, connection: Connection) -> None:
@@ -41,12 +41,12 @@ class Membership:
         """
         channel = user_channel(connection.user_id)
         if connection.open:
-            self._subscriber.want(channel)
-            await self._subscriber.confirmed((channel,))
+            self._channels.want(channel)
+            await self._channels.confirmed((channel,))
 
     def stop_listening(self, user_id: str) -> None:
         """The user has no connection here any more."""
-        self._subscriber.unwant(user_channel(user_id))
+        self._channels.unwant(user_channel(user_id))
 
     def chats_of(self, connection: Connection) -> list[str]:
         """The chats that a connection is in."""
@@ -63,7 +63,7 @@ class Membership:
             return Joined([], [])
         new = [chat_id for chat_id in wanted if self._rooms.hold(connection, chat_id)]
         try:
-            await self._subscriber.confirmed(map(chat_channel, wanted))
+            await self._channels.confirmed(map(chat_channel, wanted))
             results = [result async for result in self._ask(connection.user_id, wanted)]
         except ParleyError:
             for chat_id in new:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from edge import metrics
+from edge.channels import Channels
 from edge.subscriber import Subscriber
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
@@ -25,9 +26,9 @@ _log = get_logger()
 class Probe:
     """Publishes to a channel of this edge alone, every `every_seconds`; `redis` has a connection for it."""
 
-    def __init__(self, subscriber: Subscriber, redis: Redis, *, every_seconds: float) -> None:
+    def __init__(self, channels: Channels, redis: Redis, *, every_seconds: float) -> None:
         self.channel: Final = b"edge:{%b}:probe" % new_object_id().encode()
-        self._subscriber = subscriber
+        self._channels = channels
         self._redis = redis
         self._every_seconds = every_seconds
         self._sent = 0
@@ -38,23 +39,23 @@ class Probe:
         if payload == b"%d" % self._sent:
             self._heard.set()
 
-    async def run(self) -> None:
-        """Probes until cancelled."""
-        self._subscriber.want(self.channel)
+    async def run(self, subscriber: Subscriber) -> None:
+        """Probes until cancelled, and has the subscriber reconnect when nothing comes."""
+        self._channels.want(self.channel)
         while True:
             await asyncio.sleep(self._every_seconds)
-            life = self._subscriber.life
-            if not await self._works() and life == self._subscriber.life:
+            life = subscriber.life
+            if not await self._works() and life == subscriber.life:
                 metrics.SILENCES.inc()
                 _log.warning("probe.silence")
-                self._subscriber.reconnect()
+                subscriber.reconnect()
 
     async def _works(self) -> bool:
         self._sent += 1
         self._heard.clear()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._subscriber.confirmed((self.channel,))
+                await self._channels.confirmed((self.channel,))
                 await self._redis.publish(self.channel, b"%d" % self._sent)
                 await self._heard.wait()
         except ResponseError as error:

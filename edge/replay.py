@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge import metrics
+from edge.channels import Channels
 from edge.connection import Connection
 from edge.deliveries import DeliveryReports
 from edge.fanout import RECEIPTS_MEMBERS, chat_channel
 from edge.protocol.events import frame_for
 from edge.protocol.frames import encode
 from edge.rooms import Rooms
-from edge.subscriber import Subscriptions
 from mesh.errors import Internal, ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import Cursor, LogSlice, ReadLogRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -56,14 +56,14 @@ class Replay:
     def __init__(
         self,
         rooms: Rooms,
-        subscriber: Subscriptions,
+        channels: Channels,
         chats: ChatServiceStub,
         deliveries: DeliveryReports,
         *,
         most_entries: int,
     ) -> None:
         self._rooms = rooms
-        self._subscriber = subscriber
+        self._channels = channels
         self._chats = chats
         self._deliveries = deliveries
         self._most_entries = most_entries
@@ -82,7 +82,7 @@ class Replay:
             for cursor in cursors
         ]
         try:
-            await self._subscriber.confirmed(chat_channel(chat.cursor.chat_id) for chat in chats)
+            await self._channels.confirmed(chat_channel(chat.cursor.chat_id) for chat in chats)
             await self._read(connection, chats)
         except ParleyError as error:
             told = [chat for chat in chats if chat.head.chat_id or chat.error is not None]

@@ -1,4 +1,4 @@
-"""The Redis pub/sub subscriptions of this edge: which channels, kept through reconnects, with every gap told.
+"""The Redis pub/sub subscriptions of this edge, kept through reconnects, with every gap told.
 
 The client library's own `PubSub` resubscribes behind the caller's back, so that a lost connection goes
 unnoticed. Here one connection is opened, read and replaced in plain sight.
@@ -6,118 +6,49 @@ unnoticed. Here one connection is opened, read and replaced in plain sight.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from edge import metrics
+from edge.channels import Channels
 from mesh.backoff import Backoff
 from mesh.errors import unavailable
 from mesh.logs import get_logger
 
 _COMMAND_CHANNELS: Final = 500  # channels named by one SUBSCRIBE, so that no command is of unbounded size
-_CONFIRM_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3.0  # a server that hangs accepts connections and says nothing
-_RECONNECT_SECONDS: Final = 1.0  # while Redis is down nobody waits longer than this for its return
 _log = get_logger()
 
 
-class Subscriptions(Protocol):
-    """What the rooms need of a `Subscriber`, or of a `ClusterSubscriber`."""
-
-    def want(self, channel: bytes) -> None:
-        """Subscribes, now or once Redis is back. Idempotent."""
-
-    def unwant(self, channel: bytes) -> None:
-        """Allows the subscription to end; it does so a little later, in case the channel is wanted again."""
-
-    async def confirmed(self, channels: Iterable[bytes]) -> None:
-        """Returns once Redis has confirmed all of these wanted channels.
-
-        Raises:
-            Unavailable: Redis did not within some seconds, fewer while it is down.
-        """
-
-    async def check(self) -> None:
-        """A readiness check: whether the subscriptions are in place."""
-
-    async def run(self) -> None:
-        """Keeps the subscriptions until cancelled."""
-
-
-@dataclass(slots=True)
-class _Channel:
-    wanted: bool = True
-    unwanted_at: float = 0.0
-    confirmed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Subscriber:
-    """Holds subscriptions to the wanted channels for as long as `run` runs.
+    """Holds subscriptions to the wanted `channels` for as long as `run` runs.
 
     `on_message(channel, payload)` is called for each message, in the order of Redis; it must neither wait nor
     raise. `on_gap()` is called when a lost connection is back and all channels are subscribed again: what was
-    published in between is missing. A channel that nobody wants any more stays for `linger_seconds`: people
-    come back.
+    published in between is missing.
     """
 
     def __init__(
         self,
+        channels: Channels,
         connect: Callable[[], Connection],
         *,
         on_message: Callable[[bytes, bytes], None],
         on_gap: Callable[[], None],
-        linger_seconds: float = 20.0,
     ) -> None:
+        self._channels = channels
         self._connect = connect
-        self._linger = linger_seconds
         self._on_message = on_message
         self._on_gap = on_gap
-        self._channels: dict[bytes, _Channel] = {}
-        self._pending: set[bytes] = set()  # to subscribe
-        self._changed = asyncio.Event()
-        self._up = False
         self._silent = asyncio.Event()
         self._resubscribing: set[bytes] | None = None
         self.life = 0
         """Counts the connections: two equal numbers mean that it was the same one all the time."""
-
-    def want(self, channel: bytes) -> None:
-        """Subscribes, now or once Redis is back. Idempotent."""
-        known = self._channels.get(channel)
-        if known is None:
-            self._channels[channel] = _Channel()
-            self._pending.add(channel)
-            self._changed.set()
-        else:
-            known.wanted = True
-
-    def unwant(self, channel: bytes) -> None:
-        """Allows the subscription to end; it does so a little later, in case the channel is wanted again."""
-        known = self._channels.get(channel)
-        if known is not None:
-            known.wanted = False
-            known.unwanted_at = asyncio.get_running_loop().time()
-
-    async def confirmed(self, channels: Iterable[bytes]) -> None:
-        """Returns once Redis has confirmed all of these wanted channels.
-
-        Raises:
-            Unavailable: Redis did not within 5 seconds, or 1 second while it is down.
-        """
-        try:
-            async with asyncio.timeout(_CONFIRM_SECONDS if self._up else _RECONNECT_SECONDS):
-                for channel in channels:
-                    known = self._channels.get(channel)
-                    if known is not None:  # else nobody wants it any more
-                        await known.confirmed.wait()
-        except TimeoutError as error:
-            raise unavailable("redis") from error
 
     def reconnect(self) -> None:
         """Replaces the connection: it is believed to be dead. Counts as a gap."""
@@ -125,7 +56,7 @@ class Subscriber:
 
     async def check(self) -> None:
         """A readiness check: whether the subscriptions are in place."""
-        if not self._up:
+        if self._channels.degraded:
             raise unavailable("redis", "the subscription connection is down")
 
     async def run(self) -> None:
@@ -148,19 +79,15 @@ class Subscriber:
             except* (RedisError, OSError) as errors:
                 _log.warning("subscriber.lost", error=repr(errors.exceptions[0]))
             finally:
-                self._up = False
+                self._channels.degraded = True
                 self.life += 1
-                for channel in self._channels.values():
-                    channel.confirmed.clear()
+                self._channels.lose(self._channels)
                 await connection.disconnect(nowait=True)
             await asyncio.sleep(backoff.next_delay())
 
     def _begin(self, *, after_loss: bool) -> None:
-        self._channels = {name: channel for name, channel in self._channels.items() if channel.wanted}
-        self._pending = set(self._channels)
         self._resubscribing = set(self._channels) if after_loss else None
-        self._changed.set()
-        self._up = True
+        self._channels.degraded = False
         self.life += 1
         self._silent.clear()
         self._end_gap()
@@ -176,33 +103,23 @@ class Subscriber:
         raise RedisConnectionError("the subscription is silent")
 
     async def _write(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        look_at = loop.time() + self._linger / 4
+        loop, channels = asyncio.get_running_loop(), self._channels
+        pause = channels.linger_seconds / 4
+        look_at = loop.time() + pause
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(look_at):
-                    await self._changed.wait()
-            self._changed.clear()
-            while self._pending:
-                batch = [self._pending.pop() for _ in range(min(_COMMAND_CHANNELS, len(self._pending)))]
-                await connection.send_command("SUBSCRIBE", *batch)
+                    await channels.changed.wait()
+            channels.changed.clear()
+            while channels.missing:
+                size = min(_COMMAND_CHANNELS, len(channels.missing))
+                await connection.send_command("SUBSCRIBE", *(channels.missing.pop() for _ in range(size)))
             # By the clock, not when nothing is new: on a busy edge something is always new.
             if loop.time() >= look_at:
-                await self._unsubscribe_idle(connection)
-                look_at = loop.time() + self._linger / 4
-
-    async def _unsubscribe_idle(self, connection: Connection) -> None:
-        before = asyncio.get_running_loop().time() - self._linger
-        idle = [
-            name
-            for name, channel in self._channels.items()
-            # Unconfirmed ones wait: their confirmation must not be taken for that of a later SUBSCRIBE.
-            if not channel.wanted and channel.unwanted_at < before and channel.confirmed.is_set()
-        ]
-        for name in idle:
-            del self._channels[name]
-        for start in range(0, len(idle), _COMMAND_CHANNELS):
-            await connection.send_command("UNSUBSCRIBE", *idle[start : start + _COMMAND_CHANNELS])
+                idle = channels.take_idle()
+                for start in range(0, len(idle), _COMMAND_CHANNELS):
+                    await connection.send_command("UNSUBSCRIBE", *idle[start : start + _COMMAND_CHANNELS])
+                look_at = loop.time() + pause
 
     async def _read(self, connection: Connection) -> None:
         read, deliver = connection.read_response, self._on_message
@@ -217,9 +134,7 @@ class Subscriber:
                 self._confirm(channel)
 
     def _confirm(self, channel: bytes) -> None:
-        known = self._channels.get(channel)
-        if known is not None:
-            known.confirmed.set()
+        self._channels.confirm(channel)
         if self._resubscribing is not None:
             self._resubscribing.discard(channel)
             self._end_gap()

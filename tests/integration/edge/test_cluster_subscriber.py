@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from devstack.servers import RedisCluster
+from edge.channels import Channels
 from edge.cluster_subscriber import ClusterSubscriber
 from edge.subscriber import redis_connector
 from mesh.redis import node_url, open_redis
@@ -22,6 +23,7 @@ class Listener:
     """A subscriber, all it heard, and a publisher beside it."""
 
     redis: ClusterRedis
+    channels: Channels
     heard: list[tuple[bytes, bytes]] = field(default_factory=list)
     gaps: list[bytes] = field(default_factory=list)
     subscriber: ClusterSubscriber = field(init=False)
@@ -42,14 +44,14 @@ async def listening(url: str, *, linger: float = 20.0) -> AsyncIterator[Listener
     """A listener that runs while entered."""
     async with open_redis(SecretStr(url), timeout_seconds=None) as redis:
         assert isinstance(redis, ClusterRedis)
-        listener = Listener(redis)
+        listener = Listener(redis, Channels(linger_seconds=linger))
         listener.subscriber = ClusterSubscriber(
+            listener.channels,
             redis,
             lambda node: redis_connector(node_url(SecretStr(url), node).get_secret_value())(),
             on_message=listener.on_message,
             on_gap=listener.on_gap,
             probe_seconds=0.2,
-            linger_seconds=linger,
         )
         running = asyncio.create_task(listener.subscriber.run())
         try:
@@ -65,12 +67,12 @@ async def _until(condition: Callable[[], object], seconds: float = 15.0) -> None
             await asyncio.sleep(0.01)
 
 
-async def _in_place(subscriber: ClusterSubscriber, channels: Collection[bytes]) -> None:
+async def _in_place(channels: Channels, names: Collection[bytes]) -> None:
     """Returns once all are confirmed, however often it takes."""
     async with asyncio.timeout(20):
         while True:
             with suppress(Exception):
-                await subscriber.confirmed(channels)
+                await channels.confirmed(names)
                 return
             await asyncio.sleep(0.05)
 
@@ -78,8 +80,8 @@ async def _in_place(subscriber: ClusterSubscriber, channels: Collection[bytes]) 
 async def test_what_is_published_to_any_node_is_heard_once_and_in_order(redis_cluster: str) -> None:
     async with listening(redis_cluster) as listener:
         for channel in _CHANNELS:
-            listener.subscriber.want(channel)
-        await _in_place(listener.subscriber, _CHANNELS)
+            listener.channels.want(channel)
+        await _in_place(listener.channels, _CHANNELS)
         await listener.subscriber.check()
         for number in range(20):
             await listener.publish(_CHANNELS, b"%d" % number)
@@ -100,13 +102,13 @@ async def test_a_channel_that_nobody_wants_ends_and_can_be_wanted_again(
 
     async with listening(redis_cluster, linger=0.1) as listener:
         for channel in _CHANNELS[:2]:
-            listener.subscriber.want(channel)
-        await _in_place(listener.subscriber, _CHANNELS[:2])
-        listener.subscriber.unwant(_CHANNELS[0])
+            listener.channels.want(channel)
+        await _in_place(listener.channels, _CHANNELS[:2])
+        listener.channels.unwant(_CHANNELS[0])
         await _until(lambda: subscribers(_CHANNELS[0]) == 0)
         assert subscribers(_CHANNELS[1]) == 1
-        listener.subscriber.want(_CHANNELS[0])
-        await _in_place(listener.subscriber, _CHANNELS[:2])
+        listener.channels.want(_CHANNELS[0])
+        await _in_place(listener.channels, _CHANNELS[:2])
         assert subscribers(_CHANNELS[0]) == 1
         assert not listener.gaps
 
@@ -117,8 +119,8 @@ async def test_a_slot_that_moves_is_a_gap_of_its_channels_alone(
     moved = _CHANNELS[0]
     async with listening(redis_cluster) as listener:
         for channel in _CHANNELS:
-            listener.subscriber.want(channel)
-        await _in_place(listener.subscriber, _CHANNELS)
+            listener.channels.want(channel)
+        await _in_place(listener.channels, _CHANNELS)
         for node in redis_nodes.primaries:
             if redis_nodes.owner(slot_of(moved)) is node:
                 continue
@@ -136,8 +138,8 @@ async def test_a_node_that_dies_is_a_gap_of_its_channels_once_its_replica_has_th
     with RedisCluster(replicas=1) as cluster:
         async with listening(cluster.url) as listener:
             for channel in _CHANNELS:
-                listener.subscriber.want(channel)
-            await _in_place(listener.subscriber, _CHANNELS)
+                listener.channels.want(channel)
+            await _in_place(listener.channels, _CHANNELS)
             victim = cluster.owner(slot_of(_CHANNELS[0]))
             gone = {channel for channel in _CHANNELS if cluster.owner(slot_of(channel)) is victim}
             await _hears_again(listener, gone, victim.kill)

@@ -4,6 +4,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
+from edge.channels import Channels
 from edge.subscriber import Subscriber, redis_connector
 
 
@@ -11,19 +12,20 @@ async def test_unwanted_channels_end_although_new_ones_keep_coming(redis_db: str
     def ignore(*_: object) -> None:
         """Nothing is published here."""
 
-    subscriber = Subscriber(redis_connector(redis_db), on_message=ignore, on_gap=ignore, linger_seconds=0.2)
+    channels = Channels(linger_seconds=0.2)
+    subscriber = Subscriber(channels, redis_connector(redis_db), on_message=ignore, on_gap=ignore)
     running = asyncio.create_task(subscriber.run())
     old = [f"old-{number}".encode() for number in range(20)]
     for channel in old:
-        subscriber.want(channel)
-    await subscriber.confirmed(old)
-    subscriber.want(b"kept")
+        channels.want(channel)
+    await channels.confirmed(old)
+    channels.want(b"kept")
     for channel in old:
-        subscriber.unwant(channel)
+        channels.unwant(channel)
     async with Redis.from_url(redis_db) as redis, asyncio.timeout(10):
         number = 0
         while any(count for _, count in await redis.pubsub_numsub(*old)):
-            subscriber.want(f"new-{(number := number + 1)}".encode())
+            channels.want(f"new-{(number := number + 1)}".encode())
             await asyncio.sleep(0.01)
         assert dict(await redis.pubsub_numsub("kept")) == {b"kept": 1}
     running.cancel()
