@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from redis.asyncio import Connection, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MovedError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from edge import metrics
 from mesh.errors import ParleyError
@@ -146,10 +146,13 @@ class Shard:
         if not self._unanswered:
             raise RedisConnectionError(f"a refusal of nothing: {error}")
         command, channel = self._unanswered.popleft()
-        if isinstance(error, MovedError):
-            if error.slot_id != slot_of(channel):
-                raise RedisConnectionError(f"a refusal of something else: {error}")
-            self._slots.moved(error.slot_id, Address(error.host or self.address.host, error.port))
+        if not isinstance(
+            error, MovedError
+        ):  # access rules, a cluster that is down: not to be asked for at once
+            raise RedisConnectionError(f"refused: {error}")
+        if error.slot_id != slot_of(channel):
+            raise RedisConnectionError(f"a refusal of something else: {error}")
+        self._slots.moved(error.slot_id, Address(error.host or self.address.host, error.port))
         if command == b"SSUBSCRIBE" and channel in self._channels:
             self._lose(channel)
 
@@ -196,6 +199,8 @@ class Shard:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._publisher.publish(probe, b"%d" % self._probes)
                 await self._heard.wait()
+        except NoPermissionError as error:  # of the probe alone, which then tells nothing
+            _log.error("probe.refused", node=str(self.address), error=repr(error))
         except (ParleyError, RedisError, OSError, RuntimeError):  # uvloop's word for a transport that is gone
             return False
         return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from devstack.servers import RedisCluster
+from devstack.servers.redis_cluster import RedisClusterNode
 from edge.channels import Channels
 from edge.cluster_subscriber import ClusterSubscriber
 from edge.subscriber import redis_connector
@@ -159,3 +160,28 @@ async def _hears_again(listener: Listener, gone: set[bytes], go: Callable[[], No
     await listener.publish(_CHANNELS, b"after")
     await _until(lambda: len(listener.heard) >= len(_CHANNELS))
     assert sorted(listener.heard) == sorted((channel, b"after") for channel in _CHANNELS)
+
+
+def _publishes_refused(node: RedisClusterNode) -> int:
+    return int(node.ask("INFO", "commandstats").get("cmdstat_spublish", {}).get("rejected_calls", 0))
+
+
+async def test_a_probe_that_redis_refuses_tells_nothing(
+    redis_nodes: RedisCluster, redis_cluster: str
+) -> None:
+    """Access rules are no silence: the connections stay."""
+    async with listening(redis_cluster) as listener:
+        for channel in _CHANNELS:
+            listener.channels.want(channel)
+        await _in_place(listener.channels, _CHANNELS)
+        try:
+            for node in redis_nodes.primaries:
+                node.ask("ACL", "SETUSER", "default", "-spublish")
+                node.ask("CONFIG", "RESETSTAT")
+            await _until(lambda: all(_publishes_refused(node) >= 3 for node in redis_nodes.primaries))
+        finally:
+            for node in redis_nodes.primaries:
+                node.ask("ACL", "SETUSER", "default", "+spublish")
+        await listener.publish(_CHANNELS, b"after")
+        await _until(lambda: len(listener.heard) >= len(_CHANNELS))
+        assert not listener.gaps
