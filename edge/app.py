@@ -1,5 +1,6 @@
 """The composition root: the only module that builds adapters."""
 
+import ssl
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -32,7 +33,7 @@ from edge.rooms import Rooms
 from edge.sends import SendQueue
 from edge.settings import EdgeSettings
 from edge.subscriber import Subscriber, redis_connector
-from edge.tls import Renewal
+from edge.tls import renew
 from edge.traces import ClientTraces
 from mesh.admin import open_admin
 from mesh.lifecycle import BindError, Lifecycle
@@ -232,18 +233,21 @@ def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gatew
     )
     parts = {"deps": deps, "gateway": gateway, "admission": admission}
     websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, parts)
-    certificate = settings.edge_certificate
+    files = settings.edge_certificate
+    certificate = None if files is None else files.read()
     server = HTTPServer(
         Application([websocket, *routes(deps)], None, None, **application_settings(deps)),
-        ssl_options=certificate and certificate.context(),
+        ssl_options=certificate and certificate.context,
         max_header_size=MAX_HEAD_BYTES,
         idle_connection_timeout=settings.edge_request_seconds,
         body_timeout=settings.edge_request_seconds,
     )
-    if certificate is not None:
-        # The server looks here for each connection.
-        renewal = Renewal(certificate, use=lambda context: setattr(server, "ssl_options", context))
-        life.supervise("certificate", renewal.run)
+    if files is not None and certificate is not None:
+
+        def use(context: ssl.SSLContext) -> None:
+            server.ssl_options = context  # the server looks here for each connection
+
+        life.supervise("certificate", partial(renew, files, certificate, use))
     return server
 
 

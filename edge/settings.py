@@ -89,5 +89,5 @@ class EdgeSettings(IdentitySettings, RestSettings):
         if (cert_file is None) != (key_file is None):
             raise ValueError("goes together with PARLEY_EDGE_TLS_CERT_FILE")
         if cert_file is not None and key_file is not None:
-            CertificateFiles(cert_file, key_file).context()
+            CertificateFiles(cert_file, key_file).read()
         return key_file

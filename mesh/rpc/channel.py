@@ -14,12 +14,13 @@ from pydantic import SecretStr
 from mesh import deadline, tracing
 from mesh.breaker import Breaker, State
 from mesh.cancellation import end
+from mesh.certificates import Rotation
 from mesh.errors import DeadlineExceeded, Unavailable, unavailable
 from mesh.metrics import RPC_CLIENT_SECONDS
 from mesh.rpc.auth import TokenIssuer
 from mesh.rpc.errors import STATUS_TRAILER, from_rpc_error
 from mesh.rpc.server import MAX_MESSAGE_BYTES
-from mesh.rpc.tls import Material, Rotation, TlsFiles
+from mesh.rpc.tls import Material, TlsFiles, follow
 from parley.common.v1.error_pb2 import ErrorReason
 
 _OPTIONS: Final = (
@@ -252,7 +253,7 @@ async def open_channel(
             yield channel
             return
         following = asyncio.create_task(
-            _follow(Rotation(tls, material), channel, connect, rotation_seconds), name=f"tls {callee}"
+            _follow(follow(tls, material), channel, connect, rotation_seconds), name=f"tls {callee}"
         )
         try:
             yield channel
@@ -261,7 +262,7 @@ async def open_channel(
 
 
 async def _follow(
-    rotation: Rotation,
+    rotation: Rotation[Material],
     channel: RpcChannel,
     connect: Callable[[Material], grpc.aio.Channel],
     every_seconds: float,

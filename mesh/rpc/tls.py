@@ -13,11 +13,9 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from mesh.certificates import show_expiry
-from mesh.logs import get_logger
+from mesh.certificates import Rotation, load_pair, read_files
 
 _HEADLESS: Final = "-headless"
-_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +50,19 @@ class TlsFiles:
             ValueError: a file cannot be read or holds no PEM, or the key is another certificate's. The text
                 names the files and nothing of what they hold.
         """
-        try:
-            # What gRPC would find out later, and then only by refusing every connection.
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            # A key with a passphrase must fail: without an answer here OpenSSL would ask on the terminal.
-            context.load_cert_chain(self.certificate, self.key, password="")
-            context.load_verify_locations(self.authorities)
-            return Material(
-                self.certificate.read_bytes(), self.key.read_bytes(), self.authorities.read_bytes()
-            )
-        except OSError as error:  # ssl.SSLError is one
-            reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            files = ", ".join(map(str, (self.certificate, self.key, self.authorities)))
-            raise ValueError(f"{files}: {reason}") from None
+        pems, _ = read_files(self.certificate, self.key, self.authorities, load=self._load)
+        return Material(*pems)
+
+    def _load(self) -> None:
+        # What gRPC would find out later, and then only by refusing every connection.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        load_pair(context, self.certificate, self.key)
+        context.load_verify_locations(self.authorities)
 
 
-class Rotation:
-    """Tells when the files changed. New material that is not usable, say half written, is left for later."""
-
-    def __init__(self, files: TlsFiles, material: Material) -> None:
-        self._files = files
-        self._material = material
-        self._problem = ""
-        show_expiry("services", material.certificate)
-
-    def changed(self) -> Material | None:
-        """The new material, once; None while it is the same or not usable. May be called from any thread."""
-        try:
-            material = self._files.read()
-        except ValueError as error:
-            if str(error) != self._problem:
-                self._problem = str(error)
-                _log.warning("tls.not_usable", error=self._problem)
-            return None
-        self._problem = ""
-        if material == self._material:
-            return None
-        self._material = material
-        show_expiry("services", material.certificate)
-        _log.info("tls.rotated", certificate=str(self._files.certificate))
-        return material
+def follow(files: TlsFiles, material: Material) -> Rotation[Material]:
+    """Tells when the files changed since they held ``material``."""
+    return Rotation("services", files.read, material)
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
@@ -101,7 +72,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
         ValueError: the files are not usable.
     """
     material = files.read()
-    rotation = Rotation(files, material)
+    rotation = follow(files, material)
 
     # gRPC takes None for "as before" (grpc.dynamic_ssl_server_credentials), which its type does not say.
     def fetch() -> Any:

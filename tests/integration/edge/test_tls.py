@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
 from edge import metrics
-from edge.tls import CertificateFiles, Renewal
+from edge.tls import CertificateFiles
+from edge.tls import renew as follow
 from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually, token
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.providers.tls import Authority
@@ -258,7 +259,7 @@ async def test_a_new_certificate_is_shown_to_who_comes_next(
     async def shown() -> str:
         return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", served.port))
 
-    monkeypatch.setattr("edge.app.Renewal", partial(Renewal, check_seconds=0.01))
+    monkeypatch.setattr("edge.app.renew", partial(follow, check_seconds=0.01))
     with capture_logs() as lines:
         served = await start_tls()
         before = await welcomed(await dial(served, "alice"))

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from mesh.errors import Unavailable
 from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
-from mesh.rpc.tls import Rotation, TlsFiles, service_names
+from mesh.rpc.tls import TlsFiles, follow, service_names
 from tests.integration.mesh.echo import OPEN, EchoServicer, EchoStub, add_to_server
 from tests.providers.tls import Authority
 
@@ -120,7 +120,7 @@ async def test_new_certificates_are_taken_without_a_restart(authority: Authority
 
 def test_half_written_files_are_left_for_later(authority: Authority, tmp_path: Path) -> None:
     files = files_of(authority, directory(tmp_path, "edge"), "edge")
-    rotation = Rotation(files, files.read())
+    rotation = follow(files, files.read())
     assert rotation.changed() is None
     whole = files.key.read_text()
     files.key.write_text(whole[: len(whole) // 2])

@@ -31,7 +31,7 @@ def test_off_unless_asked_for() -> None:
 def test_a_certificate_and_its_key(chain: Path) -> None:
     certificate = settings(edge_tls_cert_file=chain, edge_tls_key_file=chain).edge_certificate
     assert certificate is not None
-    assert certificate.context().minimum_version.name == "TLSv1_2"
+    assert certificate.read().context.minimum_version.name == "TLSv1_2"
 
 
 def test_one_without_the_other(chain: Path) -> None:

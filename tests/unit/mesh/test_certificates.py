@@ -7,10 +7,10 @@ import pytest
 from cryptography import x509
 from prometheus_client import REGISTRY
 
-from edge.tls import CertificateFiles, Renewal
-from mesh.certificates import show_expiry
+from edge.tls import CertificateFiles
+from mesh.certificates import Rotation, read_files, show_expiry
 from mesh.metrics import CERTIFICATE_EXPIRES
-from mesh.rpc.tls import Rotation, TlsFiles
+from mesh.rpc.tls import TlsFiles, follow
 from tests.providers.tls import Authority
 
 
@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> TlsFiles:
 
 
 def test_the_end_of_what_services_show_one_another(files: TlsFiles, tmp_path: Path) -> None:
-    rotation = Rotation(files, files.read())
+    rotation = follow(files, files.read())
     assert shown("services") == end_of(files.certificate)
     CERTIFICATE_EXPIRES.labels("services").set(0)
     files.certificate.write_text("half written")
@@ -45,7 +45,8 @@ def test_the_end_of_what_services_show_one_another(files: TlsFiles, tmp_path: Pa
 
 
 def test_the_end_of_what_clients_are_shown(files: TlsFiles) -> None:
-    Renewal(CertificateFiles(files.certificate, files.key), lambda _: None)
+    shown_files = CertificateFiles(files.certificate, files.key)
+    Rotation("clients", shown_files.read, shown_files.read())
     assert shown("clients") == end_of(files.certificate)
 
 
@@ -54,3 +55,20 @@ def test_a_certificate_that_cannot_be_read_disturbs_nobody() -> None:
     end = shown("clients")
     assert end is not None
     assert math.isnan(end)
+
+
+def test_files_that_are_replaced_under_way_are_read_again(tmp_path: Path) -> None:
+    """A certificate of before with a key of after would refuse every connection."""
+    paths = [tmp_path / "tls.crt", tmp_path / "tls.key"]
+    looks = iter(("old", "new", "new"))
+
+    def load() -> str:
+        text = next(looks)
+        for path in paths:
+            path.write_text(text)
+        return text
+
+    for path in paths:
+        path.write_text("old")
+    paths[1].write_text("new")  # replaced between two reads
+    assert read_files(*paths, load=load) == ([b"new", b"new"], "new")
