@@ -89,6 +89,7 @@ class ClusterRedis(Redis):
             await self._run_parts(commands, waiting, asking, answers)
             asking = {}
             waiting = [index for index in waiting if self._is_elsewhere(index, answers[index], asking)]
+            keep_order({index: slot_of(_key(commands[index][0])) for index in waiting}, asking)
             if not waiting or loop.time() > give_up_at:
                 return answers
             await asyncio.sleep(pause)
@@ -234,6 +235,20 @@ class _ClusterPipeline(Pipeline):
             return answers
         finally:
             await self.reset()  # type: ignore[no-untyped-call]  # as published
+
+
+def keep_order(slots: Mapping[int, int], asking: dict[int, Address]) -> None:
+    """Lets no command overtake an earlier one of its slot, when a move went on between their refusals.
+
+    While the earlier one goes to the slot's owner again, later ones are not sent to where the slot goes.
+    ``slots`` are those of the commands that wait, by their place.
+    """
+    behind: set[int] = set()
+    for index, slot in slots.items():
+        if index not in asking:
+            behind.add(slot)
+        elif slot in behind:
+            del asking[index]
 
 
 def _sharded(args: tuple[Any, ...]) -> tuple[Any, ...]:
