@@ -24,6 +24,15 @@ def slot_of(key: str | bytes) -> int:
     return int(key_slot(key.encode() if isinstance(key, str) else key))
 
 
+def hash_tag(name: str) -> str:
+    """A name as it stands between the braces of keys that are to share a slot.
+
+    Braces with nothing between them are no tag (same place, "Hash tags"), and the first one closes it. So a
+    control character, which no id of a user has, comes before a name that begins with one.
+    """
+    return f"\x1f{name}" if name.startswith("}") else name
+
+
 class SlotMap:
     """The slots of the cluster. ``ask(address)`` sends CLUSTER SLOTS to a node and gives its bare answer."""
 

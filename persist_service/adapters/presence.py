@@ -10,6 +10,7 @@ from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
 from mesh.redis import redis_errors
+from mesh.redis_cluster.slots import hash_tag
 
 _PAGE: Final = 500
 # A value below is no time: until this release the key held a mere "1".
@@ -33,7 +34,7 @@ class RedisPresence:
                 with redis_errors():
                     async with self._redis.pipeline(transaction=False) as pipe:
                         for user_id in page:
-                            pipe.get(f"user:{{{user_id}}}:online")
+                            pipe.get(f"user:{{{hash_tag(user_id)}}}:online")
                         values: list[bytes | None] = await pipe.execute()
                 active.update(
                     (user_id, _to_ms(value))

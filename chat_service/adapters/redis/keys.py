@@ -1,5 +1,7 @@
 """The names of Redis keys and channels, all of them. docs/architecture.md explains each."""
 
+from mesh.redis_cluster.slots import hash_tag
+
 OUTBOX_INDEX = "outbox:index"
 PRESENCE_INDEX = "presence:index"
 PENDING_INDEX = "pending:index"
@@ -72,17 +74,17 @@ def user_channel(user_id: str) -> str:
 
 def sessions(user_id: str) -> str:
     """Sorted set: connection id to when it expires, Unix milliseconds."""
-    return f"user:{{{user_id}}}:sessions"
+    return f"user:{{{hash_tag(user_id)}}}:sessions"
 
 
 def online(user_id: str) -> str:
     """String: when a client of the user last did something (ms); exists while the user has a live session."""
-    return f"user:{{{user_id}}}:online"
+    return f"user:{{{hash_tag(user_id)}}}:online"
 
 
 def revoked(user_id: str) -> str:
     """Hash: "all" to when the user's tokens were revoked (ms), and the connections that must end."""
-    return f"user:{{{user_id}}}:revoked"
+    return f"user:{{{hash_tag(user_id)}}}:revoked"
 
 
 def rate(user_id: str, action: str) -> str:

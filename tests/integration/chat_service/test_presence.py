@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from chat_service.adapters.redis import keys
@@ -12,6 +13,7 @@ from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
 from chat_service.domain.model import Session
 from mesh.clock import now_ms
 from mesh.errors import ResourceExhausted
+from mesh.redis import open_redis
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.persist.v1 import persist_service_pb2 as persist_pb
 from persist_service.adapters.presence import RedisPresence as RedisActivity
@@ -42,6 +44,20 @@ async def test_a_user_is_there_from_the_first_session_to_the_last(redis: Redis) 
     assert await departed(who) == ["alice"]
     assert await who.departed(10) == []
     assert await who.open(phone)
+
+
+@pytest.mark.parametrize("user_id", ["alice", "a}b", "{", "}", "}alice", "{}alice"])
+async def test_on_a_cluster_all_keys_of_a_user_are_in_one_slot(redis_cluster: str, user_id: str) -> None:
+    """Whatever the customer's identity system calls the user."""
+    async with open_redis(SecretStr(redis_cluster)) as redis:
+        who, session = presence(redis), Session(user_id, "phone", last_active_ms=now_ms())
+        assert await who.open(session)
+        assert await who.renew([session]) == []
+        assert await who.online([user_id]) == [user_id]
+        assert await who.sessions(user_id) == ["phone"]
+        assert await RedisActivity(redis).last_active([user_id]) == {user_id: session.last_active_ms}
+        await who.close(session)
+        assert await departed(who) == [user_id]
 
 
 async def test_who_comes_back_within_the_grace_time_was_never_gone(redis: Redis) -> None:
