@@ -20,6 +20,7 @@ from mesh.metrics import RPC_CLIENT_SECONDS
 from mesh.rpc.auth import TokenIssuer
 from mesh.rpc.errors import STATUS_TRAILER, from_rpc_error
 from mesh.rpc.server import MAX_MESSAGE_BYTES
+from mesh.rpc.timing import observer
 from mesh.rpc.tls import Material, TlsFiles, follow
 from parley.common.v1.error_pb2 import ErrorReason
 
@@ -91,7 +92,7 @@ class RpcChannel(grpc.aio.Channel):
     ) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
         """Called by a generated stub for each of its methods."""
         channel, inner = self._channel, self._method(method, request_serializer, response_deserializer)
-        observe = _observer(method.removeprefix("/"))
+        observe = observer(RPC_CLIENT_SECONDS, method.removeprefix("/"))
 
         async def attempt(request: Any, timeout: float | None, traceparent: str = "") -> Any:  # noqa: ASYNC109 - gRPC's own argument
             nonlocal channel, inner
@@ -293,15 +294,3 @@ def service_config(idempotent: Iterable[str]) -> str:
         # When more than half of the calls fail, stop adding load by retries (gRFC A6).
         config["retryThrottling"] = {"maxTokens": 10, "tokenRatio": 0.1}
     return json.dumps(config)
-
-
-def _observer(method: str) -> Callable[[str, float], None]:
-    children: dict[str, Callable[[float], None]] = {}
-
-    def observe(code: str, seconds: float) -> None:
-        child = children.get(code)
-        if child is None:
-            child = children[code] = RPC_CLIENT_SECONDS.labels(method, code).observe
-        child(seconds)
-
-    return observe

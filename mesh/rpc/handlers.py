@@ -28,6 +28,7 @@ from mesh.metrics import RPC_IN_FLIGHT, RPC_REFUSED, RPC_SERVER_SECONDS, RPC_SHE
 from mesh.rpc.access import ANYBODY, Rules, callers_of
 from mesh.rpc.auth import TokenVerifier
 from mesh.rpc.errors import STATUS_TRAILER, to_status
+from mesh.rpc.timing import observer
 from mesh.rpc.tls import service_names
 from parley.common.v1.error_pb2 import ErrorReason
 
@@ -83,7 +84,7 @@ class HandlerWrapper:
         raise TypeError(f"{method}: client streaming is not served")
 
     def _unary(self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Any:
-        observe = _observer(method)
+        observe = observer(RPC_SERVER_SECONDS, method)
         allowed = self._callers(method)
 
         async def call(request: Any, context: Context) -> Any:
@@ -112,7 +113,7 @@ class HandlerWrapper:
         return call
 
     def _stream(self, method: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:
-        observe = _observer(method)
+        observe = observer(RPC_SERVER_SECONDS, method)
         allowed = self._callers(method)
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
@@ -216,16 +217,3 @@ def _failure(error: Exception, method: str) -> ParleyError:
 async def _abort(context: Context, failure: ParleyError) -> NoReturn:
     trailers = ((STATUS_TRAILER, to_status(failure).SerializeToString()),)
     await context.abort(failure.status, failure.message, trailers)
-
-
-def _observer(method: str) -> Callable[[str, float], None]:
-    # labels() looks its child up under a lock on every call; the few codes of a method are kept here.
-    children: dict[str, Callable[[float], None]] = {}
-
-    def observe(code: str, seconds: float) -> None:
-        child = children.get(code)
-        if child is None:
-            child = children[code] = RPC_SERVER_SECONDS.labels(method, code).observe
-        child(seconds)
-
-    return observe
