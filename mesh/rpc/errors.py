@@ -56,7 +56,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> ParleyError:
 
 
 def _refused(callee: str) -> ParleyError:
-    return unavailable(callee, f"{callee} refuses this service's token: check clocks and secrets")
+    why = "check clocks, secrets and certificates"
+    return unavailable(callee, f"{callee} refuses this service's token: {why}")
 
 
 def _from_details(details: bytes) -> ParleyError | None:

@@ -90,7 +90,7 @@ async def test_check_tells_what_is_away_and_whose_secret_differs(
     assert "FAILED" in states["redis"]
     assert "127.0.0.1:1/0" in states["redis"]
     for service in ("chat", "persist", "notify"):
-        assert "check clocks and secrets" in states[service]
+        assert "check clocks, secrets and certificates" in states[service]
     assert " ok " in states["mongodb"]
     assert "hunter2" not in told.out + told.err
 
