@@ -53,8 +53,9 @@ def delivered(chat_id: str) -> str:
 
 
 def dedupe(chat_id: str, sender_id: str, client_msg_id: str) -> str:
-    """Hash: the first answer to a send."""
-    return f"chat:{{{chat_id}}}:dedupe:{sender_id}:{client_msg_id}"
+    """Hash: the first answer to a send. A colon in the sender's id is written otherwise: one ends the id."""
+    sender = sender_id.replace("%", "%25").replace(":", "%3A")
+    return f"chat:{{{chat_id}}}:dedupe:{sender}:{client_msg_id}"
 
 
 def unsure(chat_id: str) -> str:

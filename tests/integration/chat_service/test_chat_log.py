@@ -175,6 +175,14 @@ async def test_after_a_loss_a_repeat_gets_the_answer_that_the_store_kept(
     assert isinstance((await log.accept([message("never seen")]))[0], Taken)
 
 
+async def test_ids_with_colons_are_not_taken_for_one_another(log: RedisChatLog) -> None:
+    await log.begin(CHAT, {"a": Role.MEMBER, "a:b": Role.MEMBER, "a%3Ab": Role.MEMBER})
+    sends = [message("b:c", "same", sender="a"), message("c", "same", sender="a:b")]
+    sends.append(message("c", "same", sender="a%3Ab"))
+    outcomes = await log.accept(sends)
+    assert [taken(item).accepted.position.seq for item in outcomes] == [1, 2, 3]
+
+
 async def test_scripts_are_loaded_again_when_redis_forgot_them(redis: Redis, log: RedisChatLog) -> None:
     await begin(log)
     await redis.script_flush()
