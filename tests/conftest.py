@@ -17,7 +17,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from redis import Redis
 
-from devstack.servers import MongoServer, RabbitMQServer, RedisCluster, RedisServer
+from devstack.servers import MongoServer, RabbitMQCluster, RabbitMQServer, RedisCluster, RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +109,20 @@ def redis_cluster(redis_nodes: RedisCluster) -> str:
     for node in redis_nodes.primaries:
         node.ask("FLUSHALL")
     return redis_nodes.url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_nodes() -> Iterator[RabbitMQCluster]:
+    """A RabbitMQ cluster for the session; a test uses `rabbitmq_cluster`."""
+    with RabbitMQCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def rabbitmq_cluster(rabbitmq_nodes: RabbitMQCluster) -> RabbitMQCluster:
+    """The session's cluster, whole just now. Nodes may end; queues are shared, as those of `amqp_url`."""
+    rabbitmq_nodes.mend()
+    return rabbitmq_nodes
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import time
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,12 +16,13 @@ from devstack.errors import ServerFailedError, ServerMissingError
 from devstack.ports import free_port, listens
 from devstack.process import ManagedProcess
 from devstack.servers.base import BackingServer
+from devstack.servers.epmd import PortMapper
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PROBE_SECONDS = 5.0
-_EPMD_SECONDS = 10.0
+_ASK_SECONDS = 10
 #: The program itself; the wrapper of the same name in /usr/sbin changes to the user `rabbitmq`.
 _DEBIAN_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
@@ -50,49 +51,69 @@ class RabbitMQServer(BackingServer):
     """
 
     name: ClassVar[str] = "rabbitmq"
+    node_name = "parley@localhost"
 
     @property
     def url(self) -> str:
         """`amqp://guest:guest@127.0.0.1:<port>/`, the default vhost."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
-    def _describe(self) -> tuple[ManagedProcess, ...]:
-        program, epmd = find_rabbitmq(), shutil.which("epmd")
-        if program is None or epmd is None:
-            raise ServerMissingError("rabbitmq-server is not installed; run: make setup")
-        self._epmd_port = free_port()
-        env = self._environment()
-        # epmd runs here, in the foreground, because one that RabbitMQ starts is a daemon that outlives it.
-        return (
-            ManagedProcess("epmd", [epmd], log_path=self.log_dir / "epmd.log", env=env),
-            ManagedProcess(
-                self.name,
-                [program],
-                log_path=self.log_dir / "rabbitmq.log",
-                env=env,
-                cwd=self.data_dir,
-                stop_seconds=30.0,
-            ),
+    def ask(self, expression: str) -> str:
+        """The value of an Erlang expression that the node evaluates, as Erlang writes it.
+
+        Raises:
+            ServerFailedError: the node cannot be reached, or the expression failed.
+        """
+        command = ["erl_call", "-name", self.node_name, "-e", "-timeout", str(_ASK_SECONDS)]
+        done = subprocess.run(
+            command,
+            input=f"{expression}.\n",
+            env=self._processes[-1].env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        # It answers "{ok, <value>}" or "{error, <reason>}", without an end of line.
+        if done.returncode or not done.stdout.startswith("{ok, "):
+            raise ServerFailedError(f"{self.node_name}: {done.stdout}{done.stderr}")
+        return done.stdout.strip().removeprefix("{ok, ").removesuffix("}")
+
+    def _describe(self) -> tuple[ManagedProcess, ...]:
+        self._port_mapper = PortMapper(self.log_dir)
+        return (self._port_mapper.process, self._node(self._port_mapper))
+
+    def _node(self, port_mapper: PortMapper) -> ManagedProcess:
+        program = find_rabbitmq()
+        if program is None:
+            raise ServerMissingError("rabbitmq-server is not installed; run: make setup")
+        return ManagedProcess(
+            self.name,
+            [program],
+            log_path=self.log_dir / "rabbitmq.log",
+            env=self._environment() | port_mapper.variables,
+            cwd=self.data_dir,
+            stop_seconds=30.0,
+        )
+
+    def _config(self) -> str:
+        """The text of rabbitmq.conf."""
+        return _CONFIG.format(port=self.port)
 
     def _environment(self) -> dict[str, str]:
         """Settings that keep this node apart from every other, and from /etc/rabbitmq."""
         etc = self.data_dir / "etc"
         etc.mkdir(exist_ok=True)
-        config = self._write(etc / "rabbitmq.conf", _CONFIG.format(port=self.port))
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))},
             "HOME": str(self.data_dir),  # the Erlang cookie
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(self._epmd_port),
             "RABBITMQ_ADVANCED_CONFIG_FILE": self._write(etc / "advanced.config", "[].\n"),
-            "RABBITMQ_CONFIG_FILE": config,
+            "RABBITMQ_CONFIG_FILE": self._write(etc / "rabbitmq.conf", self._config()),
             "RABBITMQ_CONF_ENV_FILE": self._write(etc / "rabbitmq-env.conf", ""),
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_ENABLED_PLUGINS_FILE": self._write(etc / "enabled_plugins", "[].\n"),
             "RABBITMQ_LOG_BASE": str(self.data_dir / "log"),
             "RABBITMQ_MNESIA_BASE": str(self.data_dir / "mnesia"),
-            "RABBITMQ_NODENAME": "parley@localhost",
+            "RABBITMQ_NODENAME": self.node_name,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_PID_FILE": str(self.data_dir / "rabbitmq.pid"),
@@ -108,14 +129,8 @@ class RabbitMQServer(BackingServer):
         return str(path)
 
     def _launch(self) -> None:
-        epmd, node = self._processes
-        epmd.start()
-        deadline = time.monotonic() + _EPMD_SECONDS
-        while not listens(self._epmd_port):
-            if not epmd.running or time.monotonic() > deadline:
-                raise ServerFailedError(f"epmd did not start, log {epmd.log_path}:\n{epmd.log_tail()}")
-            time.sleep(0.01)
-        node.start()
+        self._port_mapper.start()
+        self._processes[-1].start()
 
     def _answers(self) -> bool:
         if not listens(self.port):
