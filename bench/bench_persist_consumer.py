@@ -26,7 +26,8 @@ from pymongo.collection import Collection
 from redis import Redis
 
 from devstack.servers import MongoServer, RabbitMQServer, RedisServer
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import ANALYTICS, MESSAGE_INDEX, MESSAGE_PERSIST
 from mesh.ids import new_object_id
 from parley.common.v1.message_pb2 import Message, MessageType

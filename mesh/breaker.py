@@ -54,6 +54,10 @@ class Circuit:
         """Whether the last that was heard is silence: a probe should find out."""
         return self.failures > 0 or self.state is not State.CLOSED
 
+    def doubt(self) -> None:
+        """Notes that the dependency may be gone; no failure is added to others."""
+        self.failures = max(self.failures, 1)
+
     def failed(self, period: int) -> bool:
         """Notes the failure of a call that began in ``period``; true if it opened the circuit."""
         if self.state is not State.CLOSED or period != self.period:
@@ -166,6 +170,12 @@ class Breaker:
         if self._circuit.answered():
             _log.info("breaker.closed", dependency=self.name, after_seconds=self._open_seconds())
             self._show()
+
+    def doubt(self) -> None:
+        """Has the probe find out what an answer meant that callers do not trust."""
+        if self._circuit.permits:
+            self._circuit.doubt()
+            self._find_out()
 
     def _opened(self, error: BaseException) -> None:
         _log.warning(

@@ -8,7 +8,7 @@ from chat_service import event_wire
 from chat_service.domain.model import PointerMove
 from chat_service.ports import LogEntry
 from mesh.amqp.connection import Broker as Amqp
-from mesh.amqp.connection import Outgoing
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import MESSAGE_PERSIST, MESSAGE_READ
 
 # As documented in protos/parley/events/v1/jobs.proto.

@@ -7,95 +7,86 @@ when it ends.
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from pamqp.common import FieldValue
 from pydantic import SecretStr
 
 from mesh import tracing
-from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error, is_silence
+from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error, is_nack, is_silence
 from mesh.amqp.hosts import node_urls
+from mesh.amqp.publishing import KEEPS_NOTHING, Outgoing, Publisher
 from mesh.amqp.topology import Topology
 from mesh.amqp.traces import publishing
 from mesh.backoff import Backoff
 from mesh.breaker import Breaker
 from mesh.cancellation import end
 from mesh.errors import unavailable
-from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.metrics import AMQP_CONFIRM_SECONDS, AMQP_PUBLISHED
 
 DEPENDENCY: Final = "rabbitmq"
 _CONNECT_SECONDS: Final = 5.0
+# A broker that just started elects leaders first. Several hosts share this time: one that is cut off from the
+# others may never come to it.
+_PROOF_SECONDS: Final = 20.0
+_RETIRE_SECONDS: Final = 10.0  # longer than anything waits for a confirm
 _GOODBYE_SECONDS: Final = 3.0  # aiormq waits 2 s for the broker's
-_NOWHERE: Final = "parley.nowhere"  # no queue has this name
 _log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to publish. The default exchange delivers to the queue named by ``routing_key``."""
-
-    routing_key: str
-    body: bytes
-    headers: Mapping[str, FieldValue] = field(default_factory=dict)
-    message_id: str = field(default_factory=new_object_id)
-    exchange: str = ""
-
-
 class Session:
-    """One life of the connection: its own channel for publishing, and a sign when it is over."""
+    """One life of the connection: a channel for publishing, and a sign when it is over."""
 
-    def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+    def __init__(self, connection: AbstractConnection, publisher: Publisher) -> None:
         self.connection = connection
+        self.publisher = publisher
         self.ended = asyncio.Event()
-        self._channel = channel
-        self._exchanges: dict[str, AbstractExchange] = {"": channel.default_exchange}
+        self._retiring: set[asyncio.Task[None]] = set()
         connection.close_callbacks.add(self._on_closed)
-        channel.close_callbacks.add(self._on_closed)
+        publisher.channel.close_callbacks.add(self._on_closed)
 
-    async def publish(self, message: Outgoing) -> None:
-        """Publishes persistent and mandatory; returns once the broker has confirmed.
+    async def renew(self) -> None:
+        """Publishes on a new channel from now on, once the broker has kept what came by it.
+
+        The old one may be the trouble: what a channel first brings to a queue while its leader is dying is
+        refused, and so is all after it until that node is back (RabbitMQ before 3.12.5; rabbitmq-server pull
+        request 9241).
 
         Raises:
-            aiormq.AMQPError, aiormq.ChannelInvalidStateError: not confirmed, for whatever reason.
+            ConnectionError: the broker keeps nothing.
+            aiormq.AMQPError, aiormq.ChannelInvalidStateError: no answer.
         """
-        exchange = self._exchanges.get(message.exchange)
-        if exchange is None:
-            exchange = await self._channel.get_exchange(message.exchange, ensure=False)
-            self._exchanges[message.exchange] = exchange
-        with closing_is_an_error():
-            await self._publish(exchange, message)
+        publisher = await Publisher.open(self.connection)
+        try:
+            await publisher.prove()
+        except BaseException:
+            self._retire(publisher.channel, after_seconds=0)
+            raise
+        publisher.channel.close_callbacks.add(self._on_closed)
+        old, self.publisher = self.publisher, publisher
+        old.channel.close_callbacks.discard(self._on_closed)
+        self._retire(old.channel, after_seconds=_RETIRE_SECONDS)
 
-    async def prove(self) -> None:
-        """Returns once the broker has confirmed two messages that go nowhere.
+    def _retire(self, channel: AbstractChannel, *, after_seconds: float) -> None:
+        task = asyncio.create_task(self._close(channel, after_seconds), name="amqp-retired-channel")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
-        One whose alarm blocks publishers (memory, disk) opens connections, confirms the first, and then reads
-        no more.
-        """
-        for _ in range(2):
-            await self._channel.default_exchange.publish(aio_pika.Message(b""), _NOWHERE, mandatory=False)
-
-    @staticmethod
-    async def _publish(exchange: AbstractExchange, message: Outgoing) -> None:
-        await exchange.publish(
-            aio_pika.Message(
-                message.body,
-                headers=dict(message.headers),
-                message_id=message.message_id,
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                content_type="application/x-protobuf",
-            ),
-            message.routing_key,
-            mandatory=True,
-        )
+    async def _close(self, channel: AbstractChannel, after_seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(after_seconds):
+                await self.ended.wait()  # it ends with the connection
+                return
+        with contextlib.suppress(*AMQP_ERRORS), closing_is_an_error():
+            await channel.close()
 
     def _on_closed(self, *_: object) -> None:
         self.ended.set()
@@ -185,13 +176,16 @@ class Broker:
         if session is None:
             _count(messages, "refused")
             raise unavailable(DEPENDENCY)
+        publisher = session.publisher
         started = time.perf_counter()
         try:
             with self._breaker.guard():
                 async with asyncio.timeout(self._publish_timeout):
-                    await _all_of(session, messages)
+                    await _all_of(publisher, messages)
         except AMQP_ERRORS as error:
             _count(messages, "failed")
+            if is_nack(error) and not publisher.is_fresh:
+                self._breaker.doubt()
             if not session.ended.is_set():  # else the loss of the connection is told, once
                 _log.warning("amqp.publish_failed", error=_describe(error), messages=len(messages))
             raise unavailable(DEPENDENCY) from error
@@ -236,11 +230,7 @@ class Broker:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await connection.connect()
-            # A broker that just started elects leaders first.
-            async with asyncio.timeout(_CONNECT_SECONDS * 4):
-                await self._declare(connection)
-                session = Session(connection, await connection.channel(on_return_raises=True))
-                await session.prove()
+            session = await self._prepare(connection)
             self._breaker.answered()
             self._session = session
             self._problem = ""
@@ -255,6 +245,16 @@ class Broker:
             self._up.clear()
             await self._hang_up(connection)
 
+    async def _prepare(self, connection: AbstractConnection) -> Session:
+        try:
+            async with asyncio.timeout(_PROOF_SECONDS / len(self._urls)):
+                await self._declare(connection)
+                publisher = await Publisher.open(connection)
+                await publisher.prove()
+        except TimeoutError as error:
+            raise ConnectionError(KEEPS_NOTHING) from error
+        return Session(connection, publisher)
+
     async def _hang_up(self, connection: AbstractConnection) -> None:
         # A broker that hangs says no goodbye; closing does not bear being cancelled, so it ends alone.
         goodbye = asyncio.create_task(connection.close(), name="amqp-goodbye")
@@ -266,7 +266,7 @@ class Broker:
         if self._session is None:
             await self._up.wait()  # a session that begins proves itself
         else:
-            await self._session.prove()
+            await self._session.renew()
 
     def _abandon_session(self) -> None:
         if self._session is not None:
@@ -280,11 +280,11 @@ class Broker:
             await self.topology.declare(channel)
 
 
-async def _all_of(session: Session, messages: Sequence[Outgoing]) -> None:
+async def _all_of(publisher: Publisher, messages: Sequence[Outgoing]) -> None:
     if len(messages) == 1:
-        await session.publish(messages[0])
+        await publisher.publish(messages[0])
         return
-    results = await asyncio.gather(*map(session.publish, messages), return_exceptions=True)
+    results = await asyncio.gather(*map(publisher.publish, messages), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

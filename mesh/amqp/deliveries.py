@@ -7,7 +7,7 @@ from typing import Final
 from aio_pika.abc import AbstractIncomingMessage
 from pamqp.common import FieldValue
 
-from mesh.amqp.connection import Outgoing
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import RetryTier, dead_queue
 from mesh.clock import now_ms, to_rfc3339
 

@@ -6,6 +6,7 @@
   and an expired message goes through the default exchange to the queue that the key names. Tiers of one delay
   each, because a queue expires messages at its head only: one long delay would hold up every short one behind
   it.
+- A queue that proves that the broker keeps what it is given, see ``Session.renew``. It holds one message.
 - Quorum queues with at-least-once dead-lettering: the broker removes a message here only when it is safe
   there (RabbitMQ, "Quorum Queues", "Dead letter strategy"); it needs ``reject-publish`` as the overflow.
 """
@@ -34,6 +35,9 @@ QUEUES: Final = (
     EMAIL_SEND,
     EVENT_HOOKS,
 )
+
+PROOF: Final = "parley.proof"
+"""A quorum queue like the others, that nobody reads."""
 
 # The net under a message that kills its consumer each time, before any code can count the attempt. High,
 # because a restart of a healthy consumer also returns what it had fetched.
@@ -77,6 +81,7 @@ class Topology:
         """
         for queue in self.queues:
             await self.declare_queue(channel, queue)
+        await channel.declare_queue(PROOF, durable=True, arguments={**_QUORUM, "x-max-length": 1})
         for tier in self.retry_tiers:
             exchange = await channel.declare_exchange(tier.name, aio_pika.ExchangeType.FANOUT, durable=True)
             retry = await channel.declare_queue(tier.name, durable=True, arguments=_tier_arguments(tier))

@@ -8,8 +8,8 @@ from mesh import tracing
 if TYPE_CHECKING:  # both stand on this module
     from collections.abc import Sequence
 
-    from mesh.amqp.connection import Outgoing
     from mesh.amqp.deliveries import Delivery, Handler, Outcome
+    from mesh.amqp.publishing import Outgoing
 
 _SYSTEM: Final = {"messaging.system": "rabbitmq"}
 

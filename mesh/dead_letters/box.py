@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pydantic import SecretStr
 
-from mesh.amqp.connection import Session
+from mesh.amqp.publishing import Publisher
 from mesh.amqp.topology import dead_queue
 from mesh.amqp.visit import visiting
 from mesh.dead_letters.letter import DeadLetter, letter_of
@@ -55,9 +55,9 @@ class DeadLetterBox:
         aiormq.AMQPError, OSError, TimeoutError: the broker went away; nothing is lost.
     """
 
-    def __init__(self, connection: AbstractConnection, session: Session) -> None:
+    def __init__(self, connection: AbstractConnection, publisher: Publisher) -> None:
         self._connection = connection
-        self._session = session
+        self._publisher = publisher
 
     async def read(self, queue: str, selection: Selection) -> Reading:
         """The letters, which stay where they are and in their order.
@@ -98,7 +98,7 @@ class DeadLetterBox:
                     continue
                 if revive:
                     async with asyncio.timeout(_ANSWER_SECONDS):
-                        await self._session.publish(letter.revived())
+                        await self._publisher.publish(letter.revived())
                 await message.ack()
                 taken += 1
                 if taken == selection.limit:
@@ -112,7 +112,7 @@ class DeadLetterBox:
                 await message.nack(requeue=True)
             else:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    await self._session.publish(letter.renewed())
+                    await self._publisher.publish(letter.renewed())
                 await message.ack()
 
     @asynccontextmanager
@@ -175,5 +175,5 @@ async def open_box(url: SecretStr) -> AsyncIterator[DeadLetterBox]:
     """
     async with visiting(url) as connection:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            session = Session(connection, await connection.channel(on_return_raises=True))
-        yield DeadLetterBox(connection, session)
+            publisher = await Publisher.open(connection)
+        yield DeadLetterBox(connection, publisher)

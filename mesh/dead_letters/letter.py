@@ -8,8 +8,8 @@ from typing import Final
 from aio_pika.abc import AbstractIncomingMessage
 from pamqp.common import FieldValue
 
-from mesh.amqp.connection import Outgoing
 from mesh.amqp.deliveries import ATTEMPT_HEADER, FIRST_FAILED_HEADER, QUEUE_HEADER, REASON_HEADER
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import dead_queue
 from mesh.clock import to_rfc3339
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
 from mesh.amqp.deliveries import Dead, Delivery, next_stop
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import EVENT_HOOKS
 from notify_service.domain.hook_event import DeadEvent
 from parley.events.v1.chat_event_pb2 import ChatEvent

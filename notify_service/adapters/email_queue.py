@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import EMAIL_SEND
 from notify_service.domain.digest import Email
 from notify_service.mail_wire import to_proto

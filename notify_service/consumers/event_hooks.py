@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, next_stop
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import EVENT_HOOKS
 from mesh.logs import get_logger
 from notify_service.hook_wire import BadEventError, from_wire

@@ -5,8 +5,9 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, next_stop
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import NOTIFICATION_SEND
 from mesh.ids import is_object_id
 from mesh.logs import get_logger

@@ -7,7 +7,8 @@ has taken the marker, and says so in MongoDB, everything that was in the queue i
 import asyncio
 from typing import Final
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import MESSAGE_PERSIST
 from mesh.backoff import Backoff
 from mesh.errors import unavailable

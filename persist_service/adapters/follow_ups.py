@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import ANALYTICS, EVENT_HOOKS, MESSAGE_INDEX, NOTIFICATION_SEND
 from parley.events.v1 import jobs_pb2
 from persist_service.codec import message_to_proto

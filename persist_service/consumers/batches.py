@@ -3,15 +3,18 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, next_stop
 from mesh.ids import is_object_id
 from mesh.logs import get_logger
 from persist_service.metrics import BATCH_ITEMS, BATCH_SECONDS, DEAD_ITEMS
+
+if TYPE_CHECKING:
+    from mesh.amqp.publishing import Outgoing
 
 _log = get_logger()
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from admin.__main__ import main
 from devstack.ports import free_port
 from devstack.servers import RabbitMQServer
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import (
     ATTEMPT_HEADER,
@@ -27,6 +27,7 @@ from mesh.amqp.deliveries import (
     Delivery,
     Outcome,
 )
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import ANALYTICS, MESSAGE_PERSIST, QUEUES, Topology, dead_queue
 from parley.common.v1.message_pb2 import Message
 from parley.events.v1.chat_event_pb2 import ChatEvent

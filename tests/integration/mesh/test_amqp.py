@@ -10,9 +10,10 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import SecretStr
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Handler, Outcome, Retry
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import RetryTier, Topology, dead_queue
 from mesh.cancellation import end
 from mesh.errors import Unavailable, unavailable

@@ -12,7 +12,8 @@ import aio_pika
 import pytest
 from pydantic import SecretStr
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import Topology
 
 ROOT = Path(__file__).parents[3]

@@ -19,9 +19,10 @@ from pydantic import SecretStr
 
 from devstack.ports import free_port
 from mesh import tracing
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Ack, Delivery, Outcome, Retry
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import RetryTier, Topology
 from mesh.errors import InvalidArgument
 from mesh.otlp import Exporting

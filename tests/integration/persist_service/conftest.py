@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from mesh.amqp.connection import Broker, Outgoing
+from mesh.amqp.connection import Broker
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import (
     ANALYTICS,
     EVENT_HOOKS,

@@ -59,6 +59,12 @@ class CircuitMachine(RuleBasedStateMachine):
         if opens:
             self._note_opening()
 
+    @precondition(lambda self: self.circuit.permits)
+    @rule()
+    def doubt(self) -> None:
+        self.circuit.doubt()
+        self.in_a_row = max(self.in_a_row, 1)
+
     def _note_opening(self) -> None:
         self.open, self.in_a_row = True, 0
         self.openings += 1
@@ -215,6 +221,19 @@ async def test_a_failure_that_came_at_once_made_nobody_wait() -> None:
             with pytest.raises(OSError, match="refused"), breaker.guard():
                 raise OSError("refused")
         assert _is(breaker, State.CLOSED)
+
+
+async def test_a_doubt_costs_no_call_and_opens_it_only_if_the_probe_agrees() -> None:
+    dependency = Dependency(answers_probes=True)
+    async with _breaker(dependency) as breaker:
+        breaker.doubt()
+        await _until(lambda: dependency.probes == 1)
+        assert _is(breaker, State.CLOSED)
+    dependency = Dependency()
+    async with _breaker(dependency) as breaker:
+        breaker.doubt()
+        await _until(lambda: not _is(breaker, State.CLOSED))
+        assert dependency.probes == THRESHOLD - 1
 
 
 async def test_calls_that_their_callers_gave_up_count() -> None:
