@@ -17,6 +17,7 @@ from mesh.amqp.deliveries import Ack, Dead, Handler, Park, Retry, next_stop, to_
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.handling import Settlement, handle, wait_for
 from mesh.amqp.in_hand import InHand
+from mesh.amqp.publishing import Outgoing
 from mesh.amqp.traces import traced
 from mesh.backoff import Backoff
 from mesh.errors import Unavailable
@@ -194,31 +195,24 @@ class _Subscription:
                 hold_seconds=options.hold_seconds,
                 interrupted=self._interrupted,
             )
-        if settlements is None:
-            return False
-        AMQP_BATCH_SIZE.labels(options.queue).observe(len(batch))
-        AMQP_HANDLER_SECONDS.labels(options.queue).observe(time.perf_counter() - started)
-        await self._settle(batch, settlements)
-        return True
+            if settlements is None:
+                return False
+            AMQP_BATCH_SIZE.labels(options.queue).observe(len(batch))
+            AMQP_HANDLER_SECONDS.labels(options.queue).observe(time.perf_counter() - started)
+            return await self._settle(batch, settlements)
 
     async def _settle(
         self, batch: Sequence[AbstractIncomingMessage], settlements: Sequence[Settlement]
-    ) -> None:
+    ) -> bool:
+        """False: interrupted, as ``_process``."""
         queue, tiers = self._options.queue, self._broker.topology.retry_tiers
         moved = [
             next_stop(to_delivery(message), settlement, queue, tiers)
             for message, settlement in zip(batch, settlements, strict=True)
             if not isinstance(settlement, Ack)
         ]
-        try:
-            if moved:
-                await self._broker.publish_many(moved)
-        except Unavailable:
-            # Whether they arrived is not known: they stay here, and what did arrive is a repeat.
-            self._settled_tag = batch[-1].delivery_tag or 0
-            for message, settlement in zip(batch, settlements, strict=True):
-                await (message.ack() if isinstance(settlement, Ack) else message.nack(requeue=True))
-            return
+        if moved and not await self._move(moved):
+            return False
         await self._ack_all(batch)
         for settlement in settlements:
             AMQP_DELIVERIES.labels(queue, _OUTCOME_LABEL[type(settlement)]).inc()
@@ -229,6 +223,24 @@ class _Subscription:
                     outcome=_OUTCOME_LABEL[type(settlement)],
                     reason=settlement.reason,
                 )
+        return True
+
+    async def _move(self, moved: Sequence[Outgoing]) -> bool:
+        """Hands them to other queues, however long that takes; false when interrupted before.
+
+        They are not given back meanwhile: they would come again at once, and each time counts towards the
+        broker's limit of deliveries.
+        """
+        backoff = Backoff(base=0.1, cap=5.0)
+        while True:
+            try:
+                await self._broker.publish_many(moved)
+            except Unavailable:
+                # Some may have arrived all the same: then they are repeated.
+                if await wait_for(self._interrupted, backoff.next_delay()):
+                    return False
+            else:
+                return True
 
     async def _ack_all(self, batch: Sequence[AbstractIncomingMessage]) -> None:
         tags = [message.delivery_tag or 0 for message in batch]

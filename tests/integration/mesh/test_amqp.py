@@ -17,6 +17,7 @@ from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import RetryTier, Topology, dead_queue
 from mesh.cancellation import end
 from mesh.errors import Unavailable, unavailable
+from mesh.metrics import AMQP_PUBLISHED
 
 
 @pytest.fixture
@@ -318,3 +319,25 @@ async def test_a_consumer_comes_back_when_its_queue_was_deleted(broker: Broker) 
 
         await _eventually(published)
         await _eventually(lambda: b"after" in recorder.bodies)
+
+
+async def test_what_cannot_be_moved_yet_is_held_and_costs_no_deliveries(
+    broker: Broker, amqp_url: str
+) -> None:
+    """Five refusals, where the broker would dead-letter at the third delivery."""
+    queue, tier = broker.topology.queues[0], broker.topology.retry_tiers[0].name
+    refused = AMQP_PUBLISHED.labels(queue, "failed")._value
+    recorder = Recorder(lambda delivery: Retry("not yet") if delivery.attempt == 1 else Ack())
+    session = await broker.session()
+    async with await session.connection.channel() as channel:
+        await channel.queue_delete(tier)
+        async with _consuming(broker, recorder) as consumer:
+            await broker.publish(queue, b"moved")
+            await _eventually(lambda: refused.get() >= 5)
+            assert recorder.bodies == [b"moved"]
+            await broker.topology.declare(channel)
+            await _eventually(lambda: len(recorder.bodies) == 2)
+            await consumer.stop()
+    assert [delivery.attempt for (delivery,) in recorder.batches] == [1, 2]
+    assert await _is_empty(amqp_url, queue)
+    assert await _is_empty(amqp_url, dead_queue(queue))
