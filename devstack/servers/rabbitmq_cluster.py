@@ -24,6 +24,7 @@ _POLL_SECONDS = 0.05
 # What docs/operations.md#clusters asks for.
 _CONFIG = """\
 cluster_partition_handling = pause_minority
+queue_leader_locator = balanced
 cluster_formation.peer_discovery_backend = classic_config
 """
 

@@ -18,6 +18,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from pamqp.common import FieldValue
 from pydantic import SecretStr
+from yarl import URL
 
 from mesh import tracing
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error, is_nack, is_silence
@@ -122,8 +123,7 @@ class Broker:
         self._breaker = Breaker(DEPENDENCY, self._probe, is_silence=is_silence, on_open=self._abandon_session)
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
-        self._problem = "not connected yet"
-        self._told: set[str] = set()
+        self._problems: dict[URL, str] = {}  # the last of each host, since there was a session
 
     @property
     def is_up(self) -> bool:
@@ -137,7 +137,8 @@ class Broker:
             Unavailable: there is no connection; says why.
         """
         if not self.is_up:
-            raise unavailable(DEPENDENCY, self._problem)
+            problems = dict.fromkeys(self._problems.values())
+            raise unavailable(DEPENDENCY, "; ".join(problems) or "not connected yet")
 
     async def session(self) -> Session:
         """The live session, waiting for one as long as it takes."""
@@ -205,9 +206,11 @@ class Broker:
 
     async def _run(self) -> None:
         while True:
+            url = self._urls[self._next]
+            self._next = (self._next + 1) % len(self._urls)
             try:
                 with closing_is_an_error():
-                    await self._one_session()
+                    await self._one_session(url)
             except Exception as error:  # noqa: BLE001 - the task's last boundary: the next session is tried
                 problem = _describe(error)
             else:
@@ -215,17 +218,14 @@ class Broker:
             self._failures += 1
             tried_all = self._failures % len(self._urls) == 0
             delay = self._backoff.next_delay() if tried_all else 0.0
-            self._problem = problem
-            if problem not in self._told:  # the same failure again and again is told once
-                self._told.add(problem)
+            if problem not in self._problems.values():  # the same failure again and again is told once
                 _log.warning("amqp.disconnected", error=problem, retry_in_seconds=round(delay, 2))
+            self._problems[url] = problem
             await asyncio.sleep(delay)
 
-    async def _one_session(self) -> None:
+    async def _one_session(self, url: URL) -> None:
         # Not aio_pika.connect: it drops a connection that failed without closing it, and the collector then
         # finds one that is open, perhaps in a thread without an event loop.
-        url = self._urls[self._next]
-        self._next = (self._next + 1) % len(self._urls)
         connection = aio_pika.Connection(url)
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
@@ -233,8 +233,7 @@ class Broker:
             session = await self._prepare(connection)
             self._breaker.answered()
             self._session = session
-            self._problem = ""
-            self._told.clear()
+            self._problems.clear()
             self._failures = 0
             self._up.set()
             self._backoff.reset()

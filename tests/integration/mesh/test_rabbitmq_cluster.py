@@ -48,12 +48,9 @@ class Flow:
             await asyncio.sleep(_PACE_SECONDS)
 
     async def _publish(self, body: bytes) -> bool:
-        try:
-            await self.publisher.publish(self.queue, body)
-        except Unavailable:
-            self.refused += 1
-            return False
-        return True
+        published = await _is_published(self.publisher, self.queue, body)
+        self.refused += not published
+        return published
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         self.delivered.update(delivery.body for delivery in deliveries)
@@ -154,6 +151,52 @@ async def test_without_a_majority_a_node_that_still_takes_connections_is_down(
         await asyncio.to_thread(rabbitmq_cluster.mend)
         await flow.goes_on()
         assert consuming.is_up
+
+
+async def test_a_channel_that_looks_for_a_dead_leader_is_replaced(rabbitmq_cluster: RabbitMQCluster) -> None:
+    """Stages what some channels meet by chance: what RabbitMQ has noted of the leader is a moment old."""
+    topology = Topology((f"work-{uuid4().hex[:8]}",), ())
+    (queue,) = topology.queues
+    async with Broker(SecretStr(rabbitmq_cluster.url), name="early", topology=topology) as early:
+        await early.session()
+    await asyncio.to_thread(rabbitmq_cluster.mend)
+    dead = rabbitmq_cluster.leader(queue)
+    dead.kill()
+    leader = await _next_leader(rabbitmq_cluster, queue)
+    leader.ask(_NOTE_LEADER.format(queue=queue, node=dead.node_name))
+    async with Broker(SecretStr(leader.url), name="late", topology=topology) as late:
+        session = await late.session()
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await late.publish(queue, b"refused")
+        leader.ask(_NOTE_LEADER.format(queue=queue, node=leader.node_name))
+        async with asyncio.timeout(20):
+            while not await _is_published(late, queue):
+                await asyncio.sleep(0.05)
+        assert await late.session() is session  # consumers on it were not disturbed
+
+
+_NOTE_LEADER = """\
+rabbit_misc:execute_mnesia_transaction(fun() ->
+    rabbit_amqqueue:update({{resource, <<"/">>, queue, <<"{queue}">>}}, fun(Queue) ->
+        amqqueue:set_pid(Queue, {{list_to_atom("%2F_{queue}"), '{node}'}}) end) end)"""
+
+
+async def _next_leader(cluster: RabbitMQCluster, queue: str) -> RabbitMQClusterNode:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return cluster.leader(queue)
+            except LookupError:
+                await asyncio.sleep(0.05)
+
+
+async def _is_published(broker: Broker, queue: str, body: bytes = b"") -> bool:
+    try:
+        await broker.publish(queue, body)
+    except Unavailable:
+        return False
+    return True
 
 
 async def _problem(broker: Broker) -> str:
