@@ -39,8 +39,8 @@ _KEPT_INDEX: Final = "kept"
 async def open_database(url: str) -> AsyncIterator[Database]:
     """The database while entered. Does not wait for the server: operations do, up to 3 s each.
 
-    A majority has what was written, and reads go to the primary, whatever the URL says: who decides about an
-    attempt must not decide by a ledger of before.
+    A majority has what was written in its journal, and reads go to the primary, whatever the URL says: who
+    decides about an attempt must not decide by a ledger of before.
     """
     client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
         url,
@@ -50,6 +50,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         serverSelectionTimeoutMS=2_000,
         timeoutMS=_OPERATION_MS,
         w="majority",
+        journal=True,
         readPreference="primary",
     )
     try:
