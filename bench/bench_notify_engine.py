@@ -120,7 +120,7 @@ async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
         added = adding.stop(count)
         inboxes = MongoInboxes(database, Rhythm(0, 0, 0))
         courier = DeviceCourier(devices, {DeviceKind.FCM: NullSender()}, MongoLedger(database), inboxes)
-        limits = Limits(concurrency=slots, rate=1e9, per_stranger=slots, strangers=slots)
+        limits = Limits(concurrency=slots, rate=1e9, unearned=slots, shared=slots)
         deliver = Deliver(store, {Lane.DEVICE: courier}, limits, Pace())
         delivering = _Watch()
         task = asyncio.create_task(deliver.run())

@@ -1,9 +1,11 @@
 """Who may be asked now: for each provider its slots, its rate and its breaker. Pure: the time is passed in.
 
 Three rules make it fair. A provider that does not answer uses up its own few slots and then none, until one
-probe after a back-off is answered. One that asks for a pause gets it. And providers that have not answered
-lately, which anybody can add by registering a Web Push endpoint or a webhook, share a small number of slots:
-however many of them hang, those that answer keep theirs, and those that the settings name get theirs.
+probe after a back-off is answered. One that asks for a pause gets it. And slots are earned: anybody can add
+providers, by registering a Web Push endpoint or a webhook, so these share a small number of slots until they
+have answered often and quickly, and a failure takes half of what they earned (additive increase,
+multiplicative decrease, as in RFC 5681). However many of them hang or dawdle, those that answer keep theirs,
+and those that the settings name need none of what is shared.
 """
 
 import math
@@ -20,7 +22,9 @@ MAX_PAUSE_SECONDS: Final = 600.0
 _IDLE_MS: Final = 600_000
 _TOGETHER_SECONDS: Final = 0.05
 _MAX_GATES: Final = 1_000
-_STRANGERS_LOOKED_AT: Final = 16
+_SHARING_LOOKED_AT: Final = 16
+_QUICK_MS: Final = 2_000
+"""Who takes longer, and is named by nobody, earns nothing by it, and loses what one quick answer earns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +35,21 @@ class Limits:
     """Attempts under way at one provider."""
     rate: float = 200.0
     """Attempts that begin at one provider per second, on average; a second's worth may come at once."""
-    strangers: int = 32
-    """Attempts under way at all providers together that have not answered lately."""
-    per_stranger: int = 4
-    """Of these at one of them."""
+    shared: int = 32
+    """Attempts under way beyond what was earned, at all providers together that the settings do not name."""
+    unearned: int = 4
+    """Of these at one of them; one that is named has as many for itself."""
+    answers_per_slot: int = 8
+    """Answers that earn a provider one slot."""
     total: int = 1024
-    """Attempts under way in all."""
+    """Attempts under way at all providers together that the settings do not name."""
     threshold: int = 5
     """Failures in a row that open a breaker."""
     probe_seconds: float = 2.0
     """The first wait of an open breaker, at most."""
     max_probe_seconds: float = 60.0
     named: Collection[str] = ()
-    """Providers that the settings name, so that nobody else can add them: these are no strangers."""
+    """Providers that the settings name: nobody else can add those."""
 
 
 class Verdict(Enum):
@@ -82,6 +88,7 @@ class Ticket:
     provider: str
     period: int
     probe: bool
+    begun_at_ms: int
 
 
 @dataclass(slots=True)
@@ -98,47 +105,48 @@ class Gate:
     paused_until_ms: int = 0
     saving: bool = False
     """The tokens are used up, and it waits for some to come together."""
-    trusted: bool = False
-    """Its last word was an answer."""
+    earned: float = 0.0
+    """Slots of its own."""
     named: bool = False
     """The settings name it."""
 
-    def room(self, now_ms: int) -> int:
-        """How many attempts may begin."""
+    def room(self, now_ms: int, shared: int) -> int:
+        """How many attempts may begin, where so many slots are left of those that are shared."""
         if now_ms < self.paused_until_ms:
             return 0
         if self.circuit.state is not State.CLOSED:
-            return 1 if self.circuit.state is State.OPEN else 0
+            may_ask = self.named or shared > 0 or self.in_flight < int(self.earned)
+            return 1 if self.circuit.state is State.OPEN and may_ask else 0
         self._fill(now_ms)
-        slots = self.limits.concurrency
-        if not self.trusted:
-            slots = min(slots, self.limits.per_stranger)
         # Where the rate is what holds it up, some attempts begin together rather than each by itself.
         together = max(1.0, self.limits.rate * _TOGETHER_SECONDS)
-        self.saving = self.tokens < (min(slots, together) if self.saving else 1.0)
-        if self.saving:
-            return 0
-        return max(0, min(slots - self.in_flight, int(self.tokens)))
+        self.saving = self.tokens < (min(self._most, together) if self.saving else 1.0)
+        return 0 if self.saving else max(0, min(self._free(shared), int(self.tokens)))
 
     @property
-    def strangers(self) -> int:
-        """Attempts under way, if it is one of those who share their slots."""
-        return 0 if self.known else self.in_flight
+    def unearned(self) -> int:
+        """Attempts under way that take up what is shared."""
+        return 0 if self.named else max(0, self.in_flight - int(self.earned))
 
     @property
-    def known(self) -> bool:
-        """Whether it shares no slots with those that anybody may have added."""
-        return self.trusted or self.named
+    def _most(self) -> int:
+        return min(self.limits.concurrency, int(self.earned) + self.limits.unearned)
 
-    def begin(self, now_ms: int) -> tuple[int, bool]:
-        """Uses up a slot and a token; gives the period, and whether this attempt is the probe."""
+    def _free(self, shared: int) -> int:
+        free = self._most - self.in_flight
+        if self.named:
+            return free
+        return min(free, max(0, int(self.earned) - self.in_flight) + shared)
+
+    def begin(self, provider: str, now_ms: int) -> Ticket:
+        """Uses up a slot and a token."""
         probe = self.circuit.state is State.OPEN
         if probe:
             self.circuit.probe_started()
         self.in_flight += 1
         self.tokens -= 1
         self.used_at_ms = now_ms
-        return self.circuit.period, probe
+        return Ticket(provider, self.circuit.period, probe, now_ms)
 
     def end(self, ticket: Ticket, verdict: Verdict, now_ms: int, pause_seconds: float) -> None:
         """Frees the slot, and judges the provider."""
@@ -146,12 +154,14 @@ class Gate:
         self.used_at_ms = now_ms
         match verdict:
             case Verdict.ANSWERED:
-                self.trusted = True
+                quick = self.named or now_ms - ticket.begun_at_ms <= _QUICK_MS
+                earned = self.earned + (1 if quick else -1) / self.limits.answers_per_slot
+                self.earned = max(0.0, min(self.limits.concurrency, earned))
                 self.backoff.reset()
                 if self.circuit.answered():
                     self.paused_until_ms = 0
             case Verdict.DOWN:
-                self.trusted = False
+                self.earned /= 2
                 if ticket.probe:
                     self.circuit.probe_failed()
                 if self.circuit.failed(ticket.period) or ticket.probe:
@@ -184,38 +194,39 @@ class Gates:
     """Called with each provider whose breaker opened or closed."""
     _gates: dict[str, Gate] = field(default_factory=dict)
     _in_flight: int = 0
-    _strangers: int = 0
-    """Of these, at providers that are not trusted."""
+    """At providers that the settings do not name."""
+    _unearned: int = 0
+    """Of these, what takes up shared slots."""
 
     def scope(self, now_ms: int, after: str = "", *, newest_first: bool = False) -> Scope | None:
         """Whose deliveries are worth claiming; None when nobody has room."""
-        if self._in_flight >= self.limits.total:
-            return None
-        if self._strangers_left <= 0:
-            only = [name for name, gate in self._gates.items() if gate.known and gate.room(now_ms)]
-            only += [name for name in self.limits.named if name not in self._gates]
-            return Scope(only, (), after, newest_first) if only else None
-        full = [name for name, gate in self._gates.items() if not gate.room(now_ms)]
-        return Scope(None, full, after, newest_first)
+        if self._in_flight < self.limits.total and self._shared_left > 0:
+            full = [name for name, gate in self._gates.items() if not self._room(gate, now_ms)]
+            return Scope(None, full, after, newest_first)
+        only = [name for name, gate in self._gates.items() if self._room(gate, now_ms)]
+        only += self._not_met
+        return Scope(only, (), after, newest_first) if only else None
 
     def room(self, now_ms: int) -> int:
-        """How many deliveries are worth looking at: those that may begin, and a few of strangers."""
-        known = sum(gate.room(now_ms) for gate in self._gates.values() if gate.known)
-        known += sum(self.limits.per_stranger for name in self.limits.named if name not in self._gates)
-        strangers = max(0, min(_STRANGERS_LOOKED_AT, self._strangers_left))
-        return min(known + strangers, self.limits.total - self._in_flight)
+        """How many deliveries are worth looking at: those that may begin, and a few that share slots."""
+        others = min(_SHARING_LOOKED_AT, self._shared_left)
+        named = len(self._not_met) * self.limits.unearned
+        for gate in self._gates.values():
+            if gate.named:
+                named += gate.room(now_ms, 0)
+            else:
+                others += gate.room(now_ms, 0)
+        return named + max(0, min(others, self.limits.total - self._in_flight))
 
     def take(self, provider: str, now_ms: int) -> Ticket | None:
         """Leave for one attempt, or None when there is no room at the provider."""
         gate = self._gates.get(provider) or self._add(provider, now_ms)
-        if not gate.room(now_ms) or self._in_flight >= self.limits.total:
+        if not self._room(gate, now_ms):
             return None
-        if not gate.known and self._strangers_left <= 0:
-            return None
-        period, probe = gate.begin(now_ms)
-        self._in_flight += 1
-        self._strangers += not gate.known
-        return Ticket(provider, period, probe)
+        unearned = gate.unearned
+        ticket = gate.begin(provider, now_ms)
+        self._count(gate, 1, unearned)
+        return ticket
 
     def give_back(self, ticket: Ticket, now_ms: int) -> None:
         """The attempt did not begin."""
@@ -225,10 +236,9 @@ class Gates:
     def end(self, ticket: Ticket, verdict: Verdict, now_ms: int, pause_seconds: float = 0) -> None:
         """The attempt ended; `pause_seconds` is what the provider asked for, if it did."""
         gate = self._gates[ticket.provider]
-        permitted, strangers = gate.circuit.permits, gate.strangers
+        permitted, unearned = gate.circuit.permits, gate.unearned
         gate.end(ticket, verdict, now_ms, pause_seconds)
-        self._in_flight -= 1
-        self._strangers += gate.strangers - strangers
+        self._count(gate, -1, unearned)
         if gate.circuit.permits is not permitted:
             self.on_change(ticket.provider, gate.circuit.state)
 
@@ -263,6 +273,21 @@ class Gates:
         self._gates[provider] = gate
         return gate
 
+    def _room(self, gate: Gate, now_ms: int) -> int:
+        if not gate.named and self._in_flight >= self.limits.total:
+            return 0
+        return gate.room(now_ms, self._shared_left)
+
+    def _count(self, gate: Gate, begun: int, unearned_before: int) -> None:
+        if not gate.named:
+            self._in_flight += begun
+            self._unearned += gate.unearned - unearned_before
+
     @property
-    def _strangers_left(self) -> int:
-        return self.limits.strangers - self._strangers
+    def _shared_left(self) -> int:
+        # Who fails loses what was earned while attempts are under way: then more is taken than there is.
+        return max(0, self.limits.shared - self._unearned)
+
+    @property
+    def _not_met(self) -> list[str]:
+        return [name for name in self.limits.named if name not in self._gates]

@@ -71,7 +71,7 @@ async def test_what_a_killed_engine_held_is_delivered_by_another_after_its_claim
 ) -> None:
     hangs = RecordingCourier(lambda _: asyncio.Event().wait())  # type: ignore[arg-type, return-value]
     takes, clock, new = RecordingCourier(), Clock(), new_deliveries(6)
-    limits = replace(LIMITS, per_stranger=4)
+    limits = replace(LIMITS, unearned=4)
     async with store_at(mongo_url) as (store, database):
         async with engine(store, hangs, limits=limits, clock=clock) as killed:
             await killed.add(new)
@@ -249,11 +249,11 @@ async def test_a_drain_waits_for_what_is_under_way_and_leaves_the_rest(mongo_url
     courier = RecordingCourier(provider)
     async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
         await deliver.add(new_deliveries(20))
-        await until(lambda: sum(courier.under_way.values()) == LIMITS.per_stranger)
+        await until(lambda: sum(courier.under_way.values()) == LIMITS.unearned)
         drain = asyncio.create_task(deliver.drain())
         go_on.set()
         await drain
-        assert courier.tried.total() == courier.sent.total() == LIMITS.per_stranger
+        assert courier.tried.total() == courier.sent.total() == LIMITS.unearned
         free = {"waiting": True, "holder": {"$exists": False}, "attempt": 0}
-        assert await database["deliveries"].count_documents(free) == 20 - LIMITS.per_stranger
-        assert await database["deliveries"].count_documents({"outcome": "sent"}) == LIMITS.per_stranger
+        assert await database["deliveries"].count_documents(free) == 20 - LIMITS.unearned
+        assert await database["deliveries"].count_documents({"outcome": "sent"}) == LIMITS.unearned

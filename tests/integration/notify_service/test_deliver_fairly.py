@@ -60,23 +60,51 @@ async def test_providers_that_hang_hold_up_nobody_else(mongo_url: str) -> None:
             await asyncio.Event().wait()
         return ""
 
-    courier = RecordingCourier(provider)
+    courier, limits = RecordingCourier(provider), replace(LIMITS, named={"fcm"})
     async with (
         store_at(mongo_url) as (store, _),
-        engine(store, courier, pace=replace(PACE, send_seconds=30.0)) as deliver,
+        engine(store, courier, limits=limits, pace=replace(PACE, send_seconds=30.0)) as deliver,
     ):
-        await deliver.add(new_deliveries(1, "fcm"))
-        await until(lambda: courier.sent.total() == 1)
-        # Far more hosts than there are slots for strangers; by name they come before the good one.
+        # Far more hosts than there are slots to share; by name they come before the good one.
         bad = [new for host in range(60) for new in new_deliveries(3, f"bad:{host:02}")]
         await deliver.add(bad)
-        await until(lambda: sum(courier.under_way.values()) == LIMITS.strangers)
+        await until(lambda: sum(courier.under_way.values()) == LIMITS.shared)
         await deliver.add(new_deliveries(100, "fcm"))
-        await until(lambda: courier.sent.total() == 101)
-        assert sum(courier.under_way.values()) == LIMITS.strangers
+        await until(lambda: courier.sent.total() == 100)
+        assert sum(courier.under_way.values()) == LIMITS.shared
         assert max(count for name, count in courier.most_under_way.items() if "bad" in name) <= (
-            LIMITS.per_stranger
+            LIMITS.unearned
         )
+
+
+async def test_hosts_that_answer_once_and_then_hang_hold_up_nobody_else(mongo_url: str) -> None:
+    """Together they would have room for all attempts of the process, if one answer were enough."""
+    hanging = False
+
+    async def provider(delivery: Delivery) -> str:
+        if hanging and "bad" in delivery.what.provider:
+            await asyncio.Event().wait()
+        return ""
+
+    courier = RecordingCourier(provider)
+    # The good one is named by nobody either.
+    limits = replace(LIMITS, answers_per_slot=1, total=256)
+    bad = [f"bad:{host:02}" for host in range(64)]
+    async with (
+        store_at(mongo_url) as (store, _),
+        engine(store, courier, limits=limits, pace=replace(PACE, send_seconds=30.0)) as deliver,
+    ):
+        good = new_deliveries(2 * limits.concurrency, "good")
+        await deliver.add([*good, *(new for host in bad for new in new_deliveries(1, host))])
+        await until(lambda: courier.sent.total() == len(good) + len(bad))
+        hanging = True
+        for host in bad:
+            await deliver.add(new_deliveries(limits.concurrency, host))
+        # One slot of its own for the one answer; the others share.
+        await until(lambda: sum(courier.under_way.values()) == len(bad) + limits.shared)
+        await deliver.add(new_deliveries(100, "good"))
+        await courier.until_sent(len(good) + len(bad) + 100)
+        assert sum(courier.under_way.values()) == len(bad) + limits.shared
 
 
 async def test_a_wish_to_wait_is_honoured_for_the_provider_as_a_whole(mongo_url: str) -> None:

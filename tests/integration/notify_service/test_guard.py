@@ -197,7 +197,7 @@ async def test_a_name_that_is_slow_to_resolve_holds_up_no_other(monkeypatch: pyt
         try:
             waiting = [
                 asyncio.create_task(refusal(http.post("https://slow.test/", b"", {})))
-                for _ in range(2 * Limits().strangers)  # under way, and given up while they still resolve
+                for _ in range(2 * Limits().shared)  # under way, and given up while they still resolve
             ]
             await asyncio.sleep(0)
             assert (await http.post(f"http://localhost:{server.port}/", b"", {})).status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import settings
@@ -12,8 +13,17 @@ from mesh.breaker import State
 from notify_service.domain.gates import MAX_PAUSE_SECONDS, Gates, Limits, Scope, Ticket, Verdict
 
 LIMITS = Limits(
-    concurrency=8, rate=1000.0, strangers=6, per_stranger=2, total=20, threshold=3, probe_seconds=2.0
+    concurrency=8,
+    rate=1000.0,
+    shared=6,
+    unearned=2,
+    answers_per_slot=4,
+    total=20,
+    threshold=3,
+    probe_seconds=2.0,
 )
+ALL_SLOTS = LIMITS.concurrency * LIMITS.answers_per_slot
+"""Answers after which a provider has earned all its slots."""
 
 
 def take_all(gates: Gates, provider: str, now_ms: int) -> list[Ticket]:
@@ -21,11 +31,20 @@ def take_all(gates: Gates, provider: str, now_ms: int) -> list[Ticket]:
     return list(iter(lambda: gates.take(provider, now_ms), None))
 
 
-def trusted(gates: Gates, provider: str, now_ms: int = 0) -> None:
-    """Lets the provider answer once."""
-    ticket = gates.take(provider, now_ms)
-    assert ticket
-    gates.end(ticket, Verdict.ANSWERED, now_ms)
+def answer(gates: Gates, provider: str, now_ms: int = 0, times: int = 1) -> None:
+    """Lets the provider answer, one attempt after the other."""
+    for _ in range(times):
+        ticket = gates.take(provider, now_ms)
+        assert ticket
+        gates.end(ticket, Verdict.ANSWERED, now_ms)
+
+
+def slots(gates: Gates, provider: str) -> int:
+    """How many attempts it has room for."""
+    tickets = take_all(gates, provider, 0)
+    for ticket in tickets:
+        gates.give_back(ticket, 0)
+    return len(tickets)
 
 
 def fail(gates: Gates, provider: str, now_ms: int, times: int = 1, pause: float = 0) -> None:
@@ -36,12 +55,57 @@ def fail(gates: Gates, provider: str, now_ms: int, times: int = 1, pause: float 
         gates.end(ticket, Verdict.DOWN, now_ms, pause)
 
 
-def test_a_provider_has_few_slots_until_it_answers() -> None:
+def test_a_provider_earns_its_slots_by_answers_and_loses_half_by_a_failure() -> None:
     gates = Gates(LIMITS)
-    first = take_all(gates, "fcm", 0)
-    assert len(first) == LIMITS.per_stranger
-    gates.end(first[0], Verdict.ANSWERED, 0)
-    assert len(take_all(gates, "fcm", 0)) == LIMITS.concurrency - 1
+    assert slots(gates, "host") == LIMITS.unearned
+    answer(gates, "host")
+    assert slots(gates, "host") == LIMITS.unearned, "one answer is soon given"
+    answer(gates, "host", times=LIMITS.answers_per_slot)
+    assert slots(gates, "host") == LIMITS.unearned + 1
+    answer(gates, "host", times=ALL_SLOTS)
+    assert slots(gates, "host") == LIMITS.concurrency
+    fail(gates, "host", 0)
+    assert slots(gates, "host") == LIMITS.concurrency // 2 + LIMITS.unearned
+    fail(gates, "host", 0)
+    assert slots(gates, "host") == LIMITS.concurrency // 4 + LIMITS.unearned
+
+
+def test_who_takes_his_time_loses_what_was_earned() -> None:
+    gates = Gates(replace(LIMITS, named={"fcm"}))
+    for name, left in (("host", LIMITS.unearned), ("fcm", LIMITS.concurrency)):
+        answer(gates, name, times=ALL_SLOTS)
+        now_ms = 0
+        for _ in range(ALL_SLOTS):
+            ticket = gates.take(name, now_ms)
+            assert ticket
+            now_ms += 2_001
+            gates.end(ticket, Verdict.ANSWERED, now_ms)
+        assert slots(gates, name) == left
+
+
+def test_hosts_that_answer_once_and_then_hang_keep_nobody_waiting() -> None:
+    gates = Gates(replace(LIMITS, named={"fcm"}))
+    answer(gates, "web-push:good", times=ALL_SLOTS)
+    for host in range(1_000):
+        answer(gates, f"web-push:{host}")
+    hanging = [ticket for host in range(1_000) for ticket in take_all(gates, f"web-push:{host}", 0)]
+    assert len(hanging) == LIMITS.shared
+    assert len(take_all(gates, "web-push:good", 0)) == LIMITS.concurrency
+    assert len(take_all(gates, "fcm", 0)) == LIMITS.unearned
+
+
+def test_a_host_that_hangs_with_all_it_earned_uses_up_no_more_than_that() -> None:
+    gates = Gates(LIMITS)
+    answer(gates, "web-push:bad", times=ALL_SLOTS)
+    hanging = take_all(gates, "web-push:bad", 0)
+    for ticket in hanging[:2]:
+        gates.end(ticket, Verdict.DOWN, 0)
+    assert gates.take("web-push:bad", 0) is None, "six hang, two are earned and two may be shared"
+    assert len(take_all(gates, "web-push:another", 0)) == LIMITS.unearned
+    assert gates.take("web-push:third", 0) is None
+    for ticket in hanging[2:]:
+        gates.end(ticket, Verdict.DOWN, 0)
+    assert gates.take("web-push:third", 0), "what was shared is given back"
 
 
 def test_hosts_that_hang_keep_no_provider_of_the_settings_waiting() -> None:
@@ -52,49 +116,50 @@ def test_hosts_that_hang_keep_no_provider_of_the_settings_waiting() -> None:
     scope = gates.scope(0)
     assert scope is not None
     assert set(scope.only or ()) == {"fcm", "apns"}
-    assert gates.room(0) == 2 * LIMITS.per_stranger
+    assert gates.room(0) == 2 * LIMITS.unearned
     [first, *others] = take_all(gates, "fcm", 0)
-    assert 1 + len(others) == LIMITS.per_stranger
+    assert 1 + len(others) == LIMITS.unearned
     for ticket in (first, *others):
         gates.end(ticket, Verdict.DOWN, 0)
     assert gates.take("web-push:another", 0) is None, "they count against nobody"
-    trusted(gates, "apns")
+    answer(gates, "apns", times=ALL_SLOTS)
     assert len(take_all(gates, "apns", 0)) == LIMITS.concurrency
 
 
-def test_strangers_share_their_slots_and_leave_the_others_theirs() -> None:
+def test_what_is_shared_is_shared_and_what_is_earned_is_not() -> None:
     gates = Gates(LIMITS)
-    trusted(gates, "fcm")
+    answer(gates, "web-push:good", times=ALL_SLOTS)
     taken = [ticket for host in range(10) for ticket in take_all(gates, f"web-push:{host}", 0)]
-    assert len(taken) == LIMITS.strangers
+    assert len(taken) == LIMITS.shared
     scope = gates.scope(0)
     assert scope is not None
-    assert scope.only == ["fcm"], "nobody else is worth claiming for"
+    assert scope.only == ["web-push:good"], "nobody else is worth claiming for"
     assert gates.room(0) == LIMITS.concurrency
-    assert len(take_all(gates, "fcm", 0)) == LIMITS.concurrency
+    assert len(take_all(gates, "web-push:good", 0)) == LIMITS.concurrency
     assert gates.scope(0) is None
     gates.end(taken[0], Verdict.ANSWERED, 0)
     scope = gates.scope(0)
     assert scope is not None
-    assert scope.only is None, "the slot is free for any stranger"
-    assert "fcm" in scope.without
+    assert scope.only is None, "the slot is free for anybody"
+    assert "web-push:good" in scope.without
 
 
 def test_the_order_and_the_place_to_go_on_are_passed_on() -> None:
-    gates = Gates(LIMITS)
+    gates = Gates(replace(LIMITS, named={"fcm"}))
     assert gates.scope(0, "b") == Scope(None, [], "b")
     assert gates.scope(0, newest_first=True) == Scope(None, [], "", newest_first=True)
-    trusted(gates, "fcm")
     for host in range(10):
         take_all(gates, f"web-push:{host}", 0)
     assert gates.scope(0, newest_first=True) == Scope(["fcm"], newest_first=True)
 
 
-def test_all_together_have_an_upper_limit() -> None:
-    gates = Gates(LIMITS)
+def test_all_together_have_an_upper_limit_but_for_those_of_the_settings() -> None:
+    gates = Gates(replace(LIMITS, named={"fcm"}))
     for name in ("a", "b", "c"):
-        trusted(gates, name)
+        answer(gates, name, times=ALL_SLOTS)
     assert sum(len(take_all(gates, name, 0)) for name in ("a", "b", "c")) == LIMITS.total
+    assert gates.scope(0) == Scope(["fcm"])
+    assert gates.room(0) == len(take_all(gates, "fcm", 0)) == LIMITS.unearned
     assert gates.scope(0) is None
 
 
@@ -111,16 +176,14 @@ def test_the_rate_holds_after_a_second_s_worth() -> None:
 
 def test_where_the_rate_is_the_limit_some_begin_together() -> None:
     gates = Gates(replace(LIMITS, rate=200.0, concurrency=100, total=1000))
-    for _ in range(200):
-        trusted(gates, "fcm")
+    answer(gates, "fcm", times=200)
     sizes = [len(take_all(gates, "fcm", now_ms)) for now_ms in range(0, 300, 5)]
     assert {size for size in sizes if size} == {10}
 
 
 def test_the_clock_may_be_set_back() -> None:
     gates = Gates(replace(LIMITS, rate=2.0))
-    for _ in range(2):
-        trusted(gates, "fcm", 1_000_000)
+    answer(gates, "fcm", 1_000_000, times=2)
     assert gates.take("fcm", 1_000_000) is None
     assert gates.take("fcm", 0) is None
     assert gates.take("fcm", 1_000) is not None
@@ -138,7 +201,7 @@ def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() -> None:
     assert gates.take("fcm", 2_001) is None, "one at a time"
     gates.end(probe, Verdict.ANSWERED, 2_100)
     assert changes[1:] == [("fcm", State.CLOSED)]
-    assert len(take_all(gates, "fcm", 2_100)) == LIMITS.concurrency
+    assert len(take_all(gates, "fcm", 2_100)) == LIMITS.unearned
 
 
 def test_probes_come_ever_later_up_to_a_minute() -> None:
@@ -160,13 +223,13 @@ def test_an_answer_in_between_starts_the_count_again() -> None:
     gates = Gates(LIMITS)
     for _ in range(5):
         fail(gates, "fcm", 0, LIMITS.threshold - 1)
-        trusted(gates, "fcm")
+        answer(gates, "fcm")
     assert gates.take("fcm", 0) is not None
 
 
 def test_failures_of_attempts_from_before_it_opened_say_nothing_about_now() -> None:
     gates = Gates(LIMITS)
-    trusted(gates, "fcm")
+    answer(gates, "fcm", times=ALL_SLOTS)
     tickets = take_all(gates, "fcm", 0)
     for ticket in tickets[: LIMITS.threshold]:
         gates.end(ticket, Verdict.DOWN, 0)
@@ -199,10 +262,10 @@ def test_a_probe_that_was_not_made_leaves_room_for_another() -> None:
 
 def test_what_was_not_used_for_long_is_forgotten() -> None:
     gates = Gates(LIMITS)
-    trusted(gates, "old")
+    answer(gates, "old")
     held = gates.take("busy", 0)
     for host in range(1_100):
-        trusted(gates, f"web-push:{host}", 1 + host)
+        answer(gates, f"web-push:{host}", 1 + host)
     gates.forget_idle(2_000)
     assert len(gates._gates) == 1_000
     assert "old" not in gates._gates
@@ -217,7 +280,7 @@ class Providers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gates = Gates(LIMITS)
+        self.gates = Gates(replace(LIMITS, answers_per_slot=1, named={"a", "b"}))
         self.now_ms = 0
         self.tickets: list[Ticket] = []
 
@@ -245,18 +308,20 @@ class Providers(RuleBasedStateMachine):
 
     @invariant()
     def limits_hold(self) -> None:
-        under_way = {name: gate.in_flight for name, gate in self.gates._gates.items()}
-        assert sum(under_way.values()) == len(self.tickets) == self.gates._in_flight <= LIMITS.total
-        assert all(0 <= count <= LIMITS.concurrency for count in under_way.values())
-        strangers = sum(gate.strangers for gate in self.gates._gates.values())
-        assert strangers == self.gates._strangers
+        under_way = Counter(ticket.provider for ticket in self.tickets)
+        assert under_way == +Counter({name: gate.in_flight for name, gate in self.gates._gates.items()})
+        assert all(count <= LIMITS.concurrency for count in under_way.values())
+        others = under_way.total() - under_way["a"] - under_way["b"]
+        assert others == self.gates._in_flight <= LIMITS.total
+        unearned = sum(gate.unearned for gate in self.gates._gates.values())
+        assert unearned == self.gates._unearned
 
     def teardown(self) -> None:
         for ticket in self.tickets:
             self.gates.end(ticket, Verdict.UNKNOWN, self.now_ms)
         self.now_ms += 601_000
         for provider in "abcdefgh":
-            trusted(self.gates, provider, self.now_ms)
+            answer(self.gates, provider, self.now_ms)
 
 
 Providers.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
