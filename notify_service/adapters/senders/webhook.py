@@ -75,11 +75,14 @@ class WebhookSender:
 def verdict(answer: Answer) -> SendError:
     """What a status other than 2xx means for a webhook.
 
-    410 says that the receiver wants no more (Standard Webhooks, "Operational considerations"). All else is
-    tried again, also 401, 404 or a redirect: behind a webhook is a server that somebody will repair.
+    410 says that the receiver wants no more, 429 that it wants fewer: the pause is for all that goes there
+    (Standard Webhooks, "Deliverability and reliability"). All else is tried again, also 401, 404 or a
+    redirect: behind a webhook is a server that somebody will repair.
     """
     if answer.status == HTTPStatus.GONE:
         return TargetGoneError(answer.words)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return SendDelayedError(answer.words, retry_after_seconds=retry_after_seconds(answer.headers))
     usual = failure(answer, gone=())
     if isinstance(usual, SendRefusedError):
         return SendDelayedError(

@@ -195,7 +195,7 @@ async def test_an_operator_sends_a_delivery_again(hooks: Hooks) -> None:
 
 async def test_one_that_waits_is_sent_at_once(hooks: Hooks) -> None:
     subscription = await hooks.subscribe()
-    hooks.receiver.replies.append(Reply(429, {"Retry-After": "600"}))
+    hooks.receiver.replies.append(Reply(409, {"Retry-After": "600"}))
     await hooks.publish(message())
     (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_PENDING)
 
@@ -208,6 +208,25 @@ async def test_one_that_waits_is_sent_at_once(hooks: Hooks) -> None:
         pb.ReplayHookDeliveryRequest(subscription_id=subscription.id, delivery_id=delivery.id)
     )
     await hooks.receiver.wait_for(2)
+
+
+async def test_a_receiver_that_wants_fewer_is_left_alone_for_as_long_as_it_says(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe(url=f"{hooks.receiver.origin}/busy")
+    hooks.receiver.replies.append(Reply(429, {"Retry-After": "600"}))
+    await hooks.publish(message("turned away"))
+    await hooks.receiver.wait_for(1)
+
+    async def turned_away() -> bool:
+        (found,) = await hooks.deliveries(subscription, pb.HOOK_OUTCOME_PENDING)
+        return "HTTP 429" in found.detail
+
+    await eventually(turned_away)
+    await hooks.subscribe(url=f"{hooks.receiver.origin}/witness")
+    for number in range(3):
+        await hooks.publish(message(f"later {number}"))
+    await hooks.receiver.wait_for(3, lambda request: request.path == "/witness")
+    assert [request.path for request in hooks.receiver.received].count("/busy") == 1
+    assert len(await hooks.deliveries(subscription, pb.HOOK_OUTCOME_PENDING)) == 4
 
 
 async def test_gone_disables_the_subscription_until_somebody_changes_it(hooks: Hooks) -> None:

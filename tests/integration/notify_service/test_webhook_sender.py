@@ -121,6 +121,7 @@ async def test_what_receivers_answer(client: WebhookClient, receiver: WebhookRec
     with pytest.raises(SendDelayedError) as busy:
         await client(receiver.url, b"{}", "an-id", (secret,))
     assert busy.value.retry_after_seconds == 30
+    assert busy.value.provider_down, "all that goes there waits, not only this one"
     with pytest.raises(SendDelayedError) as broken:
         await client(receiver.url, b"{}", "an-id", (secret,))
     assert str(broken.value).isprintable()

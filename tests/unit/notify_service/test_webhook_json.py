@@ -51,7 +51,7 @@ def test_a_clear_says_only_which_chat() -> None:
         (409, {}, None, False),
         (413, {}, None, False),
         (422, {}, None, False),
-        (429, {"retry-after": "7"}, 7.0, False),
+        (429, {"retry-after": "7"}, 7.0, True),
         (500, {}, None, True),
         (503, {"retry-after": "3"}, 3.0, True),
         (599, {}, None, True),
