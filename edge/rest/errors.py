@@ -7,6 +7,7 @@ from typing import Final
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
+from edge.rest.field_names import as_clients_know_them
 from mesh.errors import Internal, InvalidArgument, NotFound, ParleyError
 from parley.common.v1.error_pb2 import ErrorReason
 
@@ -87,6 +88,8 @@ def check_head(request: HTTPServerRequest) -> None:
 
 def failure_of(error: BaseException | None, status: int, request_id: str) -> tuple[int, ParleyError]:
     """The status and error to answer with. ``status`` is Tornado's choice: its own refusals keep it."""
+    if isinstance(error, InvalidArgument):
+        error = as_clients_know_them(error)
     if isinstance(error, ParleyError):
         return STATUS_OF[error.reason], error
     if isinstance(error, HTTPError) and status in _TOO_LARGE:

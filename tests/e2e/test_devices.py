@@ -62,7 +62,15 @@ async def test_a_browser_is_registered_moves_to_another_user_and_is_removed(rest
     [
         ({"kind": "web-push", "address": "https://169.254.169.254/"}, "address"),
         ({"kind": "web-push", "address": "https://10.0.0.1/"}, "address"),
-        ({"kind": "web-push", "address": "https://push.example/"}, "web_push_keys"),
+        ({"kind": "web-push", "address": "https://push.example/"}, "keys: is not set"),
+        (
+            {
+                "kind": "web-push",
+                "address": "https://push.example/",
+                "keys": {"p256dh": "BA", "auth": "AA"},
+            },
+            "keys.p256dh: must have 65 bytes",
+        ),
         ({"kind": "fcm", "address": "token"}, "no sender for fcm"),
         ({"kind": "email", "address": "ada@example.com"}, "back end"),
     ],
@@ -71,6 +79,19 @@ async def test_what_cannot_be_registered_is_told(rest: MakeRest, body: Frame, to
     response = await rest(new_name("ada")).call("POST", "/devices", body)
     assert response.status_code == 400, response.text
     assert told in response.json()["error"]["message"]
+
+
+async def test_preferences_that_cannot_be_are_told_by_the_names_in_the_body(rest: MakeRest) -> None:
+    ada = rest(new_name("ada"))
+    wanted = (await ada.get("/notification-preferences"))["preferences"]
+    for hours, told in (
+        ({"start": "22:00", "end": "07:00", "timeZone": "Mars/Olympus"}, "quietHours.timeZone: "),
+        ({"start": "22:00", "end": "22:00", "timeZone": "UTC"}, "quietHours.end: "),
+    ):
+        response = await ada.call("PUT", "/notification-preferences", {**wanted, "quietHours": hours})
+        assert response.status_code == 400, response.text
+        assert response.json()["error"]["message"].startswith(told)
+    assert (await ada.get("/notification-preferences"))["preferences"] == wanted
 
 
 async def test_a_muted_chat_is_not_told_of_and_operators_see_why(
