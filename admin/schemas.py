@@ -8,7 +8,7 @@ from typing import Final
 from admin.mongo import Database
 from admin.settings import DatabaseSettings
 from notify_service.adapters.mongo.database import DATABASE as NOTIFY_DATABASE
-from notify_service.adapters.mongo.database import make_indexes as make_notify_indexes
+from notify_service.adapters.mongo.indexes import make_indexes as make_notify_indexes
 from notify_service.adapters.mongo.migrations import MIGRATIONS as NOTIFY_MIGRATIONS
 from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.migrations import MIGRATIONS as PERSIST_MIGRATIONS

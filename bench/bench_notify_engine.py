@@ -24,7 +24,7 @@ from devstack.servers import MongoServer
 from mesh.cancellation import end
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import DATABASE, Database, ensure_indexes, open_database
+from notify_service.adapters.mongo.database import DATABASE, Mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.inbox import MongoInboxes
@@ -99,36 +99,36 @@ def _push(device: Device, number: int) -> NewDelivery:
     )
 
 
-async def _settled(database: Database) -> None:
-    waiting = database["deliveries"].find({"waiting": True}, {"_id": 1}).hint("due").limit(1)
+async def _settled(mongo: Mongo) -> None:
+    waiting = mongo.collection("deliveries").find({"waiting": True}, {"_id": 1}).hint("due").limit(1)
     while await waiting.clone().to_list(1):  # noqa: ASYNC110 - the engine tells nobody when it is idle
         await asyncio.sleep(0.25)
 
 
 async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
-    async with open_database(url) as database:
-        await ensure_indexes(database)
-        devices = MongoDeviceStore(database)
+    async with Mongo.open(url) as mongo:
+        await mongo.prepare()
+        devices = MongoDeviceStore(mongo)
         known = [
             await devices.register(f"user-{n}", DeviceKind.FCM, f"token-{n}" * 10, "", now_ms(), keep=50)
             for n in range(_DEVICES)
         ]
-        store = MongoDeliveries(database)
+        store = MongoDeliveries(mongo)
         new = [_push(known[number % _DEVICES], number) for number in range(count)]
         adding = _Watch()
         await store.add(new)
         added = adding.stop(count)
-        inboxes = MongoInboxes(database, Rhythm(0, 0, 0))
-        courier = DeviceCourier(devices, {DeviceKind.FCM: NullSender()}, MongoLedger(database), inboxes)
+        inboxes = MongoInboxes(mongo, Rhythm(0, 0, 0))
+        courier = DeviceCourier(devices, {DeviceKind.FCM: NullSender()}, MongoLedger(mongo), inboxes)
         limits = Limits(concurrency=slots, rate=1e9, unearned=slots, shared=slots)
         deliver = Deliver(store, {Lane.DEVICE: courier}, limits, Pace())
         delivering = _Watch()
         task = asyncio.create_task(deliver.run())
-        await _settled(database)
+        await _settled(mongo)
         delivered = delivering.stop(count)
         await deliver.drain()
         await end(task)
-        sent = await database["ledger"].count_documents({"outcome": "sent"})
+        sent = await mongo.collection("ledger").count_documents({"outcome": "sent"})
         assert sent == count, f"{sent} of {count} were sent"
         return added, delivered
 

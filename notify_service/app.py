@@ -17,7 +17,7 @@ from notify_service.adapters import members, unread_chats
 from notify_service.adapters.dead_events import DeadEventLetters
 from notify_service.adapters.email_queue import BrokerEmailQueue
 from notify_service.adapters.letters import MailLetters
-from notify_service.adapters.mongo.database import Database, ensure_indexes, open_database, ping
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.vapid import Vapid
@@ -82,9 +82,9 @@ class _Ways:
     hooks: WebhookClient
 
     @classmethod
-    async def open(cls, database: Database, settings: NotifySettings, life: Lifecycle) -> Self:
+    async def open(cls, mongo: Mongo, settings: NotifySettings, life: Lifecycle) -> Self:
         """Those that the settings name; opens no connection yet."""
-        vapid = make_vapid(settings, MongoKeyStore(database))
+        vapid = make_vapid(settings, MongoKeyStore(mongo))
         guarded = await open_guarded(settings, life)
         senders = await open_senders(settings, life, guarded, vapid)
         return cls(senders, vapid, await open_mailer(settings, life), WebhookClient(guarded))
@@ -113,21 +113,21 @@ class _Parts:
 async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for the backing servers."""
     readiness = Readiness()
-    database = await life.enter(open_database(settings.mongo_url.get_secret_value()))
-    readiness.add("mongodb", partial(ping, database))
+    mongo = await life.enter(Mongo.open(settings.mongo_url.get_secret_value()))
+    readiness.add("mongodb", mongo.check)
     broker = await life.enter(Broker(settings.amqp_url, name="notify"))
     readiness.add("rabbitmq", broker.check)
     channel = await _open_persist(settings, life)
     readiness.add("persist", channel.check, required=False)
-    stores = Stores.of(database, _rhythm(settings), digest_after_seconds=settings.notify_digest_after_seconds)
+    stores = Stores.of(mongo, _rhythm(settings), digest_after_seconds=settings.notify_digest_after_seconds)
     parts = _Parts(
         settings=settings,
         life=life,
-        work=Work(life),
+        work=Work(life, mongo.wait_prepared),
         broker=broker,
         persist=PersistServiceStub(channel),
         stores=stores,
-        ways=await _Ways.open(database, settings, life),
+        ways=await _Ways.open(mongo, settings, life),
         known=KnownSubscriptions(stores.subscriptions),
         tokens=UnsubscribeTokens(settings.service_secret.get_secret_value()),
     )
@@ -145,7 +145,7 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     life.supervise("readiness", readiness.run)
     life.supervise("queue depths", QueueDepths(broker).run)
 
-    parts.work.prepare(partial(ensure_indexes, database, keep_days=settings.notify_ledger_days))
+    life.supervise("make indexes", partial(mongo.prepare, keep_days=settings.notify_ledger_days))
     engine = _start_delivering(parts)
     _start_telling(parts, engine)
     _start_mailing(parts, engine)

@@ -1,7 +1,6 @@
 """The tasks of the service, which begin when its database is ready for them."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from mesh.amqp.connection import Broker
@@ -17,26 +16,17 @@ _PREFETCH: Final = 16
 
 
 class Work:
-    """What runs beside the servers. Nothing begins before the indexes are made: uniqueness rests on them."""
+    """What runs beside the servers. Nothing begins before `prepared` returns: uniqueness rests on indexes."""
 
-    def __init__(self, life: Lifecycle) -> None:
+    def __init__(self, life: Lifecycle, prepared: Callable[[], Awaitable[None]]) -> None:
         self._life = life
-        self._prepared = asyncio.Event()
-
-    def prepare(self, make_indexes: Run) -> None:
-        """Lets the rest begin once this has returned."""
-
-        async def prepare() -> None:
-            await make_indexes()
-            self._prepared.set()
-
-        self._life.supervise("make indexes", prepare)
+        self._prepared = prepared
 
     def supervise(self, name: str, run: Run) -> None:
         """Keeps it running."""
 
         async def work() -> None:
-            await self._prepared.wait()
+            await self._prepared()
             await run()
 
         self._life.supervise(name, work)

@@ -140,6 +140,7 @@ def test_admin_knows_no_more_of_the_services_than_is_published_to_it() -> None:
     surface = {
         "chat_service.adapters.redis.keys",
         "notify_service.adapters.mongo.database",
+        "notify_service.adapters.mongo.indexes",
         "notify_service.adapters.mongo.migrations",
         "persist_service.adapters.mongo.indexes",
         "persist_service.adapters.mongo.migrations",

@@ -7,15 +7,8 @@ from typing import Final
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, UpdateMany, UpdateOne
 
-from notify_service.adapters.mongo.database import (
-    Database,
-    Document,
-    bulk_write,
-    insert_new,
-    reachable,
-    to_ms,
-    to_time,
-)
+from notify_service.adapters.mongo.bulk import bulk_write, insert_new
+from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
 from notify_service.adapters.mongo.delivery_documents import (
     HOOKS,
     WAITING,
@@ -44,19 +37,21 @@ _INSERT: Final = 500
 class MongoDeliveries:
     """A `DeliveryStore`, `DeliveryCare`, `DeliveryLog` and `HandedOver`."""
 
-    def __init__(self, database: Database) -> None:
-        self._deliveries = database["deliveries"]
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._deliveries = mongo.collection("deliveries")
 
     async def add(self, deliveries: Sequence[NewDelivery]) -> None:
         """Stores those whose key is new, some hundreds in a round trip."""
         for start in range(0, len(deliveries), _INSERT):
             documents = [to_document(delivery) for delivery in deliveries[start : start + _INSERT]]
-            await insert_new(self._deliveries, documents)
+            with self._mongo.guard():
+                await insert_new(self._deliveries, documents)
 
     async def known(self, keys: Collection[str]) -> Collection[str]:
         """One round trip over the index of keys alone."""
         wanted = {"key": {"$in": list(keys)}}
-        with reachable():
+        with self._mongo.guard():
             return {found["key"] async for found in self._deliveries.find(wanted, {"_id": 0, "key": 1})}
 
     async def due(
@@ -75,7 +70,7 @@ class MongoDeliveries:
             query["holder"] = {"$exists": False}
         direction = DESCENDING if scope.newest_first else ASCENDING
         order = [("provider", direction), ("dueAt", direction)]
-        with reachable():
+        with self._mongo.guard():
             cursor = self._deliveries.find(query).sort(order).hint("due").limit(limit)
             return [to_delivery(document) async for document in cursor]
 
@@ -83,7 +78,7 @@ class MongoDeliveries:
         """One round trip."""
         at = to_time(at_ms)
         query = {**WAITING, "expiresAt": {"$lte": at}, "dueAt": {"$lte": at}, "lane": _lanes(lanes)}
-        with reachable():
+        with self._mongo.guard():
             cursor = self._deliveries.find(query).sort("expiresAt").hint("expiring").limit(limit)
             return [to_delivery(document) async for document in cursor]
 
@@ -103,13 +98,14 @@ class MongoDeliveries:
             UpdateMany({"_id": {"$in": ids}, "attempt": attempt, **unclaimed}, change)
             for attempt, ids in by_attempt.items()
         ]
-        taken = await bulk_write(self._deliveries, updates)
+        with self._mongo.guard():
+            taken = await bulk_write(self._deliveries, updates)
         if taken == len(deliveries):
             return [_begun(delivery) for delivery in deliveries]
         if taken == 0:
             return []
         mine = {"_id": {"$in": _ids(deliveries)}, "holder": holder, "dueAt": to_time(until_ms)}
-        with reachable():
+        with self._mongo.guard():
             got = {str(found["_id"]) async for found in self._deliveries.find(mine, {"_id": 1})}
         return [_begun(delivery) for delivery in deliveries if delivery.id in got]
 
@@ -123,7 +119,7 @@ class MongoDeliveries:
         await self._change_held(deliveries, holder, change)
 
     async def _change_held(self, deliveries: Sequence[Delivery], holder: str, change: Document) -> None:
-        with reachable():
+        with self._mongo.guard():
             await self._deliveries.update_many({"_id": {"$in": _ids(deliveries)}, "holder": holder}, change)
 
     async def record(self, attempts: Sequence[Attempt], holder: str) -> None:
@@ -141,11 +137,12 @@ class MongoDeliveries:
             ids = [ObjectId(attempt.delivery.id) for attempt in group]
             settle = settled_as(outcome, lane, words, max(attempt.at_ms for attempt in group))
             updates.append(UpdateMany({"_id": {"$in": ids}, **WAITING}, settle))
-        await bulk_write(self._deliveries, updates)
+        with self._mongo.guard():
+            await bulk_write(self._deliveries, updates)
 
     async def forget_contents(self, at_ms: int) -> int:
         """One update."""
-        with reachable():
+        with self._mongo.guard():
             result = await self._deliveries.update_many(
                 {"contentUntil": {"$lte": to_time(at_ms)}}, {"$unset": {"payload": "", "contentUntil": ""}}
             )
@@ -156,7 +153,7 @@ class MongoDeliveries:
         found = {}
         for lane in Lane:
             query = {**WAITING, "lane": lane.value}
-            with reachable():
+            with self._mongo.guard():
                 oldest = await self._deliveries.find_one(
                     query, {"createdAt": 1}, sort=[("createdAt", 1)], hint="backlog"
                 )
@@ -167,7 +164,7 @@ class MongoDeliveries:
     async def is_waiting(self, user_id: str, message_id: str) -> bool:
         """One round trip over what waits for the user, which is little."""
         query = {**WAITING, "userId": user_id, "messageIds": message_id}
-        with reachable():
+        with self._mongo.guard():
             return await self._deliveries.find_one(query, {"_id": 1}, hint="waiting_for_user") is not None
 
     async def of_target(
@@ -179,7 +176,7 @@ class MongoDeliveries:
             query |= WAITING
         elif outcome is not None:
             query["outcome"] = outcome.value
-        with reachable():
+        with self._mongo.guard():
             cursor = self._deliveries.find(query).sort("_id", DESCENDING).hint("of_hook").limit(limit)
             return [to_stored(document) async for document in cursor]
 
@@ -189,7 +186,7 @@ class MongoDeliveries:
             return False
         wanted = {"_id": ObjectId(delivery_id), **HOOKS, "targetId": target_id}
         settled = {**wanted, "settledAt": {"$exists": True}, "payload": {"$exists": True}}
-        with reachable():
+        with self._mongo.guard():
             result = await self._deliveries.update_one(settled, due_again(at_ms, expires_at_ms))
             if result.matched_count == 1:
                 return True
@@ -210,13 +207,14 @@ class MongoDeliveries:
             )
             for delivery in deliveries
         ]
-        await bulk_write(self._deliveries, updates)
+        with self._mongo.guard():
+            await bulk_write(self._deliveries, updates)
 
     async def give_up(self, target_id: str, words: str, at_ms: int) -> int:
         """One update."""
         query = {**HOOKS, **WAITING, "targetId": target_id}
         settle = settled_as(AttemptOutcome.FAILED, Lane.HOOK, words, at_ms)
-        with reachable():
+        with self._mongo.guard():
             result = await self._deliveries.update_many(query, settle, hint="of_hook")
         return result.modified_count
 

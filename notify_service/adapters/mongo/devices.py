@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from mesh.errors import unavailable
 from mesh.ids import is_object_id
-from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
+from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
 from notify_service.domain.device import EXCLUSIVE_KINDS, Device, DeviceKind, WebPushKeys
 
 _TRIES: Final = 5
@@ -25,8 +25,9 @@ _TRIES: Final = 5
 class MongoDeviceStore:
     """A `DeviceStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._devices = database["devices"]
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._devices = mongo.collection("devices")
 
     async def register(
         self,
@@ -53,7 +54,7 @@ class MongoDeviceStore:
             changed["signingSecret"] = signing_secret
         elif first_secret:
             first["signingSecret"] = first_secret
-        with reachable():
+        with self._mongo.guard():
             document = await self._take(user_id, kind, address, {"$set": changed, "$setOnInsert": first})
             await self._forget_beyond(user_id, keep)
         return _to_device(document)
@@ -65,7 +66,7 @@ class MongoDeviceStore:
     async def of_users(self, user_ids: Collection[str]) -> Mapping[str, Sequence[Device]]:
         """The devices of several users, in one round trip."""
         found: defaultdict[str, list[Device]] = defaultdict(list)
-        with reachable():
+        with self._mongo.guard():
             async for document in self._devices.find({"userId": {"$in": list(user_ids)}}):
                 found[document["userId"]].append(_to_device(document))
         for devices in found.values():
@@ -75,7 +76,7 @@ class MongoDeviceStore:
     async def get_many(self, device_ids: Collection[str]) -> Mapping[str, Device]:
         """Those that exist, in one round trip."""
         wanted = [ObjectId(device_id) for device_id in device_ids if is_object_id(device_id)]
-        with reachable():
+        with self._mongo.guard():
             found = [_to_device(document) async for document in self._devices.find({"_id": {"$in": wanted}})]
         return {device.id: device for device in found}
 
@@ -83,14 +84,14 @@ class MongoDeviceStore:
         """Removes a device if it is this user's."""
         if not is_object_id(device_id):
             return False
-        with reachable():
+        with self._mongo.guard():
             result = await self._devices.delete_one({"_id": ObjectId(device_id), "userId": user_id})
         return result.deleted_count == 1
 
     async def prune(self, device: Device) -> bool:
         """Removes the device as it was read."""
         as_read = {"_id": ObjectId(device.id), "refreshedAt": to_time(device.refreshed_at_ms)}
-        with reachable():
+        with self._mongo.guard():
             result = await self._devices.delete_one(as_read)
         return result.deleted_count == 1
 

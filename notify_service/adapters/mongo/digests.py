@@ -11,14 +11,8 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import (
-    Database,
-    Document,
-    reachable,
-    require_duplicates,
-    to_ms,
-    to_time,
-)
+from notify_service.adapters.mongo.bulk import bulk_write, require_duplicates
+from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
 from notify_service.domain.digest import DueDigest
 
 _LEASE_MS: Final = 60_000
@@ -28,8 +22,9 @@ _RELEASED: Final = {"firingAt": "", "claim": "", "leaseUntil": ""}
 class MongoDigestStore:
     """A `DigestStore`."""
 
-    def __init__(self, database: Database, *, after_seconds: float) -> None:
-        self._digests = database["digests"]
+    def __init__(self, mongo: Mongo, *, after_seconds: float) -> None:
+        self._mongo = mongo
+        self._digests = mongo.collection("digests")
         self._after_ms = round(after_seconds * 1000)
 
     async def arm(self, user_ids: Collection[str], at_ms: int) -> None:
@@ -40,13 +35,13 @@ class MongoDigestStore:
         ]
         if not updates:
             return
-        with reachable():
+        with self._mongo.guard():
             try:
                 await self._digests.bulk_write(updates, ordered=False)
             except BulkWriteError as error:
                 require_duplicates(error)
                 # Two upserts of a new user met; by now the user is there, and this one changes it.
-                await self._digests.bulk_write(updates, ordered=False)
+                await bulk_write(self._digests, updates)
 
     async def claim(self, limit: int, at_ms: int) -> Sequence[DueDigest]:
         """Moves `dueAt` to `firingAt`, so that whoever arms meanwhile is not lost with it."""
@@ -54,7 +49,7 @@ class MongoDigestStore:
         due: Document = {"dueAt": {"$lte": now}, "leaseUntil": {"$exists": False}}
         left: Document = {"leaseUntil": {"$lte": now}}
         hold = {"claim": claim, "leaseUntil": to_time(at_ms + _LEASE_MS)}
-        with reachable():
+        with self._mongo.guard():
             ids = await self._some(due, limit)
             if ids:
                 taking = {"$rename": {"dueAt": "firingAt"}, "$set": hold}
@@ -89,10 +84,8 @@ class MongoDigestStore:
         return [document["_id"] async for document in found]
 
     async def _end(self, updates: Iterable[UpdateOne]) -> None:
-        written = list(updates)
-        if written:
-            with reachable():
-                await self._digests.bulk_write(written, ordered=False)
+        with self._mongo.guard():
+            await bulk_write(self._digests, list(updates))
 
 
 def _held(due: DueDigest) -> Document:

@@ -16,14 +16,8 @@ from pymongo.errors import BulkWriteError
 
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import (
-    Database,
-    Document,
-    reachable,
-    require_duplicates,
-    to_ms,
-    to_time,
-)
+from notify_service.adapters.mongo.bulk import require_duplicates
+from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
 from notify_service.domain.decision import Reason
 from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.push import Push
@@ -39,8 +33,9 @@ class MongoInboxes:
     A document is replaced only in the version that was read, so that no change is lost.
     """
 
-    def __init__(self, database: Database, rhythm: Rhythm) -> None:
-        self._inbox = database["inbox"]
+    def __init__(self, mongo: Mongo, rhythm: Rhythm) -> None:
+        self._mongo = mongo
+        self._inbox = mongo.collection("inbox")
         self._rhythm = rhythm
 
     async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> None:
@@ -58,7 +53,7 @@ class MongoInboxes:
         self, at_ms: int, until_ms: int, limit: int, *, latest_first: bool = False
     ) -> list[Inbox]:
         """Two round trips, and one more when another process was faster with some."""
-        with reachable():
+        with self._mongo.guard():
             found = self._inbox.find({"due": {"$lte": to_time(at_ms)}})
             cursor = found.sort("due", DESCENDING if latest_first else ASCENDING).limit(limit)
             due = [_to_inbox(document) async for document in cursor]
@@ -72,7 +67,7 @@ class MongoInboxes:
         """One round trip over the inboxes of the user."""
         wanted = ObjectId(message_id)
         either = [{f"{place}.messages.id": wanted} for place in ("waiting", "firing")]
-        with reachable():
+        with self._mongo.guard():
             return await self._inbox.find_one({"userId": user_id, "$or": either}, {"_id": 1}) is not None
 
     async def why_outdated(self, pushes: Collection[tuple[str, Push]]) -> Mapping[tuple[str, Push], Reason]:
@@ -86,7 +81,7 @@ class MongoInboxes:
 
     async def _load(self, keys: Collection[InboxKey]) -> dict[InboxKey, Inbox]:
         found = {key: Inbox(key) for key in keys}
-        with reachable():
+        with self._mongo.guard():
             async for document in self._inbox.find({"_id": {"$in": [_id(key) for key in keys]}}):
                 inbox = _to_inbox(document)
                 found[inbox.key] = inbox
@@ -112,13 +107,13 @@ class MongoInboxes:
                 writes.append(InsertOne(document))
         if await self._write(writes) == len(inboxes):
             return {inbox.key for inbox in inboxes}
-        with reachable():
+        with self._mongo.guard():
             ours = {"_id": {"$in": [_id(inbox.key) for inbox in inboxes]}, **(mark or {"version": version})}
             return {_key(document) async for document in self._inbox.find(ours, {"userId": 1})}
 
     async def _write(self, writes: Sequence[InsertOne[Document] | ReplaceOne[Document]]) -> int:
         """How many took effect."""
-        with reachable():
+        with self._mongo.guard():
             try:
                 result = await self._inbox.bulk_write(writes, ordered=False)
             except BulkWriteError as error:

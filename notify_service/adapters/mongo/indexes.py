@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import DESCENDING, IndexModel
+
+_Database = AsyncIOMotorDatabase[dict[str, Any]]
 
 _WAITING: Final[dict[str, Any]] = {"waiting": True}
 _HOOKS: Final[dict[str, Any]] = {"lane": "hook"}
@@ -49,3 +52,37 @@ KEPT_SINCE: Final[Mapping[str, str]] = {"ledger": "at", "deliveries": "settledAt
 
 RETIRED: Final[Mapping[str, Sequence[str]]] = {"ledger": ("one_per_slot", "by_user", "by_message")}
 """Indexes of earlier versions, whose rules hold no longer."""
+
+_KEPT_INDEX: Final = "kept"
+
+
+async def make_indexes(database: _Database, *, keep_days: float) -> None:
+    """Makes the indexes that are missing. Idempotent.
+
+    Those that let MongoDB remove what is old are changed where another time to keep it was set.
+
+    Raises:
+        PyMongoError: MongoDB is away or refuses.
+    """
+    for collection, names in RETIRED.items():
+        await _drop_indexes(database, collection, names)
+    for collection, indexes in INDEXES.items():
+        await database[collection].create_indexes(list(indexes))
+    for collection, field in KEPT_SINCE.items():
+        await _keep(database, collection, field, int(keep_days * 86_400))
+
+
+async def _drop_indexes(database: _Database, collection: str, names: Sequence[str]) -> None:
+    existing = await database[collection].index_information()
+    for name in names:
+        if name in existing:
+            await database[collection].drop_index(name)
+
+
+async def _keep(database: _Database, collection: str, field: str, seconds: int) -> None:
+    index = (await database[collection].index_information()).get(_KEPT_INDEX)
+    if index is None:
+        await database[collection].create_index(field, name=_KEPT_INDEX, expireAfterSeconds=seconds)
+    elif index["expireAfterSeconds"] != seconds:
+        change = {"name": _KEPT_INDEX, "expireAfterSeconds": seconds}
+        await database.command({"collMod": collection, "index": change})

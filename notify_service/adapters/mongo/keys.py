@@ -3,25 +3,26 @@
 from pymongo.errors import DuplicateKeyError
 
 from mesh.clock import now_ms
-from notify_service.adapters.mongo.database import Database, reachable, to_time
+from notify_service.adapters.mongo.database import Mongo, to_time
 
 
 class MongoKeyStore:
     """A `KeyStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._keys = database["keys"]
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._keys = mongo.collection("keys")
 
     async def find(self, name: str) -> bytes | None:
         """The key that is kept."""
-        with reachable():
+        with self._mongo.guard():
             document = await self._keys.find_one({"_id": name})
         return None if document is None else bytes(document["pem"])
 
     async def add(self, name: str, pem: bytes) -> bool:
         """Keeps a key under a name that has none: the identity is unique, so one of several tries wins."""
         try:
-            with reachable():
+            with self._mongo.guard():
                 await self._keys.insert_one({"_id": name, "pem": pem, "createdAt": to_time(now_ms())})
         except DuplicateKeyError:
             return False

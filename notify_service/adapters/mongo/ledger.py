@@ -10,14 +10,8 @@ from typing import Final
 from bson import ObjectId
 from pymongo import DESCENDING
 
-from notify_service.adapters.mongo.database import (
-    Database,
-    Document,
-    insert_new,
-    reachable,
-    to_ms,
-    to_time,
-)
+from notify_service.adapters.mongo.bulk import insert_new
+from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome
 
@@ -27,12 +21,14 @@ _ORDER: Final = [("at", DESCENDING), ("_id", DESCENDING)]
 class MongoLedger:
     """A `Ledger`."""
 
-    def __init__(self, database: Database) -> None:
-        self._ledger = database["ledger"]
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._ledger = mongo.collection("ledger")
 
     async def write(self, entries: Sequence[LedgerEntry]) -> None:
         """Stores those whose id is new: of an entry that is written again the first stays."""
-        await insert_new(self._ledger, [_to_document(entry) for entry in entries])
+        with self._mongo.guard():
+            await insert_new(self._ledger, [_to_document(entry) for entry in entries])
 
     async def find(self, user_id: str, message_id: str, limit: int, before_id: str = "") -> list[LedgerEntry]:
         """One round trip, and one more to find the place of `before_id`; none after an entry that is gone."""
@@ -43,7 +39,7 @@ class MongoLedger:
             query["messages"] = message_id
         # One decision may name hundreds of users: who asks for one is not sent the others.
         fields = {"users": 0} if user_id else None
-        with reachable():
+        with self._mongo.guard():
             if before_id:
                 last = await self._ledger.find_one({"_id": _id(before_id)}, {"at": 1})
                 if last is None:

@@ -10,7 +10,8 @@ from typing import Final
 
 from pymongo import UpdateOne
 
-from notify_service.adapters.mongo.database import Collection, Database, Document, bulk_write
+from notify_service.adapters.mongo.bulk import bulk_write
+from notify_service.adapters.mongo.database import Collection, Database, Document
 
 _AT_ONCE: Final = 500
 

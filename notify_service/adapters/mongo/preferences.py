@@ -12,7 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from mesh.errors import unavailable
-from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
+from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
 from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
 
 _DEFAULTS: Final = Preferences()
@@ -22,12 +22,13 @@ _TRIES: Final = 5
 class MongoPreferenceStore:
     """A `PreferenceStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._preferences = database["preferences"]
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._preferences = mongo.collection("preferences")
 
     async def of_users(self, user_ids: Collection[str]) -> Mapping[str, Preferences]:
         """The preferences of several users, in one round trip."""
-        with reachable():
+        with self._mongo.guard():
             return {
                 document["_id"]: _to_preferences(document)
                 async for document in self._preferences.find({"_id": {"$in": list(user_ids)}})
@@ -35,7 +36,7 @@ class MongoPreferenceStore:
 
     async def replace(self, user_id: str, preferences: Preferences) -> None:
         """Stores the preferences."""
-        with reachable():
+        with self._mongo.guard():
             await self._preferences.replace_one({"_id": user_id}, _to_document(preferences), upsert=True)
 
     async def mute(self, user_id: str, chat: MutedChat, *, keep: int, at_ms: int) -> bool:
@@ -46,7 +47,7 @@ class MongoPreferenceStore:
 
     async def unmute(self, user_id: str, chat_id: str) -> None:
         """Ends the muting of one chat."""
-        with reachable():
+        with self._mongo.guard():
             await self._preferences.update_one(
                 {"_id": user_id}, {"$pull": {"mutedChats": {"chatId": chat_id}}}
             )
@@ -56,7 +57,7 @@ class MongoPreferenceStore:
         await self._upsert(user_id, {"$set": {"emailDigest": False}})
 
     async def _upsert(self, user_id: str, change: Document | list[Document]) -> Document:
-        with reachable():
+        with self._mongo.guard():
             for _ in range(_TRIES):
                 # Where another upsert for a new user meets this one, there is a duplicate, or no document.
                 with suppress(DuplicateKeyError):

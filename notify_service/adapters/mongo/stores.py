@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from notify_service.adapters.mongo.database import Database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.digests import MongoDigestStore
@@ -27,14 +27,14 @@ class Stores:
     subscriptions: MongoSubscriptionStore
 
     @classmethod
-    def of(cls, database: Database, rhythm: Rhythm, *, digest_after_seconds: float) -> Self:
+    def of(cls, mongo: Mongo, rhythm: Rhythm, *, digest_after_seconds: float) -> Self:
         """Asks nothing yet."""
         return cls(
-            MongoDeviceStore(database),
-            MongoPreferenceStore(database),
-            MongoInboxes(database, rhythm),
-            MongoDeliveries(database),
-            MongoLedger(database),
-            MongoDigestStore(database, after_seconds=digest_after_seconds),
-            MongoSubscriptionStore(database),
+            MongoDeviceStore(mongo),
+            MongoPreferenceStore(mongo),
+            MongoInboxes(mongo, rhythm),
+            MongoDeliveries(mongo),
+            MongoLedger(mongo),
+            MongoDigestStore(mongo, after_seconds=digest_after_seconds),
+            MongoSubscriptionStore(mongo),
         )

@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, ReturnDocument
 
 from mesh.ids import is_object_id
-from notify_service.adapters.mongo.database import Database, Document, reachable, to_ms, to_time
+from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
 from notify_service.domain.hook_event import HookEventType
 from notify_service.domain.subscription import MAX_SECRETS, SigningSecret, Subscription, SubscriptionSpec
 
@@ -18,8 +18,9 @@ from notify_service.domain.subscription import MAX_SECRETS, SigningSecret, Subsc
 class MongoSubscriptionStore:
     """A `SubscriptionStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._subscriptions = database["subscriptions"]
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._subscriptions = mongo.collection("subscriptions")
 
     async def add(self, spec: SubscriptionSpec, secret: str, at_ms: int) -> Subscription:
         """Stores a new one."""
@@ -32,13 +33,13 @@ class MongoSubscriptionStore:
             "createdAt": at,
             "updatedAt": at,
         }
-        with reachable():
+        with self._mongo.guard():
             await self._subscriptions.insert_one(document)
         return _to_subscription(document)
 
     async def list(self) -> list[Subscription]:
         """All of them, the oldest first."""
-        with reachable():
+        with self._mongo.guard():
             return [
                 _to_subscription(document)
                 async for document in self._subscriptions.find().sort("_id", ASCENDING)
@@ -58,7 +59,7 @@ class MongoSubscriptionStore:
     async def disable(self, subscription_id: str, url: str, because: str, at_ms: int) -> bool:
         """Compares the URL in the same step."""
         changes = {"enabled": False, "disabledBecause": because, "updatedAt": to_time(at_ms)}
-        with reachable():
+        with self._mongo.guard():
             result = await self._subscriptions.update_one(
                 {"_id": ObjectId(subscription_id), "url": url, "enabled": True}, {"$set": changes}
             )
@@ -68,14 +69,14 @@ class MongoSubscriptionStore:
         """Removes it."""
         if not is_object_id(subscription_id):
             return False
-        with reachable():
+        with self._mongo.guard():
             result = await self._subscriptions.delete_one({"_id": ObjectId(subscription_id)})
         return result.deleted_count == 1
 
     async def _change(self, subscription_id: str, update: dict[str, Any]) -> Subscription | None:
         if not is_object_id(subscription_id):
             return None
-        with reachable():
+        with self._mongo.guard():
             document: Document | None = await self._subscriptions.find_one_and_update(
                 {"_id": ObjectId(subscription_id)}, update, return_document=ReturnDocument.AFTER
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import aio_pika
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -128,6 +129,17 @@ async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 
         return answer
 
 
+async def serving(admin_port: int) -> None:
+    """Returns once the service can do its work."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+
+        async def ready() -> bool | None:
+            answer = await client.get(f"http://127.0.0.1:{admin_port}/readyz")
+            return True if answer.status_code == httpx.codes.OK else None
+
+        await eventually(ready)
+
+
 @asynccontextmanager
 async def running(
     amqp_url: str, mongo_url: str, env: str = "development", **fields: Any
@@ -159,6 +171,7 @@ async def running(
         ports = await serve(settings, life)
         target = f"127.0.0.1:{ports['grpc']}"
         channel = await life.enter(open_channel(target, caller="test", callee="notify", secret=secret))
+        await serving(ports["admin"])
         yield Service(NotifyServiceStub(channel), ports, amqp_url, persist)
     finally:
         await life.close(15)

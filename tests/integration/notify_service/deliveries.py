@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.cancellation import end
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery, Lane, NewDelivery
 from notify_service.domain.gates import Limits
@@ -19,7 +19,6 @@ from notify_service.use_cases.deliver import Deliver, Pace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from notify_service.adapters.mongo.database import Database
 
 PACE = Pace(
     send_seconds=2.0,
@@ -129,9 +128,9 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def settled(database: Database, count: int) -> None:
+async def settled(mongo: Mongo, count: int) -> None:
     """Returns once there are so many deliveries, and none of them waits."""
-    deliveries = database["deliveries"]
+    deliveries = mongo.collection("deliveries")
     async with asyncio.timeout(20.0):
         while await deliveries.count_documents({"waiting": True}) or (
             await deliveries.count_documents({}) != count
@@ -140,12 +139,11 @@ async def settled(database: Database, count: int) -> None:
 
 
 @asynccontextmanager
-async def store_at(mongo_url: str) -> AsyncIterator[tuple[MongoDeliveries, Database]]:
+async def store_at(mongo_url: str) -> AsyncIterator[tuple[MongoDeliveries, Mongo]]:
     """A store in a database of its own: engines take whatever they find."""
-    async with open_database(mongo_url) as service:
-        database = service.client[f"test_{new_object_id()}"]
-        await ensure_indexes(database)
-        yield MongoDeliveries(database), database
+    async with Mongo.open(mongo_url, f"test_{new_object_id()}") as mongo:
+        await mongo.prepare()
+        yield MongoDeliveries(mongo), mongo
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
-from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.vapid import Vapid
@@ -36,12 +36,12 @@ async def open_desk(
     mongo_url: str, kinds: Collection[DeviceKind] = tuple(DeviceKind), *, allow_loopback: bool = False
 ) -> AsyncIterator[NotifyServiceStub]:
     """A caller of it."""
-    async with open_database(mongo_url) as database, RpcServer("notify", _SECRET) as server:
-        await ensure_indexes(database)
-        stores = Stores.of(database, Rhythm(0, 0, 0), digest_after_seconds=1)
+    async with Mongo.open(mongo_url) as mongo, RpcServer("notify", _SECRET) as server:
+        await mongo.prepare()
+        stores = Stores.of(mongo, Rhythm(0, 0, 0), digest_after_seconds=1)
         use_cases = NotifyUseCases(
             devices=Devices(stores.devices, kinds, allow_loopback=allow_loopback),
-            push_config=GetPushConfig(kinds, Vapid(MongoKeyStore(database), "")),
+            push_config=GetPushConfig(kinds, Vapid(MongoKeyStore(mongo), "")),
             preferences=UserPreferences(stores.preferences),
             unsubscribe=Unsubscribe(UnsubscribeTokens(_SECRET.get_secret_value()), stores.preferences),
             ledger=LedgerQuery(stores.ledger),

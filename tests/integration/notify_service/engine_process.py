@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mesh.logs import configure_logs
-from notify_service.adapters.mongo.database import open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.domain.delivery import Delivery, Lane
 from notify_service.domain.gates import Limits
@@ -36,8 +36,9 @@ class Printing:
 
 
 async def _main(url: str, database: str) -> None:
-    async with open_database(url) as service:
-        store = MongoDeliveries(service.client[database])
+    async with Mongo.open(url, database) as mongo:
+        await mongo.prepare()
+        store = MongoDeliveries(mongo)
         await Deliver(store, {Lane.DEVICE: Printing()}, Limits(concurrency=SLOTS, rate=1e6), PACE).run()
 
 

@@ -22,6 +22,7 @@ from parley.events.v1.chat_event_pb2 import ChatEvent, MemberRemoved
 from parley.events.v1.jobs_pb2 import EventBatch
 from parley.notify.v1 import webhook_service_pb2 as pb
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
+from tests.integration.notify_service.conftest import serving
 from tests.providers.webhook_receiver import Received, WebhookReceiver, webhook_receiver
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ async def running(amqp_url: str, mongo_url: str, **settings: object) -> AsyncIte
     life = Lifecycle()
     try:
         ports = await serve(NotifySettings.model_validate(values | settings), life)
+        await serving(ports["admin"])
         channel = await life.enter(
             open_channel(
                 f"127.0.0.1:{ports['grpc']}", caller="edge", callee="notify", secret=SecretStr(SECRET)

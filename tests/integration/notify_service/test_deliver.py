@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 async def test_each_is_delivered_once_however_often_it_is_added(mongo_url: str) -> None:
     courier, new = RecordingCourier(), new_deliveries(40)
-    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
         await deliver.add(new)
         await deliver.add(new[10:] + new_deliveries(10))
-        await settled(database, 50)
+        await settled(mongo, 50)
         await deliver.add(new)
-        await settled(database, 50)
+        await settled(mongo, 50)
         assert set(courier.tried.values()) == {1}
         assert len(courier.ended(AttemptOutcome.SENT)) == 50
-        kept = await database["deliveries"].find_one({"payload": {"$exists": True}})
+        kept = await mongo.collection("deliveries").find_one({"payload": {"$exists": True}})
         assert kept is None, "what was said is forgotten once it is delivered"
 
 
@@ -54,12 +54,12 @@ async def test_two_engines_side_by_side_never_send_twice(mongo_url: str) -> None
     one, other, new = RecordingCourier(slow), RecordingCourier(slow), new_deliveries(200)
     limits = replace(LIMITS, concurrency=8)
     async with (
-        store_at(mongo_url) as (store, database),
+        store_at(mongo_url) as (store, mongo),
         engine(store, one, limits=limits) as first,
         engine(store, other, limits=limits) as second,
     ):
         await asyncio.gather(first.add(new), second.add(new))
-        await settled(database, 200)
+        await settled(mongo, 200)
         tried = one.tried + other.tried
         assert len(tried) == 200
         assert set(tried.values()) == {1}
@@ -72,7 +72,7 @@ async def test_what_a_killed_engine_held_is_delivered_by_another_after_its_claim
     hangs = RecordingCourier(lambda _: asyncio.Event().wait())  # type: ignore[arg-type, return-value]
     takes, clock, new = RecordingCourier(), Clock(), new_deliveries(6)
     limits = replace(LIMITS, unearned=4)
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
         async with engine(store, hangs, limits=limits, clock=clock) as killed:
             await killed.add(new)
             await until(lambda: hangs.tried.total() == 4)
@@ -80,7 +80,7 @@ async def test_what_a_killed_engine_held_is_delivered_by_another_after_its_claim
             await until(lambda: takes.sent.total() == 2)
             assert not takes.tried.keys() & hangs.tried.keys(), "its claims hold"
             clock.advance(PACE.send_seconds + PACE.lease_margin_seconds)
-            await settled(database, 6)
+            await settled(mongo, 6)
             assert set(takes.sent.values()) == {1}
             attempts = {attempt.delivery.what.key: attempt.delivery.attempt for attempt in takes.concluded}
             assert all(attempts[key] == 2 for key in hangs.tried), "one that was cut off counts"
@@ -94,7 +94,7 @@ async def test_a_hanging_attempt_ends_in_time_and_is_tried_again(mongo_url: str)
 
     courier, clock = RecordingCourier(provider), Clock()
     async with (
-        store_at(mongo_url) as (store, database),
+        store_at(mongo_url) as (store, mongo),
         engine(store, courier, pace=replace(PACE, send_seconds=0.05), clock=clock) as deliver,
     ):
         await deliver.add(new_deliveries(1))
@@ -102,7 +102,7 @@ async def test_a_hanging_attempt_ends_in_time_and_is_tried_again(mongo_url: str)
         [first] = courier.concluded
         assert (first.outcome, first.detail) == (AttemptOutcome.DELAYED, "no answer in 0.05 s")
         clock.advance(3)
-        await settled(database, 1)
+        await settled(mongo, 1)
         assert courier.concluded[-1].detail == "taken at last"
 
 
@@ -125,9 +125,9 @@ async def test_an_answer_that_is_final_is_the_end(
         raise error
 
     courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
         await deliver.add(new_deliveries(1, seconds=60))
-        await settled(database, 1)
+        await settled(mongo, 1)
         [attempt] = courier.concluded
         assert (attempt.outcome, attempt.detail) == (outcome, words)
 
@@ -141,12 +141,12 @@ async def test_a_defect_spares_its_neighbours_and_does_not_go_on_for_ever(mongo_
         return ""
 
     courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier, clock=clock) as deliver:
         await deliver.add(new)
         for tried in range(1, 5):
             await courier.until_tried(new[0].key, tried)
             clock.advance(40)
-        await settled(database, 5)
+        await settled(mongo, 5)
         assert courier.sent.total() == 4
         [failed] = courier.ended(AttemptOutcome.FAILED)
         assert (failed.detail, failed.delivery.attempt) == ("a defect of this service: KeyError", 5)
@@ -159,13 +159,13 @@ async def test_what_runs_out_of_time_is_given_up_with_the_last_words(mongo_url: 
         raise SendDelayedError("502 Bad Gateway", retry_after_seconds=60)
 
     courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier, clock=clock) as deliver:
         tried = new_deliveries(1, "fcm", clock=clock, seconds=300)
         await deliver.add(tried)
         await until(lambda: courier.concluded)
         await deliver.add(new_deliveries(1, "fcm", clock=clock, seconds=30))
         clock.advance(1000)
-        await settled(database, 2)
+        await settled(mongo, 2)
         details = {attempt.delivery.what.key == tried[0].key: attempt for attempt in courier.concluded}
         assert details[True].detail == "given up after 1 attempt: 502 Bad Gateway"
         assert details[True].delivery.attempt == 1
@@ -182,11 +182,11 @@ async def test_an_attempt_that_cannot_be_made_does_not_count(mongo_url: str) -> 
         return ""
 
     courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
         await deliver.add(new_deliveries(1))
         await until(lambda: courier.tried.total() >= 2)
         away = False
-        await settled(database, 1)
+        await settled(mongo, 1)
         [attempt] = courier.concluded
         assert attempt.delivery.attempt == 1
 
@@ -203,7 +203,7 @@ async def test_a_lane_that_cannot_conclude_holds_up_no_other_and_is_not_tried_ag
     courier, clock = Stuck(), Clock()
     pace = replace(PACE, careful_seconds=0.0)
     async with (
-        store_at(mongo_url) as (store, database),
+        store_at(mongo_url) as (store, mongo),
         engine(store, courier, lanes=(Lane.HOOK, Lane.DEVICE), clock=clock, pace=pace) as deliver,
         engine(store, courier, lanes=(Lane.HOOK,), clock=clock, pace=pace),
     ):
@@ -214,11 +214,11 @@ async def test_a_lane_that_cannot_conclude_holds_up_no_other_and_is_not_tried_ag
             # A claim would run out every second time.
             until_then = to_time(clock()) + lease / 2
             held = {"waiting": True, "lane": "hook", "dueAt": {"$gt": until_then}}
-            while await database["deliveries"].count_documents(held) != 3:
+            while await mongo.collection("deliveries").count_documents(held) != 3:
                 await asyncio.sleep(0.02)
             clock.advance((lease / 2).total_seconds())
         away = False
-        await settled(database, 6)
+        await settled(mongo, 6)
         assert set(courier.tried.values()) == {1}
 
 
@@ -232,9 +232,9 @@ async def test_a_defect_in_concluding_does_not_make_it_be_sent_again(mongo_url: 
             await super().conclude(attempts)
 
     courier = Defective()
-    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
         await deliver.add(new)
-        await settled(database, 5)
+        await settled(mongo, 5)
         assert len(courier.concluded) == 4
         assert set(courier.tried.values()) == {1}
 
@@ -247,7 +247,7 @@ async def test_a_drain_waits_for_what_is_under_way_and_leaves_the_rest(mongo_url
         return ""
 
     courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, database), engine(store, courier) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
         await deliver.add(new_deliveries(20))
         await until(lambda: sum(courier.under_way.values()) == LIMITS.unearned)
         drain = asyncio.create_task(deliver.drain())
@@ -255,5 +255,5 @@ async def test_a_drain_waits_for_what_is_under_way_and_leaves_the_rest(mongo_url
         await drain
         assert courier.tried.total() == courier.sent.total() == LIMITS.unearned
         free = {"waiting": True, "holder": {"$exists": False}, "attempt": 0}
-        assert await database["deliveries"].count_documents(free) == 20 - LIMITS.unearned
-        assert await database["deliveries"].count_documents({"outcome": "sent"}) == LIMITS.unearned
+        assert await mongo.collection("deliveries").count_documents(free) == 20 - LIMITS.unearned
+        assert await mongo.collection("deliveries").count_documents({"outcome": "sent"}) == LIMITS.unearned

@@ -35,7 +35,7 @@ async def test_a_provider_that_is_down_for_an_hour_loses_none(mongo_url: str) ->
         return ""
 
     courier, started = RecordingCourier(provider), clock()
-    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier, clock=clock) as deliver:
         for _ in range(12):
             await deliver.add(new_deliveries(10, "fcm", clock=clock))
             before = len(courier.concluded)
@@ -47,7 +47,7 @@ async def test_a_provider_that_is_down_for_an_hour_loses_none(mongo_url: str) ->
         assert REGISTRY.get_sample_value(BREAKER, {"provider": "fcm"}) == State.OPEN.value
         down = False
         clock.advance(600)
-        await settled(database, 120)
+        await settled(mongo, 120)
         assert REGISTRY.get_sample_value(BREAKER, {"provider": "fcm"}) is None
         assert len(courier.ended(AttemptOutcome.SENT)) == 120
         assert set(courier.sent.values()) == {1}
@@ -116,7 +116,7 @@ async def test_a_wish_to_wait_is_honoured_for_the_provider_as_a_whole(mongo_url:
         return ""
 
     courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, database), engine(store, courier, clock=clock) as deliver:
+    async with store_at(mongo_url) as (store, mongo), engine(store, courier, clock=clock) as deliver:
         await deliver.add(new_deliveries(1, "fcm", clock=clock))
         await until(lambda: courier.concluded)
         [attempt] = courier.concluded
@@ -128,7 +128,7 @@ async def test_a_wish_to_wait_is_honoured_for_the_provider_as_a_whole(mongo_url:
         await deliver.add(new_deliveries(1, "apns", clock=clock))
         await until(lambda: courier.sent.total() == 6)
         clock.advance(15)
-        await settled(database, 12)
+        await settled(mongo, 12)
         assert courier.tried.total() == 13
 
 
@@ -140,7 +140,7 @@ async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> 
     courier, clock = RecordingCourier(provider), Clock()
     limits = Limits(concurrency=3, rate=20.0)
     async with (
-        store_at(mongo_url) as (store, database),
+        store_at(mongo_url) as (store, mongo),
         engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
     ):
         await deliver.add(new_deliveries(50, clock=lambda: clock.ahead_ms))
@@ -148,7 +148,7 @@ async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> 
             await courier.until_sent(20 * second)
             assert courier.sent.total() == 20 * second
             clock.advance(1)
-        await settled(database, 50)
+        await settled(mongo, 50)
         assert courier.most_under_way["log"] == 3
 
 
@@ -157,7 +157,7 @@ async def test_a_message_to_one_does_not_wait_until_a_large_group_was_told(mongo
     courier = RecordingCourier()
     limits = Limits(concurrency=16, rate=40.0)
     async with (
-        store_at(mongo_url) as (store, database),
+        store_at(mongo_url) as (store, mongo),
         engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
     ):
         group = new_deliveries(160, "fcm", clock=lambda: clock.ahead_ms)
@@ -174,5 +174,5 @@ async def test_a_message_to_one_does_not_wait_until_a_large_group_was_told(mongo
         while courier.sent.total() < 161:
             clock.advance(1)
             await asyncio.sleep(0.02)
-        await settled(database, 161)
+        await settled(mongo, 161)
         assert set(courier.tried.values()) == {1}

@@ -40,17 +40,18 @@ async def read(process: Process, taken: Counter[str], count: int) -> None:
 async def test_killing_engines_loses_nothing_and_repeats_only_what_was_under_way(mongo_url: str) -> None:
     """Two kill -9 while 120 deliveries are made; counts taken and repeated."""
     new, taken, kills = new_deliveries(120), Counter[str](), 2
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
+        database = mongo.collection("deliveries").database.name
         await store.add(new)
         for _ in range(kills):
-            process = await start(mongo_url, database.name)
+            process = await start(mongo_url, database)
             await read(process, taken, 30)
             process.send_signal(signal.SIGKILL)
             await read(process, taken, len(new))
             assert await process.wait() == -signal.SIGKILL
-        process = await start(mongo_url, database.name)
+        process = await start(mongo_url, database)
         reading = asyncio.create_task(read(process, taken, 2 * len(new)))
-        await settled(database, len(new))
+        await settled(mongo, len(new))
         process.send_signal(signal.SIGKILL)
         await process.wait()
         await reading

@@ -10,7 +10,7 @@ import pytest
 
 from devstack.servers import MongoServer
 from mesh.errors import Unavailable, unavailable
-from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.domain.delivery import AttemptOutcome, Delivery
 from tests.integration.notify_service.deliveries import (
@@ -48,9 +48,9 @@ async def test_how_attempts_ended_is_kept_through_an_outage_and_nobody_sends_aga
     courier = RecordingCourier(provider)
     # Claims run out while MongoDB is away; the attempts themselves are over by then.
     pace = replace(PACE, send_seconds=1.0, lease_margin_seconds=0.5, careful_seconds=3.0)
-    async with open_database(own_mongo.url) as database:
-        await ensure_indexes(database)
-        store = MongoDeliveries(database)
+    async with Mongo.open(own_mongo.url) as mongo:
+        await mongo.prepare()
+        store = MongoDeliveries(mongo)
         async with engine(store, courier, pace=pace) as deliver, engine(store, courier, pace=pace):
             await deliver.add(new_deliveries(8))
             await until(lambda: sum(courier.under_way.values()) == 8)
@@ -63,11 +63,11 @@ async def test_how_attempts_ended_is_kept_through_an_outage_and_nobody_sends_aga
                 pace.send_seconds + pace.lease_margin_seconds
             )  # what is waited for is time itself
             own_mongo.start()
-            await settled(database, 8)
+            await settled(mongo, 8)
             later = new_deliveries(3)
             await deliver.add(later)
             await deliver.add(later)
-            await settled(database, 11)
+            await settled(mongo, 11)
     assert set(courier.sent.values()) == {1}
     assert courier.tried == courier.sent
     assert {attempt.outcome for attempt in courier.concluded} == {AttemptOutcome.SENT}
@@ -81,9 +81,9 @@ async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoS
     courier = RecordingCourier(provider)
     # Longer than the driver waits for an answer, as in production.
     pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=3.5, careful_seconds=2.0)
-    async with open_database(own_mongo.url) as database:
-        await ensure_indexes(database)
-        store = MongoDeliveries(database)
+    async with Mongo.open(own_mongo.url) as mongo:
+        await mongo.prepare()
+        store = MongoDeliveries(mongo)
         async with engine(store, courier, pace=pace) as deliver, engine(store, courier, pace=pace):
             await deliver.add(new_deliveries(100))
             await courier.until_sent(20)
@@ -92,7 +92,7 @@ async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoS
                 await asyncio.sleep(pace.send_seconds + pace.lease_margin_seconds)  # for claims to run out
             finally:
                 own_mongo.resume()
-            await settled(database, 100)
+            await settled(mongo, 100)
     assert set(courier.tried.values()) == {1}
     assert len(courier.tried) == 100
 
@@ -100,15 +100,15 @@ async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoS
 async def test_a_killed_server_forgets_nothing_that_was_added(own_mongo: MongoServer) -> None:
     courier, new = RecordingCourier(), new_deliveries(60)
     pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=0.5)
-    async with open_database(own_mongo.url) as database:
-        await ensure_indexes(database)
-        store = MongoDeliveries(database)
+    async with Mongo.open(own_mongo.url) as mongo:
+        await mongo.prepare()
+        store = MongoDeliveries(mongo)
         await store.add(new)
         async with engine(store, courier, pace=pace):
             await courier.until_sent(10)
             own_mongo.kill()
             own_mongo.start()
-            await settled(database, 60)
+            await settled(mongo, 60)
     assert courier.sent.keys() == {each.key for each in new}
     assert set(courier.sent.values()) == {1}, "the process that made the attempts did not die"
 
@@ -128,10 +128,10 @@ async def test_what_may_have_been_claimed_when_the_answer_was_lost_does_not_wait
 
     courier = RecordingCourier()
     pace = replace(PACE, lease_margin_seconds=3600.0)
-    async with store_at(mongo_url) as (_, database):
-        store = Losing(database)
+    async with store_at(mongo_url) as (_, mongo):
+        store = Losing(mongo)
         async with engine(store, courier, pace=pace) as deliver:
             await deliver.add(new_deliveries(5))
-            await settled(database, 5)
+            await settled(mongo, 5)
     assert store.lost > 0
     assert {attempt.delivery.attempt for attempt in courier.concluded} == {1}, "it was not an attempt"

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import ensure_indexes, open_database, to_time
+from notify_service.adapters.mongo.database import Mongo, to_time
 from notify_service.adapters.mongo.delivery_documents import REPLAY_MS
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Lane
 from notify_service.domain.gates import Scope
@@ -87,7 +87,7 @@ async def test_of_two_who_claim_one_gets_it(mongo_url: str) -> None:
 
 
 async def test_what_a_holder_says_late_counts_where_it_is_final(mongo_url: str) -> None:
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
         await store.add(new_deliveries(2, clock=at_now))
         first = await store.claim(await due(store), "one", NOW, NOW + 1000)
         second = await store.claim(await due(store, NOW + 1000), "two", NOW + 1000, NOW + 2000)
@@ -95,7 +95,7 @@ async def test_what_a_holder_says_late_counts_where_it_is_final(mongo_url: str) 
         await store.record(
             [*sent(first[:1]), Attempt(first[1], AttemptOutcome.DELAYED, "503", NOW, NOW + 1)], "one"
         )
-        waiting = [document async for document in database["deliveries"].find({"waiting": True})]
+        waiting = [document async for document in mongo.collection("deliveries").find({"waiting": True})]
         assert [str(document["_id"]) for document in waiting] == [first[1].id]
         assert waiting[0]["holder"] == "two", "it is in other hands"
 
@@ -125,18 +125,20 @@ async def test_what_ran_out_of_time_is_no_longer_due(mongo_url: str) -> None:
 
 
 async def test_content_is_forgotten_at_once_and_of_hooks_after_a_day(mongo_url: str) -> None:
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
         await store.add(
             new_deliveries(1, clock=at_now) + new_deliveries(1, "hook:a", Lane.HOOK, clock=at_now)
         )
         await store.record(sent(await store.claim(await due(store), "one", NOW, NOW + 1000)), "one")
         with_content = {"payload": {"$exists": True}}
-        [document] = [document async for document in database["deliveries"].find(with_content)]
+        [document] = [document async for document in mongo.collection("deliveries").find(with_content)]
         assert document["lane"] == "hook"
         assert await store.forget_contents(NOW + REPLAY_MS - 1) == 0
         assert await store.forget_contents(NOW + REPLAY_MS) == 1
-        assert await database["deliveries"].count_documents(with_content) == 0
-        assert await database["deliveries"].count_documents({}) == 2, "what became of it is known for longer"
+        assert await mongo.collection("deliveries").count_documents(with_content) == 0
+        assert await mongo.collection("deliveries").count_documents({}) == 2, (
+            "what became of it is known for longer"
+        )
 
 
 async def test_a_hook_is_replayed_under_its_first_id_while_its_content_is_kept(mongo_url: str) -> None:
@@ -159,7 +161,7 @@ async def test_a_hook_is_replayed_under_its_first_id_while_its_content_is_kept(m
 
 
 async def test_reviving_wakes_what_failed_and_adds_what_is_new(mongo_url: str) -> None:
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
         new = new_deliveries(3, "hook:a", Lane.HOOK, clock=at_now, target_id="a")
         await store.add(new[:2])
         ok, bad = await store.claim(await due(store), "one", NOW, NOW + 1000)
@@ -171,7 +173,7 @@ async def test_reviving_wakes_what_failed_and_adds_what_is_new(mongo_url: str) -
         assert keys.keys() == {bad.what.key, new[2].key}
         assert keys[bad.what.key].id == bad.id
         assert keys[bad.what.key].what.payload == b"anew"
-        assert await database["deliveries"].count_documents({}) == 3
+        assert await mongo.collection("deliveries").count_documents({}) == 3
 
 
 async def test_what_waits_for_a_target_can_be_listed_and_given_up(mongo_url: str) -> None:
@@ -232,21 +234,21 @@ async def test_it_is_known_whether_a_message_is_on_its_way_to_a_user(mongo_url: 
 
 
 async def test_the_time_to_keep_is_set_and_changed_on_start(mongo_url: str) -> None:
-    async with open_database(mongo_url) as service:
-        database = service.client[f"test_{new_object_id()}"]
-        # What an earlier version left behind.
-        await database["ledger"].create_index("userId", unique=True, name="one_per_slot")
-        for days in (30.0, 0.5):
-            await ensure_indexes(database, keep_days=days)
+    database = f"test_{new_object_id()}"
+    async with Mongo.open(mongo_url, database) as earlier:
+        await earlier.collection("ledger").create_index("userId", unique=True, name="one_per_slot")
+    for days in (30.0, 0.5):
+        async with Mongo.open(mongo_url, database) as mongo:
+            await mongo.prepare(keep_days=days)
             for collection, field in (("ledger", "at"), ("deliveries", "settledAt")):
-                index = (await database[collection].index_information())["kept"]
+                index = (await mongo.collection(collection).index_information())["kept"]
                 assert index["key"] == [(field, 1)]
                 assert index["expireAfterSeconds"] == days * 86_400
-        assert "one_per_slot" not in await database["ledger"].index_information()
+            assert "one_per_slot" not in await mongo.collection("ledger").index_information()
 
 
 @pytest.mark.parametrize("count", [500, 1201])
 async def test_many_are_added_at_once(mongo_url: str, count: int) -> None:
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
         await store.add(new_deliveries(count, clock=at_now))
-        assert await database["deliveries"].count_documents({"dueAt": to_time(NOW)}) == count
+        assert await mongo.collection("deliveries").count_documents({"dueAt": to_time(NOW)}) == count

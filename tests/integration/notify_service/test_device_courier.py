@@ -33,7 +33,7 @@ from tests.integration.notify_service.deliveries import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
-    from notify_service.adapters.mongo.database import Database
+    from notify_service.adapters.mongo.database import Mongo
     from notify_service.adapters.mongo.deliveries import MongoDeliveries
     from notify_service.domain.delivery import NewDelivery
     from notify_service.domain.ledger import LedgerEntry
@@ -75,7 +75,7 @@ class Setting:
     """A courier with its stores, and an engine that drives it."""
 
     store: MongoDeliveries
-    database: Database
+    mongo: Mongo
     deliver: Deliver
     devices: CountingDevices
     ledger: MongoLedger
@@ -109,7 +109,7 @@ class Setting:
             async def is_waiting(self, user_id: str, message_id: str) -> bool:  # noqa: ARG002
                 return False
 
-        preferences = MongoPreferenceStore(self.database)
+        preferences = MongoPreferenceStore(self.mongo)
         ask = ExplainNotification(Nothing(), self.store, self.ledger, self.devices, preferences)
         found = await ask(what.user_id, what.message_ids[0])
         return found.outcome, found.summary
@@ -118,18 +118,18 @@ class Setting:
 @asynccontextmanager
 async def setting(mongo_url: str, does: Callable[[Device], Awaitable[str]] = take) -> AsyncIterator[Setting]:
     """Everything but the rest of the service."""
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
         devices, ledger, sender, clock = (
-            CountingDevices(database),
-            MongoLedger(database),
+            CountingDevices(mongo),
+            MongoLedger(mongo),
             ScriptedSender(does),
             Clock(),
         )
-        inboxes = MongoInboxes(database, Rhythm(0, 0, 0))
+        inboxes = MongoInboxes(mongo, Rhythm(0, 0, 0))
         courier = DeviceCourier(devices, {DeviceKind.FCM: sender, DeviceKind.LOG: sender}, ledger, inboxes)
         deliver = Deliver(store, {Lane.DEVICE: courier}, LIMITS, PACE, clock)
         async with running_engine(deliver):
-            yield Setting(store, database, deliver, devices, ledger, sender, clock)
+            yield Setting(store, mongo, deliver, devices, ledger, sender, clock)
 
 
 def shown(entries: list[LedgerEntry]) -> list[tuple[Outcome, str, int]]:
@@ -153,7 +153,7 @@ async def test_every_attempt_has_its_entry(mongo_url: str) -> None:
         assert "fcm said “503 Service Unavailable”" in found[1]
         busy = False
         it.clock.advance(3)
-        await settled(it.database, 1)
+        await settled(it.mongo, 1)
         entries = await it.ledger.find("bob", push.message_ids[0], 10)
         assert shown(entries) == [
             (Outcome.DELAYED, "503 Service Unavailable", 1),
@@ -163,7 +163,7 @@ async def test_every_attempt_has_its_entry(mongo_url: str) -> None:
         assert (last.device_id, last.kind, last.chat_id) == (device.id, DeviceKind.FCM, push.chat_id)
         assert (await it.explain(push))[0] is Outcome.SENT
         assert {push.delivery_id for push, _ in it.sender.pushes} == {
-            str(document["_id"]) async for document in it.database["deliveries"].find()
+            str(document["_id"]) async for document in it.mongo.collection("deliveries").find()
         }
 
 
@@ -180,7 +180,7 @@ async def test_a_device_that_is_gone_is_forgotten_and_the_others_are_told(mongo_
         gone.add(old.id)
         first, second = it.pushes(old, new), it.pushes(old)
         await it.deliver.add(first + second)
-        await settled(it.database, 3)
+        await settled(it.mongo, 3)
         assert [device.id for device in await it.devices.list("bob")] == [new.id]
         entries = await it.ledger.find("bob", first[0].message_ids[0], 10)
         assert {(entry.device_id, entry.outcome) for entry in entries} == {
@@ -190,7 +190,7 @@ async def test_a_device_that_is_gone_is_forgotten_and_the_others_are_told(mongo_
         assert (await it.explain(second[0]))[0] is Outcome.PRUNED
         late = it.pushes(old)
         await it.deliver.add(late)
-        await settled(it.database, 4)
+        await settled(it.mongo, 4)
         [entry] = await it.ledger.find("bob", late[0].message_ids[0], 10)
         assert (entry.outcome, entry.detail) == (Outcome.FAILED, "the device was removed")
 
@@ -205,7 +205,7 @@ async def test_a_device_that_came_back_meanwhile_stays(mongo_url: str) -> None:
         device = await it.device()
         [push] = it.pushes(device)
         await it.deliver.add([push])
-        await settled(it.database, 1)
+        await settled(it.mongo, 1)
         assert [each.id for each in await it.devices.list("bob")] == [device.id]
         [entry] = await it.ledger.find("bob", push.message_ids[0], 10)
         assert (entry.outcome, entry.detail) == (
@@ -218,7 +218,7 @@ async def test_a_device_that_is_somebody_else_s_by_now_is_not_told(mongo_url: st
     async with setting(mongo_url) as it:
         [push] = it.pushes(await it.device("mallory"))
         await it.deliver.add([replace(push, user_id="bob")])
-        await settled(it.database, 1)
+        await settled(it.mongo, 1)
         [entry] = await it.ledger.find("bob", push.message_ids[0], 10)
         assert (entry.outcome, entry.detail) == (Outcome.FAILED, "the device was removed")
         assert it.sender.pushes == []
@@ -229,7 +229,7 @@ async def test_what_cannot_be_sent_says_why(mongo_url: str) -> None:
         phone = await it.devices.register("bob", DeviceKind.APNS, "ab" * 32, "", 1, keep=MANY)
         [no_sender, unreadable] = it.pushes(phone, await it.device())
         await it.deliver.add([no_sender, replace(unreadable, payload=b"\xff")])
-        await settled(it.database, 2)
+        await settled(it.mongo, 2)
         details = {entry.detail for entry in await it.ledger.find("bob", "", 10)}
         assert details == {"this deployment has no sender for apns devices", "the push cannot be read"}
 
@@ -238,7 +238,7 @@ async def test_a_laptop_s_implicit_device_is_told(mongo_url: str) -> None:
     async with setting(mongo_url) as it:
         [push] = it.pushes(implicit_log_device("bob"))
         await it.deliver.add([push])
-        await settled(it.database, 1)
+        await settled(it.mongo, 1)
         [entry] = await it.ledger.find("bob", push.message_ids[0], 10)
         assert (entry.outcome, entry.kind) == (Outcome.SENT, DeviceKind.LOG)
         assert it.devices.questions == 0
@@ -248,9 +248,9 @@ async def test_devices_are_looked_up_together(mongo_url: str) -> None:
     async with setting(mongo_url) as it:
         devices = [await it.device(f"user-{number}") for number in range(12)]
         await it.deliver.add(it.pushes(devices[0]))
-        await settled(it.database, 1)
+        await settled(it.mongo, 1)
         before = it.devices.questions
         await it.deliver.add(it.pushes(*devices))
-        await settled(it.database, 13)
+        await settled(it.mongo, 13)
         assert it.devices.questions - before <= 3
         assert len(it.sender.pushes) == 13

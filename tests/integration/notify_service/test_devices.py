@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mesh.errors import InvalidArgument, NotFound, Unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.domain.device import MAX_DEVICES, DeviceKind, WebPushKeys
 from parley.notify.v1 import notify_service_pb2 as pb
@@ -41,9 +41,9 @@ async def desk(mongo_url: str) -> AsyncIterator[NotifyServiceStub]:
 
 @pytest.fixture
 async def store(mongo_url: str) -> AsyncIterator[MongoDeviceStore]:
-    async with open_database(mongo_url) as database:
-        await ensure_indexes(database)
-        yield MongoDeviceStore(database)
+    async with Mongo.open(mongo_url) as mongo:
+        await mongo.prepare()
+        yield MongoDeviceStore(mongo)
 
 
 async def register(

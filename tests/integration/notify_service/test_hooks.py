@@ -11,7 +11,7 @@ from mesh.clock import now_ms
 from mesh.dead_letters.box import Selection
 from mesh.errors import InvalidArgument, NotFound
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.hook_event import HookEventType
@@ -353,8 +353,9 @@ async def test_a_delivery_that_cannot_be_read_is_kept_for_who_can(hooks: Hooks, 
         created_at_ms=now_ms(),
         expires_at_ms=now_ms() + 60_000,
     )
-    async with open_database(mongo_url) as database:
-        await MongoDeliveries(database).add([broken])
+    async with Mongo.open(mongo_url) as mongo:
+        await mongo.prepare()
+        await MongoDeliveries(mongo).add([broken])
     (letter,) = await hooks.letters(subscription.id)
     assert letter.body == payload
     (delivery,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_FAILED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import ensure_indexes, open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.domain.inbox import Arrival, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.notification import Message
@@ -26,10 +26,9 @@ RHYTHM = Rhythm(delay_ms=1_000, delay_max_ms=5_000, repeat_ms=10_000)
 @pytest.fixture
 async def inboxes(mongo_url: str) -> AsyncIterator[MongoInboxes]:
     """Inboxes in a database of their own: claiming takes whatever is due."""
-    async with open_database(mongo_url) as service:
-        database = service.client[f"test_{new_object_id()}"]
-        await ensure_indexes(database)
-        yield MongoInboxes(database, RHYTHM)
+    async with Mongo.open(mongo_url, f"test_{new_object_id()}") as mongo:
+        await mongo.prepare()
+        yield MongoInboxes(mongo, RHYTHM)
 
 
 def new_key() -> InboxKey:

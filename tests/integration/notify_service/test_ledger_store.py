@@ -26,8 +26,8 @@ def entry(number: int, *users: str, message_id: str = "", at_ms: int = NOW) -> L
 
 
 async def test_the_ledger_gives_what_it_was_given_and_keeps_the_first_of_each(mongo_url: str) -> None:
-    async with store_at(mongo_url) as (_, database):
-        ledger, message_id = MongoLedger(database), new_object_id()
+    async with store_at(mongo_url) as (_, mongo):
+        ledger, message_id = MongoLedger(mongo), new_object_id()
         attempt = LedgerEntry(
             entry_id(NOW, "x"),
             ("bob",),
@@ -51,8 +51,8 @@ async def test_the_ledger_gives_what_it_was_given_and_keeps_the_first_of_each(mo
 
 
 async def test_the_ledger_is_paged_the_newest_first_even_within_a_millisecond(mongo_url: str) -> None:
-    async with store_at(mongo_url) as (_, database):
-        ledger = MongoLedger(database)
+    async with store_at(mongo_url) as (_, mongo):
+        ledger = MongoLedger(mongo)
         entries = [entry(number, "bob", at_ms=NOW + number // 4) for number in range(20)]
         await ledger.write(entries)
         pages: list[LedgerEntry] = []

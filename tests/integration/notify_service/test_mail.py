@@ -122,15 +122,15 @@ async def post(mongo_url: str, amqp_url: str, tmp_path: Path) -> AsyncIterator[P
     authority = Authority(tmp_path)
     queue = f"email-{new_object_id()}"
     async with AsyncExitStack() as stack:
-        store, database = await stack.enter_async_context(store_at(mongo_url))
+        store, mongo = await stack.enter_async_context(store_at(mongo_url))
         server = await stack.enter_async_context(MailServer(tls=authority.server_context()))
         mailer = await stack.enter_async_context(
             SmtpMailer.open(SmtpServer(host="127.0.0.1", port=server.port, ca_file=authority.ca_file))
         )
         topology = Topology(queues=(queue,))
         broker = await stack.enter_async_context(Broker(SecretStr(amqp_url), name="mail", topology=topology))
-        devices, preferences = MongoDeviceStore(database), MongoPreferenceStore(database)
-        ledger, chats = MongoLedger(database), Chats()
+        devices, preferences = MongoDeviceStore(mongo), MongoPreferenceStore(mongo)
+        ledger, chats = MongoLedger(mongo), Chats()
         courier = EmailCourier(
             devices=devices,
             preferences=preferences,
@@ -143,7 +143,7 @@ async def post(mongo_url: str, amqp_url: str, tmp_path: Path) -> AsyncIterator[P
         consumer = Consumer(
             broker, queue, EmailConsumer(deliver, broker, expire_seconds=3600, queue=queue).handle
         )
-        digests = MongoDigestStore(database, after_seconds=TIMES.after_ms / 1000)
+        digests = MongoDigestStore(mongo, after_seconds=TIMES.after_ms / 1000)
         look = SendDigests(
             digests=digests,
             unread=chats,

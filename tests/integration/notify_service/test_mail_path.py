@@ -24,6 +24,7 @@ from notify_service.settings import NotifySettings
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from parley.persist.v1.persist_service_pb2 import UpsertUserRequest
+from tests.integration.notify_service.conftest import serving as serving_notify
 from tests.integration.persist_service.conftest import SECRET, Log, Servers, purge, serving
 from tests.integration.persist_service.conftest import running as running_persist
 from tests.providers.smtp_server import PASSWORD, USER, MailServer
@@ -63,6 +64,7 @@ async def notifying(amqp_url: str, mongo_url: str, **settings: object) -> AsyncI
     life = Lifecycle()
     try:
         ports = await serve(NotifySettings.model_validate(fields), life)
+        await serving_notify(ports["admin"])
         channel = await life.enter(
             open_channel(
                 f"127.0.0.1:{ports['grpc']}", caller="test", callee="notify", secret=SecretStr(SECRET)

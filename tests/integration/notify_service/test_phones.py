@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from notify_service.adapters.mongo.database import Database
+    from notify_service.adapters.mongo.database import Mongo
 
 ANDROID, IPHONE = "dMd8:APA91b-{}", "{:064x}"
 
@@ -45,7 +45,7 @@ class Pushing:
     """An engine that runs, with what it takes to give it work and to look at what became of it."""
 
     deliver: Deliver
-    database: Database
+    mongo: Mongo
     devices: MongoDeviceStore
     ledger: MongoLedger
     clock: Clock
@@ -83,7 +83,7 @@ class Pushing:
     async def tried(self, outcome: Outcome) -> None:
         """Returns once an attempt has ended like this."""
         async with asyncio.timeout(20):
-            while not await self.database["ledger"].count_documents({"outcome": outcome.value}):
+            while not await self.mongo.collection("ledger").count_documents({"outcome": outcome.value}):
                 await asyncio.sleep(0.02)
 
 
@@ -111,16 +111,16 @@ async def pushing(
         notify_apns_url=apns.url,
     )
     life, clock = Lifecycle(), Clock()
-    async with store_at(mongo_url) as (store, database):
+    async with store_at(mongo_url) as (store, mongo):
         guarded = await open_guarded(settings, life)
-        vapid = make_vapid(settings, MongoKeyStore(database))
+        vapid = make_vapid(settings, MongoKeyStore(mongo))
         senders = await open_senders(settings, life, guarded, vapid)
-        devices, ledger = MongoDeviceStore(database), MongoLedger(database)
-        courier = DeviceCourier(devices, senders, ledger, MongoInboxes(database, Rhythm(0, 0, 0)))
+        devices, ledger = MongoDeviceStore(mongo), MongoLedger(mongo)
+        courier = DeviceCourier(devices, senders, ledger, MongoInboxes(mongo, Rhythm(0, 0, 0)))
         deliver = Deliver(store, {Lane.DEVICE: courier}, replace(LIMITS, max_probe_seconds=0.05), PACE, clock)
         life.supervise("deliver", deliver.run)
         try:
-            yield Pushing(deliver, database, devices, ledger, clock)
+            yield Pushing(deliver, mongo, devices, ledger, clock)
         finally:
             await life.close(5.0)
 
@@ -138,7 +138,7 @@ async def test_every_phone_of_a_user_is_told_once(
         message_id = new_object_id()
         await work.push(android, message_id)
         await work.push(iphone, message_id)
-        await settled(work.database, 2)
+        await settled(work.mongo, 2)
 
         assert [message["token"] for message in fcm.messages] == [android.address]
         assert [pushed.token for pushed in apns.pushed] == [iphone.address]
@@ -163,7 +163,7 @@ async def test_phones_without_the_app_are_forgotten(
         message_id = new_object_id()
         await work.push(gone, message_id)
         await work.push(stays)
-        await settled(work.database, 2)
+        await settled(work.mongo, 2)
 
         assert await work.devices.list("bob") == [stays]
         (entry,) = await work.ledger.find("bob", message_id, 10)
@@ -191,7 +191,7 @@ async def test_a_provider_that_is_down_for_a_while_loses_none(
         async with apns.listen(authority):
             apns.script(Fault.CUT, refusal(503, "ServiceUnavailable"))
             async with asyncio.timeout(20):
-                while await work.database["deliveries"].count_documents({"waiting": True}):
+                while await work.mongo.collection("deliveries").count_documents({"waiting": True}):
                     work.clock.advance(10)
                     await asyncio.sleep(0.02)
 

@@ -10,7 +10,7 @@ import pytest
 from mesh.clock import now_ms
 from mesh.errors import InvalidArgument
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import open_database
+from notify_service.adapters.mongo.database import Mongo
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
 from parley.notify.v1 import notify_service_pb2 as pb
@@ -34,8 +34,9 @@ async def desk(mongo_url: str) -> AsyncIterator[NotifyServiceStub]:
 
 @pytest.fixture
 async def store(mongo_url: str) -> AsyncIterator[MongoPreferenceStore]:
-    async with open_database(mongo_url) as database:
-        yield MongoPreferenceStore(database)
+    async with Mongo.open(mongo_url) as mongo:
+        await mongo.prepare()
+        yield MongoPreferenceStore(mongo)
 
 
 async def preferences(desk: NotifyServiceStub, user: str) -> pb.Preferences:

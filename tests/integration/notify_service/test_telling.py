@@ -12,7 +12,7 @@ import pytest
 from mesh.clock import now_ms
 from mesh.errors import Unavailable, unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import ensure_indexes, open_database, to_time
+from notify_service.adapters.mongo.database import Mongo, to_time
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.log import LogSender
 from notify_service.couriers.device import DeviceCourier
@@ -35,7 +35,6 @@ from tests.integration.notify_service.deliveries import LIMITS, PACE, running_en
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
-    from notify_service.adapters.mongo.database import Database
     from notify_service.domain.device import Device
     from notify_service.domain.inbox import Inbox, InboxKey
     from notify_service.domain.notification import Notification
@@ -109,16 +108,15 @@ class Process:
 
 
 @pytest.fixture
-async def database(mongo_url: str) -> AsyncIterator[Database]:
+async def mongo(mongo_url: str) -> AsyncIterator[Mongo]:
     """A database of the test's own: tellers take whatever is due."""
-    async with open_database(mongo_url) as service:
-        found = service.client[f"test_{new_object_id()}"]
-        await ensure_indexes(found)
+    async with Mongo.open(mongo_url, f"test_{new_object_id()}") as found:
+        await found.prepare()
         yield found
 
 
-def stores_of(database: Database) -> Stores:
-    return Stores.of(database, RHYTHM, digest_after_seconds=3_600)
+def stores_of(mongo: Mongo) -> Stores:
+    return Stores.of(mongo, RHYTHM, digest_after_seconds=3_600)
 
 
 @asynccontextmanager
@@ -139,27 +137,27 @@ def to(*users: str) -> tuple[Recipient, ...]:
     return tuple(Recipient(user, 0) for user in users)
 
 
-async def quiet(database: Database) -> None:
+async def quiet(mongo: Mongo) -> None:
     """Returns once nothing waits."""
     async with asyncio.timeout(20):
-        while await database["inbox"].count_documents({"due": {"$exists": True}}):
+        while await mongo.collection("inbox").count_documents({"due": {"$exists": True}}):
             await asyncio.sleep(0.02)
 
 
-async def fates(database: Database, user: str) -> dict[str, list[str]]:
+async def fates(mongo: Mongo, user: str) -> dict[str, list[str]]:
     """What was decided, by message."""
     found: dict[str, list[str]] = {}
-    async for delivery in database["deliveries"].find({"userId": user}):
+    async for delivery in mongo.collection("deliveries").find({"userId": user}):
         for message_id in delivery["messageIds"]:
             found.setdefault(message_id, []).append("told")
-    async for entry in database["ledger"].find({"users": user}):
+    async for entry in mongo.collection("ledger").find({"users": user}):
         for message_id in entry["messages"]:
             found.setdefault(str(message_id), []).append(entry["detail"])
     return found
 
 
-async def test_each_message_has_one_fate_however_many_processes_meet(database: Database) -> None:
-    stores = stores_of(database)
+async def test_each_message_has_one_fate_however_many_processes_meet(mongo: Mongo) -> None:
+    stores = stores_of(mongo)
     processes = [Process(stores) for _ in range(3)]
     users, chat_id = [f"user-{number}" for number in range(12)], new_object_id()
     messages = [message(chat_id, seq) for seq in range(1, 31)]
@@ -172,16 +170,16 @@ async def test_each_message_has_one_fate_however_many_processes_meet(database: D
                 for place, start in enumerate(range(0, len(jobs), 5))
             )
         )
-        await quiet(database)
+        await quiet(mongo)
     for user in users:
-        decided = await fates(database, user)
+        decided = await fates(mongo, user)
         assert decided.keys() == {each.id for each in messages}
         assert {len(fate) for fate in decided.values()} == {1}
         assert {fate[0] for fate in decided.values()} <= {"told", "collapsed"}
 
 
-async def test_a_round_that_broke_off_is_made_again_and_tells_nobody_twice(database: Database) -> None:
-    stores, chat_id = stores_of(database), new_object_id()
+async def test_a_round_that_broke_off_is_made_again_and_tells_nobody_twice(mongo: Mongo) -> None:
+    stores, chat_id = stores_of(mongo), new_object_id()
     breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
     await successor.take_in([NewMessage(message(chat_id, 1), to("bob", "carol"))])
     soon = now_ms() + 1_000
@@ -193,12 +191,12 @@ async def test_a_round_that_broke_off_is_made_again_and_tells_nobody_twice(datab
     again = await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10)
     await successor.tell(again)
     for user in ("bob", "carol"):
-        assert list((await fates(database, user)).values()) == [["told"]]
+        assert list((await fates(mongo, user)).values()) == [["told"]]
     assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
 
 
-async def test_reading_while_a_round_is_under_way_clears_what_it_shows(database: Database) -> None:
-    stores, chat_id = stores_of(database), new_object_id()
+async def test_reading_while_a_round_is_under_way_clears_what_it_shows(mongo: Mongo) -> None:
+    stores, chat_id = stores_of(mongo), new_object_id()
     process = Process(stores)
     await process.take_in([NewMessage(message(chat_id, 1), to("bob"))])
     soon = now_ms() + 1_000
@@ -206,13 +204,16 @@ async def test_reading_while_a_round_is_under_way_clears_what_it_shows(database:
     await process.take_in([ReadUpTo(chat_id, "bob", 1)])
     await process.tell(claimed)
     await process.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
-    kinds = [from_payload(found["payload"]).kind async for found in database["deliveries"].find().sort("_id")]
+    kinds = [
+        from_payload(found["payload"]).kind
+        async for found in mongo.collection("deliveries").find().sort("_id")
+    ]
     assert kinds == [PushKind.SHOW, PushKind.CLEAR]
     assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
 
 
-async def test_what_was_read_before_a_round_was_made_again_is_taken_away(database: Database) -> None:
-    stores, chat_id = stores_of(database), new_object_id()
+async def test_what_was_read_before_a_round_was_made_again_is_taken_away(mongo: Mongo) -> None:
+    stores, chat_id = stores_of(mongo), new_object_id()
     breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
     await successor.take_in([NewMessage(message(chat_id, 1), to("bob"))])
     soon = now_ms() + 1_000
@@ -221,15 +222,18 @@ async def test_what_was_read_before_a_round_was_made_again_is_taken_away(databas
     successor.members.read_seq = 1
     for later in (soon + 30_000, soon + 60_000):
         await successor.tell(await stores.inboxes.claim(later, later + 30_000, 10))
-    kinds = [from_payload(found["payload"]).kind async for found in database["deliveries"].find().sort("_id")]
+    kinds = [
+        from_payload(found["payload"]).kind
+        async for found in mongo.collection("deliveries").find().sort("_id")
+    ]
     assert kinds == [PushKind.SHOW, PushKind.CLEAR]
     assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
 
 
 async def test_what_was_handed_over_and_muted_before_the_round_was_made_again_goes_out(
-    database: Database,
+    mongo: Mongo,
 ) -> None:
-    stores, chat_id = stores_of(database), new_object_id()
+    stores, chat_id = stores_of(mongo), new_object_id()
     breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
     await successor.take_in([NewMessage(message(chat_id, 1), to("bob"))])
     soon = now_ms() + 1_000
@@ -237,17 +241,20 @@ async def test_what_was_handed_over_and_muted_before_the_round_was_made_again_go
         await breaks_off.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
     await stores.preferences.replace("bob", Preferences(muted_chats=(MutedChat(chat_id),)))
     await successor.tell(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
-    [waits] = [found async for found in database["deliveries"].find()]
+    [waits] = [found async for found in mongo.collection("deliveries").find()]
     assert await stores.inboxes.why_outdated([("bob", from_payload(waits["payload"]))]) == {}
     await successor.take_in([ReadUpTo(chat_id, "bob", 1)])
     await successor.tell(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
-    kinds = [from_payload(found["payload"]).kind async for found in database["deliveries"].find().sort("_id")]
+    kinds = [
+        from_payload(found["payload"]).kind
+        async for found in mongo.collection("deliveries").find().sort("_id")
+    ]
     assert kinds == [PushKind.SHOW, PushKind.CLEAR]
 
 
 @pytest.mark.parametrize("why", ["read", "collapsed"])
-async def test_each_message_of_a_large_batch_finds_its_answer(database: Database, why: str) -> None:
-    stores, chat_id = stores_of(database), new_object_id()
+async def test_each_message_of_a_large_batch_finds_its_answer(mongo: Mongo, why: str) -> None:
+    stores, chat_id = stores_of(mongo), new_object_id()
     process = Process(stores)
     messages = [message(chat_id, seq) for seq in range(1, MAX_WAITING + 1)]
     await process.take_in([NewMessage(each, to("bob")) for each in messages])
@@ -255,31 +262,31 @@ async def test_each_message_of_a_large_batch_finds_its_answer(database: Database
         process.members.read_seq = MAX_WAITING
     soon = now_ms() + 1_000
     await process.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
-    decided = await fates(database, "bob")
+    decided = await fates(mongo, "bob")
     told = [] if why == "read" else [["told"]] * MAX_MESSAGES
     assert [decided.get(each.id) for each in messages] == [[why]] * (MAX_WAITING - len(told)) + told
 
 
-async def test_one_inbox_that_cannot_be_told_keeps_no_other_from_it(database: Database) -> None:
-    stores = stores_of(database)
+async def test_one_inbox_that_cannot_be_told_keeps_no_other_from_it(mongo: Mongo) -> None:
+    stores = stores_of(mongo)
     process = Process(stores)
     chats = [new_object_id() for _ in range(3)]
     await process.take_in([NewMessage(message(chat_id, 1), to(f"user-{chat_id}")) for chat_id in chats])
     process.members.defect = chats[1]
     async with telling(process.teller):
         async with asyncio.timeout(20):
-            while await database["deliveries"].count_documents({}) < 2:
+            while await mongo.collection("deliveries").count_documents({}) < 2:
                 await asyncio.sleep(0.02)
-    told = {found["chatId"] async for found in database["deliveries"].find()}
+    told = {found["chatId"] async for found in mongo.collection("deliveries").find()}
     assert told == {chats[0], chats[2]}
     process.members.defect = ""
     later = now_ms() + 60_000
     await process.tell(await stores.inboxes.claim(later, later + 1, 10))
-    assert await database["deliveries"].count_documents({}) == 3, "it had its turn again"
+    assert await mongo.collection("deliveries").count_documents({}) == 3, "it had its turn again"
 
 
-async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(database: Database) -> None:
-    stores = stores_of(database)
+async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(mongo: Mongo) -> None:
+    stores = stores_of(mongo)
     process = Process(stores)
     again, read, stays = (new_object_id() for _ in range(3))
     first = {chat_id: message(chat_id, 1) for chat_id in (again, read, stays)}
@@ -293,12 +300,12 @@ async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(database: 
     await tell(*(NewMessage(each, to("bob")) for each in first.values()))
     await tell(NewMessage(newer, to("bob")), ReadUpTo(read, "bob", 1))
     a_minute_ago = to_time(now_ms() - 60_000)
-    await database["deliveries"].update_many({}, {"$set": {"createdAt": a_minute_ago}})
+    await mongo.collection("deliveries").update_many({}, {"$set": {"createdAt": a_minute_ago}})
 
     provider = Provider()
     courier = DeviceCourier(stores.devices, {DeviceKind.LOG: provider}, stores.ledger, stores.inboxes)
     async with running_engine(Deliver(stores.deliveries, {Lane.DEVICE: courier}, LIMITS, PACE)):
-        await settled(database, 5)
+        await settled(mongo, 5)
     assert sorted(provider.took) == sorted([("show", newer.id), ("clear", ""), ("show", first[stays].id)])
     replaced = await stores.ledger.find("bob", first[again].id, 10)
     seen = await stores.ledger.find("bob", first[read].id, 10)
@@ -308,8 +315,8 @@ async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(database: 
     ]
 
 
-async def test_a_digest_is_planned_for_whom_something_may_stay_unread(database: Database) -> None:
-    stores, chat_id, at_ms = stores_of(database), new_object_id(), now_ms()
+async def test_a_digest_is_planned_for_whom_something_may_stay_unread(mongo: Mongo) -> None:
+    stores, chat_id, at_ms = stores_of(mongo), new_object_id(), now_ms()
     process = Process(stores)
     people = ("told", "only-mail", "muted", "active", "no-mail")
     for user in people:
@@ -322,7 +329,7 @@ async def test_a_digest_is_planned_for_whom_something_may_stay_unread(database: 
     await process.take_in([NewMessage(message(chat_id, 1), (*absent, active))])
 
     async def planned() -> set[str]:
-        return {found["_id"] async for found in database["digests"].find()}
+        return {found["_id"] async for found in mongo.collection("digests").find()}
 
     assert await planned() == {"only-mail", "active"}
     await process.tell(await stores.inboxes.claim(now_ms() + 1_000, now_ms() + 30_000, 10))

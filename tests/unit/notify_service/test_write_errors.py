@@ -9,7 +9,7 @@ import pytest
 from pymongo.errors import BulkWriteError
 
 from mesh.errors import Unavailable
-from notify_service.adapters.mongo.database import WriteRefusedError, bulk_write, insert_new
+from notify_service.adapters.mongo.bulk import WriteRefusedError, bulk_write, insert_new
 
 DUPLICATE, DISK_FULL, STEPPED_DOWN, INVALID = 11_000, 14_031, 189, 121
 
