@@ -45,6 +45,20 @@ class Clock:
         self.ahead_ms += round(seconds * 1000)
 
 
+class StandingClock(Clock):
+    """The time at which it was made, and what a test adds to it.
+
+    Not a time of long ago: MongoDB removes by its own clock what was settled then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made_ms = now_ms()
+
+    def __call__(self) -> int:
+        return self._made_ms + self.ahead_ms
+
+
 async def take(delivery: Delivery) -> str:  # noqa: ARG001
     """A provider that takes everything."""
     return "taken"

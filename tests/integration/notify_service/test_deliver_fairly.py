@@ -16,6 +16,7 @@ from tests.integration.notify_service.deliveries import (
     PACE,
     Clock,
     RecordingCourier,
+    StandingClock,
     engine,
     new_deliveries,
     settled,
@@ -137,13 +138,13 @@ async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> 
         await asyncio.sleep(0.002)
         return ""
 
-    courier, clock = RecordingCourier(provider), Clock()
+    courier, clock = RecordingCourier(provider), StandingClock()
     limits = Limits(concurrency=3, rate=20.0)
     async with (
         store_at(mongo_url) as (store, mongo),
-        engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
+        engine(store, courier, clock=clock, limits=limits) as deliver,
     ):
-        await deliver.add(new_deliveries(50, clock=lambda: clock.ahead_ms))
+        await deliver.add(new_deliveries(50, clock=clock))
         for second in range(1, 3):
             await courier.until_sent(20 * second)
             assert courier.sent.total() == 20 * second
@@ -153,18 +154,18 @@ async def test_the_rate_and_the_slots_of_a_provider_are_kept(mongo_url: str) -> 
 
 
 async def test_a_message_to_one_does_not_wait_until_a_large_group_was_told(mongo_url: str) -> None:
-    clock = Clock()
+    clock = StandingClock()
     courier = RecordingCourier()
     limits = Limits(concurrency=16, rate=40.0)
     async with (
         store_at(mongo_url) as (store, mongo),
-        engine(store, courier, clock=lambda: clock.ahead_ms, limits=limits) as deliver,
+        engine(store, courier, clock=clock, limits=limits) as deliver,
     ):
-        group = new_deliveries(160, "fcm", clock=lambda: clock.ahead_ms)
+        group = new_deliveries(160, "fcm", clock=clock)
         await deliver.add(group)
         await courier.until_sent(40)
         clock.advance(0.1)
-        [alone] = new_deliveries(1, "fcm", clock=lambda: clock.ahead_ms)
+        [alone] = new_deliveries(1, "fcm", clock=clock)
         await deliver.add([alone])
         while alone.key not in courier.sent:
             sent = courier.sent.total()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client import REGISTRY
 
+from mesh.clock import now_ms
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import Mongo, to_time
 from notify_service.adapters.mongo.delivery_documents import REPLAY_MS
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from notify_service.adapters.mongo.deliveries import MongoDeliveries
     from notify_service.domain.delivery import Delivery
 
-NOW = 1_800_000_000_000
+NOW = now_ms()
 LANES = tuple(Lane)
 
 

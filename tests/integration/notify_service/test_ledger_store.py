@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mesh.clock import now_ms
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome, entry_id
 from tests.integration.notify_service.deliveries import store_at
 
-NOW = 1_800_000_000_000
+NOW = now_ms()
 
 
 def entry(number: int, *users: str, message_id: str = "", at_ms: int = NOW) -> LedgerEntry:
