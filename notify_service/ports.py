@@ -226,3 +226,7 @@ class Ledger(Protocol):
     async def find(self, user_id: str, message_id: str, limit: int, before_id: str = "") -> list[LedgerEntry]:
         """Entries of the user, the message, or both, the newest first; an empty id is any."""
         ...
+
+    async def next_digest(self, user_id: str, since_ms: int) -> list[LedgerEntry]:
+        """The first entries since then about mails to the user, the oldest first, at most 20."""
+        ...

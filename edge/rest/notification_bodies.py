@@ -166,7 +166,10 @@ class ExplanationAnswer(Answer, frozen=True):
     """What became of one message for one user; `outcome` is null where there is no trace."""
 
     outcome: OutcomeName | None
-    summary: Annotated[str, Meta(description="One sentence, for people.")]
-    entries: Annotated[list[LedgerEntryJson], Meta(description="The oldest first.")]
+    summary: Annotated[str, Meta(description="One or two sentences, for people.")]
+    entries: Annotated[
+        list[LedgerEntryJson],
+        Meta(description="The oldest first; behind them those of the user's next digest by mail, if any."),
+    ]
     devices: Annotated[list[DeviceJson], Meta(description="The user's devices by now.")]
     preferences: Annotated[PreferencesJson, Meta(description="The user's preferences by now.")]

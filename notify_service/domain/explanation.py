@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import takewhile
 from typing import Final
 
 from mesh.clock import to_rfc3339
-from notify_service.domain.decision import Reason
+from notify_service.domain.decision import MAY_STAY_UNREAD, Reason
 from notify_service.domain.device import Device
 from notify_service.domain.ledger import LedgerEntry, Outcome
 from notify_service.domain.preferences import Preferences
@@ -28,6 +29,14 @@ _REASONS: Final = {
     Reason.NO_DEVICE: "the user had no device that this deployment can reach",
 }
 _SENTENCES: Final = {reason.value: sentence for reason, sentence in _REASONS.items()}
+_NEVER_MAILED: Final = {reason.value for reason in Reason} - {
+    reason.value for reason in (*MAY_STAY_UNREAD, Reason.COLLAPSED)
+}
+_NO_MAIL: Final = {
+    "read": "nothing was unread any more",
+    "disabled": "the user wants none",
+    "no-device": "the user has no mailbox here any more",
+}
 
 
 class Waiting(Enum):
@@ -41,30 +50,58 @@ class Waiting(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """What one message has left behind for one user."""
+
+    waiting: Waiting
+    entries: Sequence[LedgerEntry]
+    """Of the ledger, in any order."""
+    digest: Sequence[LedgerEntry] = ()
+    """The first entries about mails to the user since the message was sent, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """The answer, and what it is drawn from."""
 
     outcome: Outcome | None
     """None when there is no trace."""
     summary: str
-    """One sentence in English."""
+    """One or two sentences in English."""
     entries: tuple[LedgerEntry, ...]
-    """The oldest first."""
+    """The oldest first; behind them those of the next digest, which names no message."""
     devices: tuple[Device, ...]
     preferences: Preferences
 
 
-def explain(
-    entries: Sequence[LedgerEntry], waiting: Waiting, devices: Sequence[Device], preferences: Preferences
-) -> Explanation:
+def explain(trace: Trace, devices: Sequence[Device], preferences: Preferences) -> Explanation:
     """Draws the answer from what one user's ledger says about one message.
 
     It was told when any device was reached; otherwise what may still come counts, and after that what came
-    last.
+    last. What stays unread is mailed, and the next mail is part of the answer.
     """
-    ordered = tuple(sorted(entries, key=lambda entry: (entry.at_ms, entry.attempt, entry.id)))
-    outcome, summary = _answer(ordered, waiting)
-    return Explanation(outcome, summary, ordered, tuple(devices), preferences)
+    entries = tuple(sorted(trace.entries, key=lambda entry: (entry.at_ms, entry.attempt, entry.id)))
+    outcome, summary = _answer(entries, trace.waiting)
+    digest = _next_digest(trace.digest) if entries and entries[-1].detail not in _NEVER_MAILED else ()
+    if digest:
+        summary = f"{summary} {_mailed(digest[-1])}"
+    return Explanation(outcome, summary, (*entries, *digest), tuple(devices), preferences)
+
+
+def _next_digest(entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
+    """The entries of the first of several digests, up to the one that settles it."""
+    tries = takewhile(lambda entry: entry.outcome is Outcome.DELAYED, entries)
+    return tuple(entries[: len(list(tries)) + 1])
+
+
+def _mailed(last: LedgerEntry) -> str:
+    match last.outcome:
+        case Outcome.SENT:
+            return f"The next mail about what was unread went out at {to_rfc3339(last.at_ms)}."
+        case Outcome.SUPPRESSED:
+            return f"No mail followed at {to_rfc3339(last.at_ms)}: {_NO_MAIL.get(last.detail, last.detail)}."
+        case _:
+            return f"The next mail about what was unread: {_words(last)}."
 
 
 def _answer(entries: Sequence[LedgerEntry], waiting: Waiting) -> tuple[Outcome | None, str]:

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Protocol
 
-from mesh.ids import is_object_id
-from notify_service.domain.explanation import Explanation, Waiting, explain
+from mesh.ids import is_object_id, object_id_seconds
+from notify_service.domain.explanation import Explanation, Trace, Waiting, explain
 from notify_service.domain.ledger import LedgerEntry
 from notify_service.domain.limits import invalid, require_user_id
 from notify_service.domain.preferences import Preferences
@@ -48,12 +48,14 @@ class ExplainNotification:
         require_user_id(user_id)
         if not is_object_id(message_id):
             raise invalid("message_id: must be 24 lower-case hex digits")
-        devices, preferences, (waiting, entries) = await asyncio.gather(
+        devices, preferences, digest, (waiting, entries) = await asyncio.gather(
             self._devices.list(user_id),
             self._preferences.of_users((user_id,)),
+            self._ledger.next_digest(user_id, object_id_seconds(message_id) * 1000),
             self._trace(user_id, message_id),
         )
-        return explain(entries, waiting, devices, preferences.get(user_id, Preferences()))
+        trace = Trace(waiting, entries, digest)
+        return explain(trace, devices, preferences.get(user_id, Preferences()))
 
     async def _trace(self, user_id: str, message_id: str) -> tuple[Waiting, list[LedgerEntry]]:
         # In the order that a message goes through them: what moves on meanwhile is met further down.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bson import ObjectId
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 
 from notify_service.adapters.mongo.bulk import insert_new
 from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
@@ -16,6 +16,7 @@ from notify_service.domain.device import DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome
 
 _ORDER: Final = [("at", DESCENDING), ("_id", DESCENDING)]
+_OF_DIGEST: Final = 20
 
 
 class MongoLedger:
@@ -49,6 +50,14 @@ class MongoLedger:
                     {"at": last["at"], "_id": {"$lt": last["_id"]}},
                 ]
             cursor = self._ledger.find(query, fields).sort(_ORDER).limit(limit)
+            return [_to_entry(document, user_id) async for document in cursor]
+
+    async def next_digest(self, user_id: str, since_ms: int) -> list[LedgerEntry]:
+        """One round trip: what is about no one chat is about a digest."""
+        query = {"users": user_id, "chatId": "", "at": {"$gte": to_time(since_ms)}}
+        oldest_first = [(field, ASCENDING) for field, _ in _ORDER]
+        with self._mongo.guard():
+            cursor = self._ledger.find(query, {"users": 0}).sort(oldest_first).limit(_OF_DIGEST)
             return [_to_entry(document, user_id) async for document in cursor]
 
 

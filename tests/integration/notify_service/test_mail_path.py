@@ -24,6 +24,7 @@ from notify_service.settings import NotifySettings
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from parley.persist.v1.persist_service_pb2 import UpsertUserRequest
+from tests.integration.notify_service.conftest import eventually
 from tests.integration.notify_service.conftest import serving as serving_notify
 from tests.integration.persist_service.conftest import SECRET, Log, Servers, purge, serving
 from tests.integration.persist_service.conftest import running as running_persist
@@ -116,13 +117,21 @@ async def test_what_nobody_reads_is_mailed_and_the_link_in_the_mail_ends_it(
         await notify.RegisterDevice(
             pb.RegisterDeviceRequest(user_id=bob, kind=pb.DEVICE_KIND_EMAIL, address="bob@bücher.example")
         )
-        await persist.publish(*Log(chat.id).messages(3, sender_id=ada))
+        said = Log(chat.id).messages(3, sender_id=ada)
+        await persist.publish(*said)
 
         (mail,) = await server.mails(1)
         assert (mail.recipient, mail.user, mail.encrypted) == ("bob@xn--bcher-kva.example", USER, True)
         assert mail.letter["Bcc"] is None
         assert mail.letter["Subject"] == "3 unread messages in Ada Bcc: eve@example.org"
         assert "message 3" in mail.text
+        question = pb.ExplainNotificationRequest(user_id=bob, message_id=said[-1].message.id)
+
+        async def mailed() -> pb.ExplainNotificationResponse | None:
+            answer: pb.ExplainNotificationResponse = await notify.ExplainNotification(question)
+            return answer if "The next mail about what was unread went out" in answer.summary else None
+
+        assert (await eventually(mailed)).entries[-1].kind == pb.DEVICE_KIND_EMAIL
 
         link = mail.letter["List-Unsubscribe"].strip("<>")
         assert link in mail.text

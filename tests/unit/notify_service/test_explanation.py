@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from notify_service.domain.decision import Reason
 from notify_service.domain.device import DeviceKind
-from notify_service.domain.explanation import _REASONS, Explanation, Waiting, explain
+from notify_service.domain.explanation import _REASONS, Explanation, Trace, Waiting, explain
 from notify_service.domain.ledger import LedgerEntry, Outcome, entry_id
 from notify_service.domain.preferences import Preferences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 AT = 1_800_000_000_000
 TIME = "2027-01-15T08:00:0{}.000Z"
@@ -29,8 +34,19 @@ def tried(
     )
 
 
-def answer(*entries: LedgerEntry, waiting: Waiting = Waiting.NOTHING) -> Explanation:
-    return explain(entries, waiting, (), Preferences())
+def mailed(outcome: Outcome, detail: str = "", *, seconds: int = 0, attempt: int = 1) -> LedgerEntry:
+    """About a digest, which is about no one message and chat."""
+    at_ms = AT + seconds * 1000
+    made_of = entry_id(at_ms, "digest", str(attempt), outcome.value)
+    return LedgerEntry(
+        made_of, ("bob",), (), "", outcome, detail, at_ms, "mailbox", DeviceKind.EMAIL, attempt
+    )
+
+
+def answer(
+    *entries: LedgerEntry, waiting: Waiting = Waiting.NOTHING, digest: Sequence[LedgerEntry] = ()
+) -> Explanation:
+    return explain(Trace(waiting, entries, digest), (), Preferences())
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -94,3 +110,42 @@ def test_without_a_trace() -> None:
     found = answer()
     assert found.outcome is None
     assert found.summary.startswith("There is no trace")
+
+
+@pytest.mark.parametrize(
+    ("digest", "sentence", "shown"),
+    [
+        (
+            [mailed(Outcome.SENT, seconds=5), mailed(Outcome.SENT, seconds=9)],
+            f"The next mail about what was unread went out at {TIME.format(5)}.",
+            1,
+        ),
+        (
+            [mailed(Outcome.DELAYED, "450 later"), mailed(Outcome.SENT, seconds=5, attempt=2)],
+            f"The next mail about what was unread went out at {TIME.format(5)}.",
+            2,
+        ),
+        (
+            [mailed(Outcome.DELAYED, "450 later", seconds=5)],
+            f"The next mail about what was unread: email said “450 later” at {TIME.format(5)}, attempt 1.",
+            1,
+        ),
+        (
+            [mailed(Outcome.SUPPRESSED, "read", seconds=5)],
+            f"No mail followed at {TIME.format(5)}: nothing was unread any more.",
+            1,
+        ),
+    ],
+)
+def test_the_next_digest_is_part_of_the_answer(
+    digest: Sequence[LedgerEntry], sentence: str, shown: int
+) -> None:
+    found = answer(decided("quiet-hours"), digest=digest)
+    assert found.outcome is Outcome.SUPPRESSED
+    assert found.summary == f"It was not told: {_REASONS[Reason.QUIET_HOURS]}. {sentence}"
+    assert list(found.entries[1:]) == digest[:shown]
+
+
+@pytest.mark.parametrize("entries", [(), (decided("muted"),), (decided("deleted"),)])
+def test_a_digest_that_cannot_be_about_the_message_is_left_out(entries: tuple[LedgerEntry, ...]) -> None:
+    assert answer(*entries, digest=[mailed(Outcome.SENT)]) == answer(*entries)
