@@ -139,6 +139,5 @@ def is_quiet(hours: QuietHours, at_ms: int) -> bool:
 
 def _muted(occasion: Occasion, preferences: Preferences) -> bool:
     return any(
-        chat.chat_id == occasion.chat_id and (chat.until_ms == 0 or chat.until_ms > occasion.at_ms)
-        for chat in preferences.muted_chats
+        chat.chat_id == occasion.chat_id and chat.is_muted(occasion.at_ms) for chat in preferences.muted_chats
     )

@@ -85,7 +85,7 @@ def worth_mailing(
     chats: Iterable[WaitingChat], preferences: Preferences, last_digest_ms: int, now_ms: int
 ) -> list[WaitingChat]:
     """Chats that are not muted and had a message since the last digest, the last changed first."""
-    muted = {chat.chat_id for chat in preferences.muted_chats if chat.until_ms == 0 or chat.until_ms > now_ms}
+    muted = {chat.chat_id for chat in preferences.muted_chats if chat.is_muted(now_ms)}
     wanted = (chat for chat in chats if chat.chat_id not in muted and chat.at_ms > last_digest_ms)
     return sorted(wanted, key=lambda chat: chat.at_ms, reverse=True)
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify_service.adapters.senders.http import (
-    MAX_WORDS,
     Answer,
     failure,
     parse_url,
     retry_after_seconds,
 )
+from notify_service.adapters.senders.words import MAX_WORDS
 from notify_service.ports import SendError, SendRefusedError
 
 urls = st.one_of(

@@ -17,13 +17,12 @@ import httpx
 
 from notify_service.adapters.senders.connections import Connections
 from notify_service.adapters.senders.guard import Address, GuardedBackend
+from notify_service.adapters.senders.words import MAX_WORDS, quote
 from notify_service.domain.network import is_loopback, is_public
 from notify_service.ports import NotAskedError, SendDelayedError, SendError, SendRefusedError, TargetGoneError
 
 MAX_ANSWER: Final = 4096
 """Bytes of an answer's body that are read."""
-MAX_WORDS: Final = 200
-"""Characters of an answer's body that are quoted."""
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _MAX_RETRY_DIGITS: Final = 9
 _MAX_PORT: Final = 65_535
@@ -51,7 +50,7 @@ class Answer:
     @property
     def words(self) -> str:
         """One line for the ledger: the status and the beginning of the body."""
-        text = " ".join(_printable(self.body.decode(errors="replace")).split())[:MAX_WORDS]
+        text = quote(self.body.decode(errors="replace"))
         return f"HTTP {self.status}: {text}" if text else f"HTTP {self.status}"
 
 
@@ -75,16 +74,14 @@ class HttpClient:
         pool = self._pools.get(target.scheme.decode())
         if pool is None:
             raise NotAskedError(f"the address must begin with {' or '.join(self._pools)}://")
-        for name, value in headers.items():
-            if not (value.isascii() and value.isprintable()):
-                raise NotAskedError(f"the header {name} would hold characters that it must not")
+        require_headers(headers)
         try:
             async with asyncio.timeout(self._seconds):
                 return await _post(pool, target, content, headers)
         except TimeoutError as error:
             raise SendDelayedError(f"no answer within {self._seconds:g} s") from error
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise SendDelayedError(_no_answer(error)) from error
+            raise no_answer(error) from error
 
 
 @asynccontextmanager
@@ -147,6 +144,18 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (at - datetime.now(UTC)).total_seconds())
     except (ValueError, OverflowError):
         return None
+
+
+def require_headers(headers: Mapping[str, str]) -> None:
+    """Raises `NotAskedError` where a value would end its header, or hold what headers must not."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise NotAskedError(f"the header {name} would hold characters that it must not")
+
+
+def no_answer(error: Exception) -> SendDelayedError:
+    """What it means that a connection failed."""
+    return SendDelayedError(f"no answer: {quote(str(error)) or type(error).__name__}")
 
 
 @lru_cache(maxsize=1024)
@@ -216,12 +225,3 @@ async def _post(
             for name, value in response.headers
         }
         return Answer(response.status, received, bytes(body[:MAX_ANSWER]))
-
-
-def _no_answer(error: Exception) -> str:
-    words = _printable(str(error))[:MAX_WORDS]
-    return f"no answer: {words}" if words else f"no answer: {type(error).__name__}"
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)

@@ -11,9 +11,14 @@ from typing import Final
 import httpcore
 import httpx
 
-from notify_service.adapters.senders.http import Answer, parse_url
+from notify_service.adapters.senders.http import (
+    Answer,
+    authority_of,
+    no_answer,
+    parse_url,
+    require_headers,
+)
 from notify_service.adapters.senders.http2_connection import ConnectionLostError, Headers, Http2Connection
-from notify_service.adapters.senders.words import quote
 from notify_service.ports import NotAskedError, SendDelayedError
 
 _KEEP_SECONDS: Final = 120.0
@@ -46,9 +51,7 @@ class Http2Client:
         target = parse_url(url)
         if target.scheme != b"https":
             raise NotAskedError("the address must begin with https://")
-        for name, value in headers.items():
-            if not (value.isascii() and value.isprintable()):
-                raise NotAskedError(f"the header {name} would hold characters that it must not")
+        require_headers(headers)
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._post(target, content, headers)
@@ -56,7 +59,7 @@ class Http2Client:
             raise SendDelayedError(f"no answer within {self._seconds:g} s") from error
         except (OSError, ConnectionLostError) as error:
             # What TLS finds wrong with a certificate is an OSError too.
-            raise SendDelayedError(f"no answer: {quote(str(error)) or type(error).__name__}") from error
+            raise no_answer(error) from error
 
     def close(self) -> None:
         """Ends all connections."""
@@ -68,7 +71,7 @@ class Http2Client:
         sent: Headers = [
             (":method", "POST"),
             (":scheme", "https"),
-            (":authority", _authority(url)),
+            (":authority", authority_of(url)),
             (":path", url.target.decode()),
             ("content-length", str(len(content))),
             ("user-agent", "Parley"),
@@ -123,9 +126,3 @@ async def open_http2(*, seconds: float, ca_file: Path | None = None) -> AsyncIte
         yield client
     finally:
         client.close()
-
-
-def _authority(url: httpcore.URL) -> str:
-    host = url.host.decode()
-    host = f"[{host}]" if ":" in host else host
-    return host if url.port in {None, 443} else f"{host}:{url.port}"

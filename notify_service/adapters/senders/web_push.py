@@ -1,15 +1,15 @@
 """Web Push: RFC 8030 (delivery), RFC 8291 (encryption), RFC 8292 (VAPID)."""
 
-import time
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+from mesh.clock import now_ms
 from notify_service.adapters.senders.http import Answer, HttpClient, authority_of, failure, parse_url
 from notify_service.adapters.senders.vapid import Vapid
 from notify_service.adapters.senders.web_push_message import MAX_PAYLOAD, Subscription, payload
 from notify_service.domain.device import Device
-from notify_service.domain.push import Push, PushKind
+from notify_service.domain.push import Push, PushKind, seconds_left
 from notify_service.domain.trimming import fit
 from notify_service.ports import NotAskedError
 
@@ -51,7 +51,7 @@ class WebPushSender:
             "authorization": await self._vapid.authorization(origin),
             "content-encoding": "aes128gcm",
             "content-type": "application/octet-stream",
-            "ttl": str(self._ttl_seconds(push)),
+            "ttl": str(seconds_left(push, self._expire_seconds, now_ms())),  # RFC 8030, 5.2
             "urgency": "high" if push.urgent else "normal",
             "topic": subscription.topic(push.chat_id),
         }
@@ -66,11 +66,6 @@ class WebPushSender:
         if not answer.is_success:
             raise failure(answer)
         return answer.words
-
-    def _ttl_seconds(self, push: Push) -> int:
-        """How long the push service may keep it for a browser that is not there (RFC 8030, 5.2)."""
-        age = time.time() - push.at_ms / 1000 if push.at_ms else 0.0
-        return max(0, int(self._expire_seconds - max(0.0, age)))
 
 
 def _subscription(device: Device) -> Subscription:
