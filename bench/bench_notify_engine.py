@@ -24,11 +24,12 @@ from devstack.servers import MongoServer
 from mesh.cancellation import end
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import DATABASE, Mongo
+from mesh.mongo import Mongo
+from notify_service.adapters.mongo.database import DATABASE, open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.inbox import MongoInboxes
-from notify_service.adapters.mongo.indexes import INDEXES
+from notify_service.adapters.mongo.indexes import INDEXES, make_indexes
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.couriers.device import DeviceCourier
 from notify_service.domain.delivery import Lane, NewDelivery
@@ -106,8 +107,8 @@ async def _settled(mongo: Mongo) -> None:
 
 
 async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
-    async with Mongo.open(url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(url) as mongo:
+        await mongo.prepare(make_indexes)
         devices = MongoDeviceStore(mongo)
         known = [
             await devices.register(f"user-{n}", DeviceKind.FCM, f"token-{n}" * 10, "", now_ms(), keep=50)

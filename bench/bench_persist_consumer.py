@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ from parley.common.v1.message_pb2 import Message, MessageType
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
 from persist_service.adapters.mongo.chats import MongoChats
-from persist_service.adapters.mongo.indexes import INDEXES
+from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.memberships import MongoMemberships
-from persist_service.adapters.mongo.server import Mongo
+from persist_service.adapters.mongo.server import open_mongo
 from persist_service.domain.chats import Chat
 
 _ROOT = Path(__file__).parent.parent
@@ -63,8 +64,8 @@ def _cpu_seconds(pid: int) -> float:
 
 
 async def _make_chats(url: str, count: int) -> list[Chat]:
-    async with Mongo.open(SecretStr(url), "parley") as mongo:
-        await mongo.prepare(INDEXES)
+    async with open_mongo(SecretStr(url), "parley") as mongo:
+        await mongo.prepare(partial(make_indexes, indexes=INDEXES))
         chats, memberships = MongoChats(mongo), MongoMemberships(mongo)
         made = [(await chats.create_direct(f"a-{n}", f"b-{n}", 1))[0] for n in range(count)]
         for chat in made:

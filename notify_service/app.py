@@ -10,6 +10,7 @@ from mesh.amqp.connection import Broker
 from mesh.amqp.depths import QueueDepths
 from mesh.amqp.topology import EMAIL_SEND, EVENT_HOOKS, NOTIFICATION_SEND
 from mesh.lifecycle import Lifecycle
+from mesh.mongo import Mongo
 from mesh.readiness import Readiness
 from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
@@ -17,7 +18,8 @@ from notify_service.adapters import members, unread_chats
 from notify_service.adapters.dead_events import DeadEventLetters
 from notify_service.adapters.email_queue import BrokerEmailQueue
 from notify_service.adapters.letters import MailLetters
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.vapid import Vapid
@@ -113,7 +115,7 @@ class _Parts:
 async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for the backing servers."""
     readiness = Readiness()
-    mongo = await life.enter(Mongo.open(settings.mongo_url.get_secret_value()))
+    mongo = await life.enter(open_mongo(settings.mongo_url.get_secret_value()))
     readiness.add("mongodb", mongo.check)
     broker = await life.enter(Broker(settings.amqp_url, name="notify"))
     readiness.add("rabbitmq", broker.check)
@@ -145,7 +147,8 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     life.supervise("readiness", readiness.run)
     life.supervise("queue depths", QueueDepths(broker).run)
 
-    life.supervise("make indexes", partial(mongo.prepare, keep_days=settings.notify_ledger_days))
+    indexes = partial(make_indexes, keep_days=settings.notify_ledger_days)
+    life.supervise("make indexes", partial(mongo.prepare, indexes))
     engine = _start_delivering(parts)
     _start_telling(parts, engine)
     _start_mailing(parts, engine)

@@ -11,6 +11,7 @@ from mesh.amqp.deliveries import Handler
 from mesh.amqp.depths import QueueDepths
 from mesh.amqp.topology import ANALYTICS, MESSAGE_INDEX, MESSAGE_PERSIST, MESSAGE_READ
 from mesh.lifecycle import Lifecycle
+from mesh.mongo import Mongo
 from mesh.readiness import Readiness
 from mesh.redis import open_redis, ping
 from mesh.rpc.server import RpcServer
@@ -20,11 +21,11 @@ from persist_service.adapters.chat_lists import RedisChatLists
 from persist_service.adapters.follow_ups import BrokerFollowUps
 from persist_service.adapters.mongo.changes import MongoChanges
 from persist_service.adapters.mongo.chats import MongoChats
-from persist_service.adapters.mongo.indexes import INDEXES
+from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.markers import MongoMarkers
 from persist_service.adapters.mongo.memberships import MongoMemberships
 from persist_service.adapters.mongo.messages import MongoMessages
-from persist_service.adapters.mongo.server import Mongo
+from persist_service.adapters.mongo.server import open_mongo
 from persist_service.adapters.mongo.statistics import MongoStatistics
 from persist_service.adapters.mongo.terms import MongoTerms
 from persist_service.adapters.mongo.users import MongoUsers
@@ -70,7 +71,7 @@ class _Stores:
 async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]:
     """Builds and starts the service; returns its bound ports. Waits for no backing server."""
     readiness = Readiness()
-    mongo = await life.enter(Mongo.open(settings.mongo_url, settings.persist_database))
+    mongo = await life.enter(open_mongo(settings.mongo_url, settings.persist_database))
     readiness.add("mongodb", mongo.check)
     redis = await life.enter(open_redis(settings.redis_url))
     readiness.add("redis", partial(ping, redis), required=False)
@@ -99,7 +100,7 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
     readiness.on_change(server.set_serving)
     life.supervise("readiness", readiness.run)
     life.supervise("queue depths", QueueDepths(broker).run)
-    life.supervise("make indexes", partial(mongo.prepare, INDEXES))
+    life.supervise("make indexes", partial(mongo.prepare, partial(make_indexes, indexes=INDEXES)))
     for queue, handler in _handlers(stores, mongo, broker).items():
         size = settings.persist_batch_deliveries
         consumer = Consumer(broker, queue, handler, prefetch=4 * size, batch_size=size)

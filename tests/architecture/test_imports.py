@@ -52,7 +52,7 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
             (
                 "persist_service/adapters/mongo/",
                 "notify_service/adapters/mongo/",
-                "mesh/mongo_timing.py",
+                "mesh/mongo",
                 "mesh/client_urls.py",
             ),
         ),

@@ -7,7 +7,7 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from mesh.errors import unavailable
-from notify_service.adapters.mongo.database import DEPENDENCY, Collection, Document
+from mesh.mongo import DEPENDENCY, Collection, Document
 
 _DUPLICATE_KEY: Final = 11_000
 # They blame the document: BadValue, TypeMismatch, DocumentValidationFailure, BSONObjectTooLarge, a key that

@@ -7,8 +7,9 @@ from typing import Final
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, UpdateMany, UpdateOne
 
+from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.bulk import bulk_write, insert_new
-from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.adapters.mongo.delivery_documents import (
     HOOKS,
     WAITING,

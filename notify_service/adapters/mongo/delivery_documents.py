@@ -11,7 +11,8 @@ from typing import Final
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from notify_service.adapters.mongo.database import Document, to_ms, to_time
+from mesh.mongo import Document
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.delivery import (
     Attempt,
     AttemptOutcome,

@@ -15,7 +15,8 @@ from pymongo.errors import DuplicateKeyError
 
 from mesh.errors import unavailable
 from mesh.ids import is_object_id
-from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
+from mesh.mongo import Document, Mongo
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.device import EXCLUSIVE_KINDS, Device, DeviceKind, WebPushKeys
 
 _TRIES: Final = 5

@@ -11,8 +11,9 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from mesh.ids import new_object_id
+from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.bulk import bulk_write, require_duplicates
-from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.digest import DueDigest
 
 _LEASE_MS: Final = 60_000

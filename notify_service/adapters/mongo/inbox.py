@@ -16,8 +16,9 @@ from pymongo.errors import BulkWriteError
 
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
+from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.bulk import require_duplicates
-from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.decision import Reason
 from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.push import Push

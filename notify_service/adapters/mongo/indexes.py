@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import DESCENDING, IndexModel
 
-_Database = AsyncIOMotorDatabase[dict[str, Any]]
+from mesh.mongo import Database
 
 _WAITING: Final[dict[str, Any]] = {"waiting": True}
 _HOOKS: Final[dict[str, Any]] = {"lane": "hook"}
@@ -56,7 +55,7 @@ RETIRED: Final[Mapping[str, Sequence[str]]] = {"ledger": ("one_per_slot", "by_us
 _KEPT_INDEX: Final = "kept"
 
 
-async def make_indexes(database: _Database, *, keep_days: float) -> None:
+async def make_indexes(database: Database, *, keep_days: float = 30.0) -> None:
     """Makes the indexes that are missing. Idempotent.
 
     Those that let MongoDB remove what is old are changed where another time to keep it was set.
@@ -72,14 +71,14 @@ async def make_indexes(database: _Database, *, keep_days: float) -> None:
         await _keep(database, collection, field, int(keep_days * 86_400))
 
 
-async def _drop_indexes(database: _Database, collection: str, names: Sequence[str]) -> None:
+async def _drop_indexes(database: Database, collection: str, names: Sequence[str]) -> None:
     existing = await database[collection].index_information()
     for name in names:
         if name in existing:
             await database[collection].drop_index(name)
 
 
-async def _keep(database: _Database, collection: str, field: str, seconds: int) -> None:
+async def _keep(database: Database, collection: str, field: str, seconds: int) -> None:
     index = (await database[collection].index_information()).get(_KEPT_INDEX)
     if index is None:
         await database[collection].create_index(field, name=_KEPT_INDEX, expireAfterSeconds=seconds)

@@ -3,7 +3,8 @@
 from pymongo.errors import DuplicateKeyError
 
 from mesh.clock import now_ms
-from notify_service.adapters.mongo.database import Mongo, to_time
+from mesh.mongo import Mongo
+from notify_service.adapters.mongo.database import to_time
 
 
 class MongoKeyStore:

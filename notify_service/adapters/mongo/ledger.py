@@ -10,8 +10,9 @@ from typing import Final
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 
+from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.bulk import insert_new
-from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome
 

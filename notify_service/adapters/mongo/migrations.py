@@ -10,8 +10,8 @@ from typing import Final
 
 from pymongo import UpdateOne
 
+from mesh.mongo import Collection, Database, Document
 from notify_service.adapters.mongo.bulk import bulk_write
-from notify_service.adapters.mongo.database import Collection, Database, Document
 
 _AT_ONCE: Final = 500
 

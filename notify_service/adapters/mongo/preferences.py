@@ -12,7 +12,8 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from mesh.errors import unavailable
-from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
+from mesh.mongo import Document, Mongo
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
 
 _DEFAULTS: Final = Preferences()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from notify_service.adapters.mongo.database import Mongo
+from mesh.mongo import Mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.digests import MongoDigestStore

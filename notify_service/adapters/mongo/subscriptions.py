@@ -10,7 +10,8 @@ from bson import ObjectId
 from pymongo import ASCENDING, ReturnDocument
 
 from mesh.ids import is_object_id
-from notify_service.adapters.mongo.database import Document, Mongo, to_ms, to_time
+from mesh.mongo import Document, Mongo
+from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.hook_event import HookEventType
 from notify_service.domain.subscription import MAX_SECRETS, SigningSecret, Subscription, SubscriptionSpec
 

@@ -5,7 +5,7 @@ from typing import Final
 from pymongo.errors import BulkWriteError
 
 from mesh.errors import unavailable
-from persist_service.adapters.mongo.server import DEPENDENCY
+from mesh.mongo import DEPENDENCY
 
 _DUPLICATE_KEY: Final = 11000
 # Codes that blame the document: BadValue, TypeMismatch, DocumentValidationFailure, BSONObjectTooLarge, and

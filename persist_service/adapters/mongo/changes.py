@@ -7,8 +7,8 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError
 
+from mesh.mongo import Document, Mongo
 from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.adapters.mongo.server import Document, Mongo
 from persist_service.domain.log import Change, LogEntry
 from persist_service.ports import Insertion, Verdict
 

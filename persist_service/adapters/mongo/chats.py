@@ -11,7 +11,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import DESCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from persist_service.adapters.mongo.server import Document, Mongo
+from mesh.mongo import Document, Mongo
 from persist_service.domain.chats import (
     Chat,
     ChatType,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pymongo import UpdateOne
 
-from persist_service.adapters.mongo.server import Mongo
+from mesh.mongo import Mongo
 
 
 class MongoMarkers:

@@ -9,8 +9,8 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
+from mesh.mongo import Document, Mongo
 from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.adapters.mongo.server import Document, Mongo
 from persist_service.domain.chats import Member, Role
 from persist_service.domain.pointers import Pointer
 from persist_service.ports import Membership

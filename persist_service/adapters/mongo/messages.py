@@ -11,8 +11,8 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import BulkWriteError, DocumentTooLarge
 
 from mesh.errors import unavailable
+from mesh.mongo import DEPENDENCY, Document, Mongo
 from persist_service.adapters.mongo.bulk import failures
-from persist_service.adapters.mongo.server import DEPENDENCY, Document, Mongo
 from persist_service.domain.log import EPOCH_JUMP, LogEntry, Message, MessageType, SendKey
 from persist_service.ports import Insertion, Verdict
 

@@ -14,8 +14,8 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from mesh.mongo import Mongo
 from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.adapters.mongo.server import Mongo
 from persist_service.domain.statistics import Block, Fact, blocks
 
 

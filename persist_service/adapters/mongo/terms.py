@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
+from mesh.mongo import Mongo
 from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.adapters.mongo.server import Mongo
 from persist_service.domain.log import Message
 
 

@@ -6,7 +6,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.errors import DuplicateKeyError
 
 from mesh.clock import now_ms
-from persist_service.adapters.mongo.server import Document, Mongo
+from mesh.mongo import Document, Mongo
 
 
 class MongoUsers:

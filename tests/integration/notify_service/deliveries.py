@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 from mesh.cancellation import end
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery, Lane, NewDelivery
 from notify_service.domain.gates import Limits
 from notify_service.use_cases.deliver import Deliver, Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from mesh.mongo import Mongo
 
 
 PACE = Pace(
@@ -155,8 +158,8 @@ async def settled(mongo: Mongo, count: int) -> None:
 @asynccontextmanager
 async def store_at(mongo_url: str) -> AsyncIterator[tuple[MongoDeliveries, Mongo]]:
     """A store in a database of its own: engines take whatever they find."""
-    async with Mongo.open(mongo_url, f"test_{new_object_id()}") as mongo:
-        await mongo.prepare()
+    async with open_mongo(mongo_url, f"test_{new_object_id()}") as mongo:
+        await mongo.prepare(make_indexes)
         yield MongoDeliveries(mongo), mongo
 
 

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.vapid import Vapid
@@ -36,8 +37,8 @@ async def open_desk(
     mongo_url: str, kinds: Collection[DeviceKind] = tuple(DeviceKind), *, allow_loopback: bool = False
 ) -> AsyncIterator[NotifyServiceStub]:
     """A caller of it."""
-    async with Mongo.open(mongo_url) as mongo, RpcServer("notify", _SECRET) as server:
-        await mongo.prepare()
+    async with open_mongo(mongo_url) as mongo, RpcServer("notify", _SECRET) as server:
+        await mongo.prepare(make_indexes)
         stores = Stores.of(mongo, Rhythm(0, 0, 0), digest_after_seconds=1)
         use_cases = NotifyUseCases(
             devices=Devices(stores.devices, kinds, allow_loopback=allow_loopback),

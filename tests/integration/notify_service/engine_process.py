@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from mesh.logs import configure_logs
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.delivery import Delivery, Lane
 from notify_service.domain.gates import Limits
 from notify_service.use_cases.deliver import Deliver, Pace
@@ -36,8 +37,8 @@ class Printing:
 
 
 async def _main(url: str, database: str) -> None:
-    async with Mongo.open(url, database) as mongo:
-        await mongo.prepare()
+    async with open_mongo(url, database) as mongo:
+        await mongo.prepare(make_indexes)
         store = MongoDeliveries(mongo)
         await Deliver(store, {Lane.DEVICE: Printing()}, Limits(concurrency=SLOTS, rate=1e6), PACE).run()
 

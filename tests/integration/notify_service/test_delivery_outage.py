@@ -10,8 +10,9 @@ import pytest
 
 from devstack.servers import MongoServer
 from mesh.errors import Unavailable, unavailable
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.delivery import AttemptOutcome, Delivery
 from tests.integration.notify_service.deliveries import (
     PACE,
@@ -48,8 +49,8 @@ async def test_how_attempts_ended_is_kept_through_an_outage_and_nobody_sends_aga
     courier = RecordingCourier(provider)
     # Claims run out while MongoDB is away; the attempts themselves are over by then.
     pace = replace(PACE, send_seconds=1.0, lease_margin_seconds=0.5, careful_seconds=3.0)
-    async with Mongo.open(own_mongo.url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(own_mongo.url) as mongo:
+        await mongo.prepare(make_indexes)
         store = MongoDeliveries(mongo)
         async with engine(store, courier, pace=pace) as deliver, engine(store, courier, pace=pace):
             await deliver.add(new_deliveries(8))
@@ -81,8 +82,8 @@ async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoS
     courier = RecordingCourier(provider)
     # Longer than the driver waits for an answer, as in production.
     pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=3.5, careful_seconds=2.0)
-    async with Mongo.open(own_mongo.url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(own_mongo.url) as mongo:
+        await mongo.prepare(make_indexes)
         store = MongoDeliveries(mongo)
         async with engine(store, courier, pace=pace) as deliver, engine(store, courier, pace=pace):
             await deliver.add(new_deliveries(100))
@@ -100,8 +101,8 @@ async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoS
 async def test_a_killed_server_forgets_nothing_that_was_added(own_mongo: MongoServer) -> None:
     courier, new = RecordingCourier(), new_deliveries(60)
     pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=0.5)
-    async with Mongo.open(own_mongo.url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(own_mongo.url) as mongo:
+        await mongo.prepare(make_indexes)
         store = MongoDeliveries(mongo)
         await store.add(new)
         async with engine(store, courier, pace=pace):

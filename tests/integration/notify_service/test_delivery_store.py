@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +11,9 @@ from prometheus_client import REGISTRY
 
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo, to_time
+from notify_service.adapters.mongo.database import open_mongo, to_time
 from notify_service.adapters.mongo.delivery_documents import REPLAY_MS
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Lane
 from notify_service.domain.gates import Scope
 from notify_service.use_cases.upkeep import Upkeep
@@ -236,11 +238,11 @@ async def test_it_is_known_whether_a_message_is_on_its_way_to_a_user(mongo_url: 
 
 async def test_the_time_to_keep_is_set_and_changed_on_start(mongo_url: str) -> None:
     database = f"test_{new_object_id()}"
-    async with Mongo.open(mongo_url, database) as earlier:
+    async with open_mongo(mongo_url, database) as earlier:
         await earlier.collection("ledger").create_index("userId", unique=True, name="one_per_slot")
     for days in (30.0, 0.5):
-        async with Mongo.open(mongo_url, database) as mongo:
-            await mongo.prepare(keep_days=days)
+        async with open_mongo(mongo_url, database) as mongo:
+            await mongo.prepare(partial(make_indexes, keep_days=days))
             for collection, field in (("ledger", "at"), ("deliveries", "settledAt")):
                 index = (await mongo.collection(collection).index_information())["kept"]
                 assert index["key"] == [(field, 1)]

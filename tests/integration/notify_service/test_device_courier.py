@@ -33,7 +33,7 @@ from tests.integration.notify_service.deliveries import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
-    from notify_service.adapters.mongo.database import Mongo
+    from mesh.mongo import Mongo
     from notify_service.adapters.mongo.deliveries import MongoDeliveries
     from notify_service.domain.delivery import NewDelivery
     from notify_service.domain.ledger import LedgerEntry

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mesh.errors import InvalidArgument, NotFound, Unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.device import MAX_DEVICES, DeviceKind, WebPushKeys
 from parley.notify.v1 import notify_service_pb2 as pb
 from tests.integration.notify_service.conftest import new_user
@@ -41,8 +42,8 @@ async def desk(mongo_url: str) -> AsyncIterator[NotifyServiceStub]:
 
 @pytest.fixture
 async def store(mongo_url: str) -> AsyncIterator[MongoDeviceStore]:
-    async with Mongo.open(mongo_url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(mongo_url) as mongo:
+        await mongo.prepare(make_indexes)
         yield MongoDeviceStore(mongo)
 
 

@@ -11,8 +11,9 @@ from mesh.clock import now_ms
 from mesh.dead_letters.box import Selection
 from mesh.errors import InvalidArgument, NotFound
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.hook_event import HookEventType
 from notify_service.domain.subscription import HookKey
@@ -353,8 +354,8 @@ async def test_a_delivery_that_cannot_be_read_is_kept_for_who_can(hooks: Hooks, 
         created_at_ms=now_ms(),
         expires_at_ms=now_ms() + 60_000,
     )
-    async with Mongo.open(mongo_url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(mongo_url) as mongo:
+        await mongo.prepare(make_indexes)
         await MongoDeliveries(mongo).add([broken])
     (letter,) = await hooks.letters(subscription.id)
     assert letter.body == payload

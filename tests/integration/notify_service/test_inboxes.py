@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.inbox import MongoInboxes
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.inbox import Arrival, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.notification import Message
 from notify_service.domain.wording import preview
@@ -26,8 +27,8 @@ RHYTHM = Rhythm(delay_ms=1_000, delay_max_ms=5_000, repeat_ms=10_000)
 @pytest.fixture
 async def inboxes(mongo_url: str) -> AsyncIterator[MongoInboxes]:
     """Inboxes in a database of their own: claiming takes whatever is due."""
-    async with Mongo.open(mongo_url, f"test_{new_object_id()}") as mongo:
-        await mongo.prepare()
+    async with open_mongo(mongo_url, f"test_{new_object_id()}") as mongo:
+        await mongo.prepare(make_indexes)
         yield MongoInboxes(mongo, RHYTHM)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Unavailable
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.senders import vapid as vapid_module
 from notify_service.adapters.senders.vapid import Vapid
@@ -25,19 +26,19 @@ ORIGIN = "https://push.example"
 
 @asynccontextmanager
 async def key_store(mongo_url: str) -> AsyncIterator[MongoKeyStore]:
-    async with Mongo.open(mongo_url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(mongo_url) as mongo:
+        await mongo.prepare(make_indexes)
         yield MongoKeyStore(mongo)
 
 
 @asynccontextmanager
 async def no_store() -> AsyncIterator[MongoKeyStore]:
-    async with Mongo.open("mongodb://127.0.0.1:1/") as mongo:
+    async with open_mongo("mongodb://127.0.0.1:1/") as mongo:
         yield MongoKeyStore(mongo)
 
 
 async def test_processes_that_start_at_once_use_one_key_and_so_do_later_ones(mongo_url: str) -> None:
-    async with Mongo.open(mongo_url) as mongo:
+    async with open_mongo(mongo_url) as mongo:
         await mongo.collection("keys").delete_many({})
     async with key_store(mongo_url) as one, key_store(mongo_url) as two:
         processes = [Vapid(store, "") for store in (one, two, one, two)]

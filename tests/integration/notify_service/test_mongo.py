@@ -9,8 +9,9 @@ from prometheus_client import REGISTRY
 
 from devstack.servers import MongoServer
 from mesh.errors import Unavailable
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.devices import MongoDeviceStore
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.ledger import MongoLedger
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,8 +24,8 @@ def refused() -> float:
 
 async def test_a_server_that_hangs_is_waited_for_by_two_and_then_by_nobody() -> None:
     with MongoServer() as server:
-        async with Mongo.open(server.url) as mongo:
-            await mongo.prepare()
+        async with open_mongo(server.url) as mongo:
+            await mongo.prepare(make_indexes)
             ledger = MongoLedger(mongo)
             assert await ledger.find("bob", "", 1) == []
             server.pause()
@@ -46,13 +47,13 @@ async def test_a_server_that_hangs_is_waited_for_by_two_and_then_by_nobody() -> 
 
 
 async def test_nothing_is_stored_before_the_indexes_are_made(mongo_url: str) -> None:
-    async with Mongo.open(mongo_url) as mongo:
+    async with open_mongo(mongo_url) as mongo:
         devices = MongoDeviceStore(mongo)
         with pytest.raises(Unavailable, match="indexes"):
             await devices.list("bob")
         with pytest.raises(Unavailable, match="indexes"):
             await mongo.check()
-        await mongo.prepare()
+        await mongo.prepare(make_indexes)
         await mongo.check()
         assert await devices.list("bob") == []
 

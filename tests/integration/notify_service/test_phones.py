@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from notify_service.adapters.mongo.database import Mongo
+    from mesh.mongo import Mongo
 
 ANDROID, IPHONE = "dMd8:APA91b-{}", "{:064x}"
 

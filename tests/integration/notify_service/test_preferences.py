@@ -10,7 +10,8 @@ import pytest
 from mesh.clock import now_ms
 from mesh.errors import InvalidArgument
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
 from parley.notify.v1 import notify_service_pb2 as pb
@@ -34,8 +35,8 @@ async def desk(mongo_url: str) -> AsyncIterator[NotifyServiceStub]:
 
 @pytest.fixture
 async def store(mongo_url: str) -> AsyncIterator[MongoPreferenceStore]:
-    async with Mongo.open(mongo_url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(mongo_url) as mongo:
+        await mongo.prepare(make_indexes)
         yield MongoPreferenceStore(mongo)
 
 

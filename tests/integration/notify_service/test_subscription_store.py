@@ -10,7 +10,8 @@ import pytest
 from devstack.servers import MongoServer
 from mesh.errors import Unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.subscriptions import MongoSubscriptionStore
 from notify_service.domain.hook_event import HookEventType
 from notify_service.domain.subscription import MAX_SECRETS, SubscriptionSpec
@@ -32,8 +33,8 @@ SPEC = SubscriptionSpec(
 
 @pytest.fixture
 async def store(mongo_url: str) -> AsyncIterator[MongoSubscriptionStore]:
-    async with Mongo.open(mongo_url) as mongo:
-        await mongo.prepare()
+    async with open_mongo(mongo_url) as mongo:
+        await mongo.prepare(make_indexes)
         made = MongoSubscriptionStore(mongo)
         yield made
         for subscription in await made.list():
@@ -123,8 +124,8 @@ async def test_a_change_during_the_reading_is_read_too(store: MongoSubscriptionS
 
 async def test_all_who_ask_at_once_share_one_answer_or_one_failure() -> None:
     with MongoServer() as server:
-        async with Mongo.open(server.url) as mongo:
-            await mongo.prepare()
+        async with open_mongo(server.url) as mongo:
+            await mongo.prepare(make_indexes)
             server.kill()
             known = KnownSubscriptions(MongoSubscriptionStore(mongo))
             answers = await asyncio.gather(

@@ -12,7 +12,8 @@ import pytest
 from mesh.clock import now_ms
 from mesh.errors import Unavailable, unavailable
 from mesh.ids import new_object_id
-from notify_service.adapters.mongo.database import Mongo, to_time
+from notify_service.adapters.mongo.database import open_mongo, to_time
+from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.log import LogSender
 from notify_service.couriers.device import DeviceCourier
@@ -35,6 +36,7 @@ from tests.integration.notify_service.deliveries import LIMITS, PACE, running_en
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
+    from mesh.mongo import Mongo
     from notify_service.domain.device import Device
     from notify_service.domain.inbox import Inbox, InboxKey
     from notify_service.domain.notification import Notification
@@ -110,8 +112,8 @@ class Process:
 @pytest.fixture
 async def mongo(mongo_url: str) -> AsyncIterator[Mongo]:
     """A database of the test's own: tellers take whatever is due."""
-    async with Mongo.open(mongo_url, f"test_{new_object_id()}") as found:
-        await found.prepare()
+    async with open_mongo(mongo_url, f"test_{new_object_id()}") as found:
+        await found.prepare(make_indexes)
         yield found
 
 

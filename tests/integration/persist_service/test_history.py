@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from mesh.ids import new_object_id
+from mesh.mongo import Mongo
 from parley.persist.v1 import persist_service_pb2 as pb
-from persist_service.adapters.mongo.indexes import INDEXES
+from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.messages import MongoMessages
-from persist_service.adapters.mongo.server import Mongo
 from persist_service.domain.log import Message as StoredMessage
 from persist_service.domain.log import MessageType
 from tests.integration.persist_service.conftest import Log, batches, holds
@@ -99,7 +100,7 @@ async def test_a_page_of_a_long_chat_reads_a_range_about_as_long_as_the_page(
     client = AsyncIOMotorClient[Any](mongo_url, event_listeners=[finds], datetime_conversion="DATETIME_MS")
     try:
         mongo = Mongo(client[mongo_database])
-        await mongo.prepare(INDEXES)
+        await mongo.prepare(partial(make_indexes, indexes=INDEXES))
         messages = MongoMessages(mongo)
         await messages.insert(
             [

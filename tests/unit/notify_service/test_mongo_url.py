@@ -1,12 +1,12 @@
 from pymongo.read_preferences import ReadPreference
 
-from notify_service.adapters.mongo.database import Mongo
+from notify_service.adapters.mongo.database import open_mongo
 
 _CARELESS = "mongodb://127.0.0.1:1/?w=1&journal=false&readPreference=secondary"
 
 
 async def test_no_url_makes_writes_less_durable_or_reads_older() -> None:
-    async with Mongo.open(_CARELESS) as mongo:
+    async with open_mongo(_CARELESS) as mongo:
         deliveries = mongo.collection("deliveries")
         assert deliveries.write_concern.document == {"w": "majority", "j": True}
         assert deliveries.read_preference == ReadPreference.PRIMARY

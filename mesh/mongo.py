@@ -1,0 +1,112 @@
+"""MongoDB behind a circuit breaker: typed failures, and no use of it before its indexes are made."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, Self
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    PyMongoError,
+)
+
+from mesh.backoff import Backoff
+from mesh.breaker import Breaker
+from mesh.errors import unavailable
+from mesh.logs import get_logger
+
+DEPENDENCY: Final = "mongodb"
+
+Document = dict[str, Any]
+Client = AsyncIOMotorClient[Document]
+Database = AsyncIOMotorDatabase[Document]
+Collection = AsyncIOMotorCollection[Document]
+
+# One document or one key is at fault, not the server.
+_OWN_FAULTS: Final = (DuplicateKeyError, BulkWriteError, DocumentTooLarge)
+_log = get_logger()
+
+
+class Mongo:
+    """One database. Until ``prepare`` has made the indexes every use is refused: uniqueness rests on them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # The driver waits for a server to be found or to answer, call by call; callers should not.
+        self._breaker = Breaker(DEPENDENCY, self._ping, is_silence=_is_silence, threshold=2)
+        self._prepared = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, client: Client, database: str) -> AsyncIterator[Self]:
+        """A database of this client while entered; closes the client in the end."""
+        try:
+            mongo = cls(client[database])
+            async with mongo._breaker:
+                yield mongo
+        finally:
+            client.close()
+
+    def collection(self, name: str) -> Collection:
+        """A collection; use it inside ``guard``."""
+        return self._database[name]
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turns what MongoDB or the way to it fails with inside the block into ``Unavailable``.
+
+        That includes refusals such as a full disk or a lost permission: they end when an operator acts, and
+        until then no message or job may be given up for them. Duplicate keys and failed bulks pass through. A
+        server that is known to be away or to hang is not waited for.
+        """
+        if not self._prepared.is_set():
+            raise unavailable(DEPENDENCY, "the indexes of mongodb are not made yet")
+        with self._breaker.guard():
+            try:
+                yield
+            except _OWN_FAULTS:
+                raise
+            except PyMongoError as error:
+                code = getattr(error, "code", None)
+                if code is not None:
+                    _log.warning("mongodb.refused", code=code, error=str(error)[:500])
+                raise unavailable(DEPENDENCY, f"mongodb: {type(error).__name__}") from error
+
+    async def prepare(self, make_indexes: Callable[[Database], Awaitable[None]]) -> None:
+        """Makes the indexes, trying again until all are there.
+
+        ``make_indexes`` changes nothing where it is repeated, and raises ``PyMongoError``.
+        """
+        backoff = Backoff(base=0.2, cap=5.0)
+        while not self._prepared.is_set():
+            try:
+                await make_indexes(self._database)
+            except PyMongoError as error:
+                delay, words = backoff.next_delay(), str(error)[:500]
+                _log.warning("mongodb.indexes_failed", error=words, retry_in_seconds=round(delay, 2))
+                await asyncio.sleep(delay)
+            else:
+                _log.info("mongodb.indexes_made")
+                self._prepared.set()
+
+    async def wait_prepared(self) -> None:
+        """Returns once the indexes are made."""
+        await self._prepared.wait()
+
+    async def check(self) -> None:
+        """A readiness check: the server answers and the indexes are made; raises if not."""
+        await self._ping()
+        self._breaker.answered()  # whoever is told that the service is ready must not be refused
+        if not self._prepared.is_set():
+            raise unavailable(DEPENDENCY, "the indexes are not made yet")
+
+    async def _ping(self) -> None:
+        await self._database.command("ping")
+
+
+def _is_silence(error: BaseException) -> bool:
+    return isinstance(error.__cause__, ConnectionFailure)
