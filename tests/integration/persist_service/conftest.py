@@ -245,7 +245,7 @@ async def running(servers: Servers, **settings: Any) -> AsyncIterator[Service]:
             )
         )
         await broker.session()
-        with MongoClient[dict[str, Any]](servers.mongo_url, serverSelectionTimeoutMS=500) as client:
+        with MongoClient[dict[str, Any]](servers.mongo_url, serverSelectionTimeoutMS=5_000) as client:
             yield Service(
                 PersistServiceStub(channel), broker, client[servers.database], ports["admin"], ports["grpc"]
             )
