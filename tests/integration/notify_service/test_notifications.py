@@ -18,7 +18,7 @@ from parley.persist.v1.persist_service_pb2 import Attention
 from tests.integration.notify_service.conftest import dead_letters, job, new_user, read, running
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping, Sequence
+    from collections.abc import AsyncIterator, MutableMapping, Sequence
 
     from tests.integration.notify_service.conftest import Service
 
@@ -97,8 +97,15 @@ def shown_to(lines: list[MutableMapping[str, Any]], user: str) -> list[MutableMa
     ]
 
 
-async def test_a_burst_is_one_notification_that_counts_and_names_all_its_messages(service: Service) -> None:
-    user, chat_id = new_user(), new_object_id()
+@pytest.fixture
+async def patient(amqp_url: str, mongo_url: str) -> AsyncIterator[Service]:
+    """A service that waits until all of a burst has arrived, also on a busy machine."""
+    async with running(amqp_url, mongo_url, notify_delay_seconds=2, notify_delay_max_seconds=20) as started:
+        yield started
+
+
+async def test_a_burst_is_one_notification_that_counts_and_names_all_its_messages(patient: Service) -> None:
+    service, user, chat_id = patient, new_user(), new_object_id()
     burst = [job(user, chat_id=chat_id, seq=seq, content=f"text {seq}") for seq in range(1, 51)]
     service.persist.attention[user] = Attention(role=Role.ROLE_MEMBER, unread=50)
     with capture_logs() as lines:
