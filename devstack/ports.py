@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import functools
+import os
 import random
 import socket
+import tempfile
+from pathlib import Path
 
 from devstack.errors import PortBusyError
 
@@ -14,6 +19,7 @@ _RANGE = (20_000, 32_000)
 _ATTEMPTS = 200
 
 _random = random.SystemRandom()
+_given: set[int] = set()
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -44,12 +50,32 @@ def listens(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on at this moment."""
+    """A port nobody listens on at this moment, given to nobody else as long as this process lives.
+
+    So a server that is stopped finds its port free when it is started again, whatever runs beside it.
+    """
     for _ in range(_ATTEMPTS):
         port = _random.randrange(*_RANGE)
-        if is_free(port, host):
+        if port not in _given and _reserve(port) and is_free(port, host):
+            _given.add(port)
             return port
     raise PortBusyError(f"no free port found between {_RANGE[0]} and {_RANGE[1]}")
+
+
+def _reserve(port: int) -> bool:
+    """Takes the port among all processes of this user: a record lock (fcntl(2)), which ends with the process."""
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):  # by POSIX either may mean that somebody holds it
+        return False
+    return True
+
+
+@functools.cache
+def _reservations() -> int:
+    # Opened once, and never closed: closing any descriptor of the file would end all locks of this process.
+    path = Path(tempfile.gettempdir(), f"parley-ports-{os.getuid()}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def require_free(port: int, *, what: str, variable: str | None = None, host: str = "127.0.0.1") -> None:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import jwt
 import pytest
 
+from devstack import ports
 from devstack.environment import as_shell, service_environment, user_token
 from devstack.errors import DevstackError, PortBusyError, SettingsError
 from devstack.keys import VARIABLES, load_or_create_keys
 from devstack.lock import is_locked, run_lock, running_pid
+from devstack.paths import ROOT
 from devstack.ports import free_port, is_free, require_free
 from devstack.settings import BACKINGS, SERVICES, read_settings
 
@@ -41,6 +43,23 @@ def test_every_bad_port_is_listed_with_its_variable() -> None:
 def test_port_zero_takes_a_free_port() -> None:
     settings = read_settings({"PARLEY_EDGE_PORT": "0"})
     assert is_free(settings.ports["PARLEY_EDGE_PORT"])
+
+
+def test_a_port_is_given_to_one_process_as_long_as_that_lives() -> None:
+    """Also while nobody listens there: its server may be stopped, and want it back."""
+    mine = free_port()
+    script = (
+        f"from devstack import ports; print(ports.free_port(), ports._reserve({mine}), flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        theirs, may_have_mine = other.stdout.readline().split()
+        assert may_have_mine == "False"
+        assert not ports._reserve(int(theirs))
+        other.communicate("\n")
+    assert ports._reserve(int(theirs))
 
 
 def test_a_given_server_needs_no_port() -> None:
