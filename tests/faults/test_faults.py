@@ -54,7 +54,13 @@ async def test_redis_restarted_with_its_file(endure: Endure) -> None:
 async def test_redis_data_lost(endure: Endure) -> None:
     lived = await endure(Kind.LOSE, "redis", 0.5)
     assert_came_back(lived, within=10)
-    assert {saw.epoch for saw in lived.outcome.evidence.of(Saw) if saw.epoch} == {1, 2}
+    lives: dict[str, set[int]] = {}
+    for saw in lived.outcome.evidence.of(Saw):
+        if saw.epoch:
+            lives.setdefault(saw.chat_id, set()).add(saw.epoch)
+    # One new life for each log. Two that ask for it at once are given numbers of their own; one of them counts.
+    assert max(map(len, lives.values())) == 2
+    assert 1 in set.union(*lives.values())
 
 
 async def test_rabbitmq_killed(endure: Endure) -> None:
