@@ -1,5 +1,6 @@
 """Redis clients whose failures are immediate and typed, of one server or of a cluster, as the URL says."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -28,6 +29,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from mesh.breaker import Breaker
 from mesh.errors import unavailable
 from mesh.redis_cluster.client import ClusterRedis, open_cluster
+from mesh.redis_packing import pack_in_c
 from mesh.redis_timing import timer
 from mesh.urls import Address, parse_hosts
 
@@ -66,8 +68,8 @@ async def open_redis(
     """A client (answers are ``bytes``); connects when it is first used and again whenever it must.
 
     Nothing is retried: a send must be refused at once when Redis is down, and a script that may have run must
-    not run again unnoticed. A caller waits at most ``timeout_seconds`` for a free connection and for each
-    answer, and after some such waits in a row not at all, until Redis answers again (`mesh.breaker`).
+    not run again unnoticed. A caller waits at most ``timeout_seconds`` for a command, or for all of a
+    pipeline, and after some such waits in a row not at all, until Redis answers again (`mesh.breaker`).
     ``timeout_seconds=None`` waits for ever and has no breaker, which is right for pub/sub alone.
 
     ``redis+cluster://host:port,host:port`` (and ``rediss+cluster://``) names some nodes of a cluster. All
@@ -88,18 +90,21 @@ async def open_redis(
     pool = BlockingConnectionPool.from_url(
         url.get_secret_value(),
         max_connections=max_connections,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
+        timeout=None,
+        # One timeout around a whole pipeline: redis-py's own would be a timer for each of its answers.
+        socket_timeout=None,
         socket_connect_timeout=connect_timeout_seconds,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
+    pack_in_c(pool)
     if timeout_seconds is None:
         async with Redis.from_pool(pool) as client:
             yield client
         return
     guarded = cast("_GuardedRedis", _GuardedRedis.from_pool(pool))
+    guarded.timeout_seconds = timeout_seconds
     async with guarded, Breaker(DEPENDENCY, guarded.ask, is_silence=_is_outage) as guarded.breaker:
         yield guarded
 
@@ -128,22 +133,26 @@ class _GuardedPipeline(Pipeline):
     """A pipeline whose execution is one guarded call."""
 
     breaker: Breaker
+    timeout_seconds: float
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - as in redis-py
         """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
         with self.breaker.guard(), timer("pipeline").time():
-            return await super().execute(raise_on_error)
+            async with asyncio.timeout(self.timeout_seconds):
+                return await super().execute(raise_on_error)
 
 
 class _GuardedRedis(Redis):
     """A client whose commands and pipelines are guarded. Pub/sub has connections of its own and is not."""
 
     breaker: Breaker
+    timeout_seconds: float
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
         with self.breaker.guard(), timer(args[0]).time():
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(self.timeout_seconds):
+                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     async def ask(self) -> None:
         """The probe: a PING that is not guarded."""
@@ -152,7 +161,7 @@ class _GuardedRedis(Redis):
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002 - as in redis-py
         """As in redis-py."""
         pipeline = _GuardedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        pipeline.breaker = self.breaker
+        pipeline.breaker, pipeline.timeout_seconds = self.breaker, self.timeout_seconds
         return pipeline
 
 
