@@ -58,7 +58,7 @@ async def test_redis_data_lost(endure: Endure) -> None:
     for saw in lived.outcome.evidence.of(Saw):
         if saw.epoch:
             lives.setdefault(saw.chat_id, set()).add(saw.epoch)
-    # One new life for each log. Two that ask for it at once are given numbers of their own; one of them counts.
+    # One new life for each log. Two that ask for it at once get numbers of their own, and one of them counts.
     assert max(map(len, lives.values())) == 2
     assert 1 in set.union(*lives.values())
 
