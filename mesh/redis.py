@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import SecretStr
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -34,6 +34,7 @@ from mesh.redis_timing import timer
 from mesh.urls import Address, parse_hosts
 
 DEPENDENCY = "redis"
+T = TypeVar("T")
 # Redis answers these while it starts, fails over or refuses writes: the same call may succeed in a moment.
 _OUTAGES = (
     RedisConnectionError,
@@ -138,8 +139,7 @@ class _GuardedPipeline(Pipeline):
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - as in redis-py
         """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
         with self.breaker.guard(), timer("pipeline").time():
-            async with asyncio.timeout(self.timeout_seconds):
-                return await super().execute(raise_on_error)
+            return await _answer(super().execute(raise_on_error), self.connection_pool, self.timeout_seconds)
 
 
 class _GuardedRedis(Redis):
@@ -151,8 +151,8 @@ class _GuardedRedis(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As in redis-py; raises ``Unavailable`` at once while the breaker is open."""
         with self.breaker.guard(), timer(args[0]).time():
-            async with asyncio.timeout(self.timeout_seconds):
-                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            call = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            return await _answer(call, self.connection_pool, self.timeout_seconds)
 
     async def ask(self) -> None:
         """The probe: a PING that is not guarded."""
@@ -163,6 +163,19 @@ class _GuardedRedis(Redis):
         pipeline = _GuardedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         pipeline.breaker, pipeline.timeout_seconds = self.breaker, self.timeout_seconds
         return pipeline
+
+
+async def _answer(call: Awaitable[T], pool: ConnectionPool, seconds: float) -> T:
+    """Awaits the call; if it lost its connection, those that rest are closed.
+
+    They went with it, and each would fail one more call, perhaps long after Redis is back.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except RedisConnectionError:
+        await pool.disconnect(inuse_connections=False)
+        raise
 
 
 def _is_outage(error: BaseException) -> bool:

@@ -32,6 +32,20 @@ async def test_redis_fails_at_once_when_it_is_down_and_serves_again_when_it_is_b
             assert time.monotonic() - before < 1
 
 
+async def test_one_call_alone_pays_for_all_connections_that_went_with_the_server() -> None:
+    server = RedisServer()
+    with server:
+        async with open_redis(SecretStr(server.url)) as client:
+            ids = await asyncio.gather(*(client.client_id() for _ in range(8)))
+            assert len(set(ids)) > 1
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            with pytest.raises(Unavailable), redis_errors():
+                await client.ping()
+            again = await asyncio.gather(*(client.client_id() for _ in range(8)))
+            assert len(set(again)) > 1
+
+
 async def test_an_error_of_the_script_is_not_an_outage(redis_db: str) -> None:
     async with open_redis(SecretStr(redis_db)) as client:
         with pytest.raises(Exception, match=r"[Uu]nknown") as failed, redis_errors():
