@@ -64,8 +64,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 def _reserve(port: int) -> bool:
     """Takes the port among all processes of this user by a record lock (fcntl(2)), which ends with ours."""
+    reservations = _reservations()
     try:
-        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        fcntl.lockf(reservations, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except (BlockingIOError, PermissionError):  # by POSIX either may mean that somebody holds it
         return False
     return True
