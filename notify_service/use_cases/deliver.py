@@ -115,7 +115,8 @@ class Deliver:
         finally:
             # Restarted after a failure it goes on with them.
             if is_cancelled() and self._under_way:
-                await end(*self._under_way)
+                # Sooner again than whoever ends this task would cut it off.
+                await end(*self._under_way, again_seconds=1.0)
 
     async def drain(self) -> None:
         """Begins no more attempts, and returns once those under way have ended and are recorded."""
