@@ -24,8 +24,8 @@ from chaos.stores import read_stores
 _READY_SECONDS: Final = 30.0
 _ANSWER_SECONDS: Final = 45.0
 """After the last fault, for the sends that are still repeated."""
-_STORE_SECONDS: Final = 45.0
-"""For the queues to run empty; the sweeper of the outbox alone waits 10 s."""
+_STORE_SECONDS: Final = 60.0
+"""For the queues to run empty; outboxes are swept after 10 s, changes that broke off finished after 35 s."""
 _LOOK_AGAIN_SECONDS: Final = 1.0
 _CATCH_UP_SECONDS: Final = 30.0
 

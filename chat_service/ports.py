@@ -85,8 +85,8 @@ class ChatLog(Protocol):
     ) -> LogEntry | None:
         """Gives a change its place, and makes ``roles`` and ``member_count`` true in the same step.
 
-        In that step it is pending no more, see ``PendingChanges``. None when the head is missing: then
-        nothing was done.
+        If it is pending (``PendingChanges``), that it is logged is noted in that step too. None when the head
+        is missing: then nothing was done.
         """
 
     async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
@@ -150,20 +150,28 @@ class ChatLocks(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A change that was begun. ``logged``: the log has it, but who is concerned may not have been told."""
+
+    change: Change
+    logged: bool
+
+
 class PendingChanges(Protocol):
-    """What is being changed about the members of a chat and is not in its log yet; one change per chat.
+    """What is being changed about the members of a chat; one change per chat.
 
     Call it while the chat is held, see ``ChatLocks``.
     """
 
     async def begin(self, chat_id: str, change: Change) -> None:
-        """Keeps the change until the log has taken one, or until ``forget``. Two round trips."""
+        """Keeps the change until ``forget``. Two round trips."""
 
-    async def of(self, chat_id: str) -> Change | None:
+    async def of(self, chat_id: str) -> Pending | None:
         """What is pending."""
 
     async def forget(self, chat_id: str) -> None:
-        """It did not happen, and will not."""
+        """All of it is done; or it did not happen, and will not."""
 
     async def left_behind(self, older_than_ms: int, limit: int) -> list[str]:
         """Up to ``limit`` chats in which something is pending for so long. Needs no lock."""

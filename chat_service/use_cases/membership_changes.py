@@ -3,8 +3,8 @@
 Two places must agree: the store, and the log with the roles in Redis. Changes of one chat that interleave
 could leave them in different states, a removed user with rights say. And neither a caller that gives up
 half-way, because the store is slow, nor a process that dies may leave a change that nobody is told of: what
-is begun is noted as pending, and the log takes the change and ends that note in one step. What is left behind
-is finished by whoever changes the chat next, or by `FinishChanges`.
+is begun is noted as pending until all of it is done. What is left behind is finished by whoever changes the
+chat next, or by `FinishChanges`.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from chat_service.ports import Broker, ChatLocks, ChatLog, Outbox, PendingChange
 from chat_service.use_cases.views import ChatViews
 from mesh.backoff import Backoff
 from mesh.deadline import without_deadline
-from mesh.errors import NotFound, ParleyError, Unavailable
+from mesh.errors import FailedPrecondition, Internal, NotFound, ParleyError, Unavailable, unavailable
 from mesh.logs import get_logger
 
-# Together less than the time after which a lock is lost.
 _STORE_SECONDS = 10.0
 _LOG_SECONDS = 15.0
+_HELD_SECONDS = 25.0  # less than the time after which a lock is lost; the note makes giving up harmless
 
 _log = get_logger()
 T = TypeVar("T")
@@ -60,13 +60,18 @@ class MembershipChanges:
 
         Raises:
             ResourceExhausted: OVERLOADED, others keep the chat busy.
-            Unavailable: Redis is down; or the store, which must be asked what an earlier change came to.
+            Unavailable: Redis is down; or the store, which must be asked what an earlier change came to; or
+                it took 25 s, and what came of it is found out later.
         """
 
         async def alone() -> T:
             async with self._locks.hold(chat_id):
-                await self._finish_earlier(chat_id)
-                return await change()
+                try:
+                    async with asyncio.timeout(_HELD_SECONDS):
+                        await self._finish_earlier(chat_id)
+                        return await change()
+                except TimeoutError:
+                    raise unavailable("persist", "to change the members takes too long now") from None
 
         with without_deadline():
             task = asyncio.create_task(alone(), name=f"membership {chat_id}")
@@ -91,12 +96,13 @@ class MembershipChanges:
         """Asks the store until it answers, for 10 s at most; the call must be one that may be repeated.
 
         Raises:
-            ParleyError: its answer; or ``Unavailable``, and whether it happened is found out later.
+            ParleyError: its answer; where that is ``Unavailable`` or ``Internal``, whether it happened is
+                found out later.
         """
         try:
             return await _persistently(call, _STORE_SECONDS)
-        except Unavailable:
-            raise
+        except (Unavailable, Internal):
+            raise  # it may have happened
         except ParleyError:
             await self._pending.forget(chat_id)
             raise
@@ -104,7 +110,7 @@ class MembershipChanges:
     async def added(
         self, chat: Chat, change: MembersAdded, viewer_id: str, *, seconds: float = _LOG_SECONDS
     ) -> Chat:
-        """Logs new members of a stored chat and tells them; the chat as the viewer, a member, sees it.
+        """Logs new members of a stored chat and tells them: then all is done. The chat as the viewer sees it.
 
         Tries for ``seconds``. A broker that is down does not undo it: the outbox keeps the entry.
 
@@ -117,19 +123,19 @@ class MembershipChanges:
         view = await self._views.one(viewer_id, chat)
         news = ChatAdded(replace(view, role=Role.MEMBER, unread=0), change.actor_id)
         await self._channels.tell(dict.fromkeys(roles, news))
+        if roles:
+            await self._pending.forget(chat.id)
         return view
 
-    async def removed(
-        self,
-        chat: Chat,
-        change: MemberRemoved,
-        admins: Mapping[str, Role],
-        *,
-        seconds: float = _LOG_SECONDS,
-    ) -> None:
-        """Logs that a member of the chat is none any more, and who are admins now; as ``added``."""
-        roles = {change.user_id: Role.NONE, **admins}
+    async def removed(self, chat: Chat, change: MemberRemoved, *, seconds: float = _LOG_SECONDS) -> None:
+        """Logs that somebody is no member any more of a chat, given as it is stored now; else as ``added``.
+
+        A successor may have become admin by an attempt whose answer was lost, so all listed ones are told.
+        """
+        admins = [*_admins_but(change.user_id, chat), *filter(None, (change.promoted_id,))]
+        roles = {**dict.fromkeys(admins, Role.ADMIN), change.user_id: Role.NONE}
         await _persistently(lambda: self._record(chat, change, roles), seconds)
+        await self._pending.forget(chat.id)
 
     async def end_delivery(self, chat_id: str, change: MemberRemoved) -> None:
         """Tells the removed user's connections. Raises ``Unavailable`` when Redis is down."""
@@ -140,59 +146,68 @@ class MembershipChanges:
 
         Everything is tried once: the change that waits needs the rest of the time that the chat is held.
         """
-        change = await self._pending.of(chat_id)
-        if change is None:
+        pending = await self._pending.of(chat_id)
+        if pending is None:
             return
-        happened = False
+        change = pending.change
         try:
-            chat = await self._store.get_chat(chat_id)
-        except NotFound:
-            await self._pending.forget(chat_id)
-        else:
             if isinstance(change, MembersAdded):
-                happened = await self._finish_adding(chat, change)
+                happened = await self._finish_adding(chat_id, change)
             else:
-                happened = await self._finish_removing(chat, change)
+                happened = await self._finish_removing(chat_id, change)
+        except NotFound:
+            happened = False
+        if not happened:
+            await self._pending.forget(chat_id)
         _log.warning("chat.change_finished_late", chat_id=chat_id, happened=happened)
 
-    async def _finish_adding(self, chat: Chat, change: MembersAdded) -> bool:
-        standing = await self._store.memberships([(chat.id, member.user_id) for member in change.members])
+    async def _finish_adding(self, chat_id: str, change: MembersAdded) -> bool:
+        standing = await self._store.memberships([(chat_id, member.user_id) for member in change.members])
         there = tuple(
             replace(member, role=item.role)
             for member, item in zip(change.members, standing, strict=True)
             if item.role is not Role.NONE
         )
         if not there:
-            await self._pending.forget(chat.id)
             return False
-        await self._log.forget_roles(chat.id, [member.user_id for member in there])
+        user_ids = [member.user_id for member in there]
+        await self._log.forget_roles(chat_id, user_ids)
+        try:
+            # Again, for the store may have got no further than the memberships.
+            chat = await self._store.add_members(chat_id, user_ids)
+        except FailedPrecondition:  # others filled the group meanwhile
+            chat = await self._store.get_chat(chat_id)
         await self.added(chat, replace(change, members=there), there[0].user_id, seconds=0)
         return True
 
-    async def _finish_removing(self, chat: Chat, change: MemberRemoved) -> bool:
-        (now,) = await self._store.memberships([(chat.id, change.user_id)])
+    async def _finish_removing(self, chat_id: str, change: MemberRemoved) -> bool:
+        (now,) = await self._store.memberships([(chat_id, change.user_id)])
         if now.role is not Role.NONE:
-            await self._log.forget_roles(chat.id, [change.user_id])
-            await self._pending.forget(chat.id)
+            await self._log.forget_roles(chat_id, [change.user_id])
             return False
-        admins = {member.user_id: member.role for member in chat.members if member.role is Role.ADMIN}
-        if change.user_id == change.actor_id and len(admins) == 1:
-            # Perhaps an admin before; then it is no news to anybody.
-            change = replace(change, promoted_id=next(iter(admins)))
-        await self.end_delivery(chat.id, change)
-        await self.removed(chat, change, admins, seconds=0)
+        leaves = change.user_id == change.actor_id
+        # Again, for the store may have got no further than the membership.
+        promoted_id = await self._store.remove_member(chat_id, change.user_id, promote_successor=leaves)
+        chat = await self._store.get_chat(chat_id)
+        admins = _admins_but(change.user_id, chat)
+        if leaves and len(admins) == 1:
+            promoted_id = admins[0]  # perhaps an admin before; then it is no news to anybody
+        await self.end_delivery(chat_id, change)
+        await self.removed(chat, replace(change, promoted_id=promoted_id), seconds=0)
         return True
 
     async def _record(self, chat: Chat, change: Change, roles: Mapping[str, Role]) -> None:
         """Gives the change its place in the log and makes ``roles`` true in the same step."""
+        pending = await self._pending.of(chat.id)
+        if pending is not None and pending.logged:
+            return  # by an attempt whose answer was lost; the sweeper hands over what it left
         await self._outbox.mark([chat.id])
         entry = await self._log.append(chat.id, change, roles, chat.member_count)
         if entry is None:
             await self._log.restore_heads(await self._store.rebuild_heads([chat.id]))
             entry = await self._log.append(chat.id, change, roles, chat.member_count)
-        if entry is None:  # the chat is gone from the store: there is nobody to tell
-            await self._pending.forget(chat.id)
-            return
+        if entry is None:
+            return  # the chat is gone from the store: there is nobody to tell
         try:
             await self._broker.persist([entry])
             await self._outbox.clear([entry])
@@ -207,6 +222,10 @@ class MembershipChanges:
 
 
 async def _nothing() -> None: ...
+
+
+def _admins_but(user_id: str, chat: Chat) -> list[str]:
+    return [item.user_id for item in chat.members if item.role is Role.ADMIN and item.user_id != user_id]
 
 
 async def _persistently(call: Callable[[], Awaitable[T]], seconds: float) -> T:

@@ -63,13 +63,11 @@ class RemoveMember:
             raise
         await self._changes.end_delivery(chat_id, change)
         if before.role is not Role.NONE:
-            admins = {promoted_id: Role.ADMIN} if promoted_id else {}
-            await self._changes.removed(
-                await self._counted(chat), replace(change, promoted_id=promoted_id), admins
-            )
+            await self._changes.removed(await self._now(chat), replace(change, promoted_id=promoted_id))
 
-    async def _counted(self, before: Chat) -> Chat:
+    async def _now(self, before: Chat) -> Chat:
         try:
             return await self._store.get_chat(before.id)
         except Unavailable:
-            return replace(before, member_count=max(0, before.member_count - 1))
+            # Who is a member now is not known, and who was may be none any more.
+            return replace(before, members=(), member_count=max(0, before.member_count - 1))

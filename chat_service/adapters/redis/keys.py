@@ -28,7 +28,7 @@ def membership_lock(chat_id: str) -> str:
 
 
 def pending(chat_id: str) -> str:
-    """String: a change of the members that is not in the log yet, as its entry without a position."""
+    """Hash: entry (a change of the members that is being made, without a position), logged (0 or 1)."""
     return f"chat:{{{chat_id}}}:members:pending"
 
 

@@ -1,18 +1,19 @@
 """``PendingChanges`` on Redis."""
 
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.events import Change
+from chat_service.ports import Pending
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 
 
 class RedisPendingChanges:
-    """A string per chat, and a sorted set that says which chats may have one."""
+    """A hash per chat, and a sorted set that says which chats may have one."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -22,13 +23,14 @@ class RedisPendingChanges:
         at_ms = now_ms()
         with redis_errors():
             await self._redis.zadd(keys.PENDING_INDEX, {chat_id: at_ms})
-            await self._redis.set(keys.pending(chat_id), event_wire.change_entry(chat_id, change, at_ms))
+            note = {"entry": event_wire.change_entry(chat_id, change, at_ms), "logged": 0}
+            await self._redis.hset(keys.pending(chat_id), mapping=cast("Any", note))
 
-    async def of(self, chat_id: str) -> Change | None:
+    async def of(self, chat_id: str) -> Pending | None:
         """As the port says."""
         with redis_errors():
-            encoded: Any = await self._redis.get(keys.pending(chat_id))
-        return None if encoded is None else event_wire.change(encoded)
+            entry, logged = cast("Any", await self._redis.hmget(keys.pending(chat_id), "entry", "logged"))
+        return None if entry is None else Pending(event_wire.change(entry), logged == b"1")
 
     async def forget(self, chat_id: str) -> None:
         """As the port says."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from bson import ObjectId
 
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.pending_changes import RedisPendingChanges
@@ -121,6 +122,36 @@ async def test_a_successor_is_an_admin_although_nobody_heard_of_it(world: World)
     assert (await log_of(world, chat_id, "bob"))[-1].member_removed.promoted_id == "bob"
     shown = (await world.chat.GetChat(pb.GetChatRequest(user_id="bob", chat_id=chat_id))).chat
     assert shown.role == ROLE_ADMIN
+
+
+async def test_a_store_that_got_no_further_than_the_membership_is_finished_too(world: World) -> None:
+    """What the chat's document still says of an admin who left does not make her one again."""
+    chat_id = await world.group("alice", "bob", "carol")
+    await left_behind(world, chat_id, MemberRemoved("alice", "alice"), age_ms=60_000)
+    world.persist.db.memberships.delete_one({"chatId": ObjectId(chat_id), "userId": "alice"})
+    await eventually(truth(lambda: nothing_pends(world, chat_id)))
+    assert (await log_of(world, chat_id, "bob"))[-1].member_removed.promoted_id == "bob"
+    shown = (await world.chat.GetChat(pb.GetChatRequest(user_id="bob", chat_id=chat_id))).chat
+    assert (shown.role, shown.member_count, list(shown.users)) == (ROLE_ADMIN, 2, ["bob", "carol"])
+    assert (await world.send(chat_id, user_id="alice")).HasField("error")
+    with pytest.raises(PermissionDenied):
+        await world.chat.AddMembers(pb.AddMembersRequest(user_id="alice", chat_id=chat_id, member_ids=["x"]))
+
+
+async def test_what_is_logged_already_is_told_and_not_logged_again(world: World) -> None:
+    chat_id = await world.group("alice", "bob")
+    await world.chat.AddMembers(pb.AddMembersRequest(user_id="alice", chat_id=chat_id, member_ids=["eve"]))
+    await left_behind(world, chat_id, ADDS_EVE)
+    await world.redis.hset(keys.pending(chat_id), "logged", "1")
+    async with told(world, "eve") as events:
+        await change_something(world, chat_id)
+        event = await events()
+    assert event.chat_added.chat.id == chat_id
+    added = [
+        [member.user_id for member in entry.members_added.members] for entry in await log_of(world, chat_id)
+    ]
+    assert added == [["eve"], ["zoe"]]
+    assert await nothing_pends(world, chat_id)
 
 
 @pytest.mark.parametrize("change", [ADDS_EVE, REMOVES_BOB], ids=["adding", "removing"])

@@ -8,5 +8,5 @@ if not epoch then return nil end
 redis.call('HSET', KEYS[1], 'members', ARGV[3])
 for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[5])
-redis.call('DEL', KEYS[5])
+if redis.call('EXISTS', KEYS[5]) == 1 then redis.call('HSET', KEYS[5], 'logged', 1) end
 return {epoch, seq, number}
