@@ -79,7 +79,10 @@ async def test_history_pages_backwards_by_seq_and_by_page(
     before = newest["messages"][0]["seq"]
     older = await bob.rest.get(f"/chats/{chat_id}/messages?limit=3&before={before}")
     assert [item["content"] for item in older["messages"]] == ["1", "2", "3"]
-    assert await bob.rest.get(f"/chats/{chat_id}/messages?limit=3&page=2") == older
+    page = await bob.rest.get(f"/chats/{chat_id}/messages?limit=3&page=2")
+    # Not all of it: bob's edge may have told meanwhile that they were delivered.
+    assert [item["id"] for item in page["messages"]] == [item["id"] for item in older["messages"]]
+    assert page["hasMore"]
     last = await bob.rest.get(f"/chats/{chat_id}/messages?limit=3&page=3")
     assert ([item["content"] for item in last["messages"]], last["hasMore"]) == (["0"], False)
 
