@@ -22,6 +22,7 @@ from chat_service.ports import (
     ChatLocks,
     ChatLog,
     Outbox,
+    OutboxSizes,
     PendingChanges,
     Presence,
     RateLimiter,
@@ -128,18 +129,29 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     readiness.on_change(server.set_serving)
 
     life.supervise("readiness", readiness.run)
+    _supervise(life, ports, RedisOutbox(redis), changes, announcer)
+    life.on_drain("membership changes", changes.drain)
+    life.on_drain("grpc", partial(server.stop, _CALLS_IN_FLIGHT_SECONDS))
+    life.on_drain("readiness", readiness.start_drain)
+    return {"grpc": port, "admin": admin}
+
+
+def _supervise(
+    life: Lifecycle,
+    ports: "_Ports",
+    outbox_sizes: OutboxSizes,
+    changes: MembershipChanges,
+    announcer: Announcer,
+) -> None:
+    """Starts what runs without being called."""
     sweeper = SweepOutbox(ports.outbox, ports.broker, interval_seconds=_SWEEP_SECONDS, age_ms=_SWEEP_AGE_MS)
     life.supervise("outbox sweeper", sweeper.run)
-    sizes = WatchOutbox(RedisOutbox(redis), interval_seconds=_OUTBOX_SIZE_SECONDS)
+    sizes = WatchOutbox(outbox_sizes, interval_seconds=_OUTBOX_SIZE_SECONDS)
     life.supervise("outbox size", sizes.run)
     finisher = FinishChanges(ports.pending, changes, interval_seconds=_FINISH_SECONDS, age_ms=_FINISH_AGE_MS)
     life.supervise("pending changes", finisher.run)
     departures = WatchDepartures(ports.presence, ports.store, announcer, interval_seconds=_DEPARTURES_SECONDS)
     life.supervise("departures", departures.run)
-    life.on_drain("membership changes", changes.drain)
-    life.on_drain("grpc", partial(server.stop, _CALLS_IN_FLIGHT_SECONDS))
-    life.on_drain("readiness", readiness.start_drain)
-    return {"grpc": port, "admin": admin}
 
 
 @dataclass(frozen=True, slots=True)
