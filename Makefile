@@ -36,12 +36,13 @@ JOBS ?= 3
 test: setup gen/.ready ## run all tests against real servers, JOBS=3 side by side (they mostly wait), or JOBS=0
 	@$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.ready gen/.ready ## ruff, import rules, proto style and compatibility
+lint: $(VENV)/.ready gen/.ready ## ruff, import rules, style of the protos
 	@echo "lint: ruff check" && $(VENV)/bin/ruff check --quiet
 	@echo "lint: ruff format" && $(VENV)/bin/ruff format --check --quiet
 	@echo "lint: import rules" && $(VENV)/bin/lint-imports --no-cache
 	@echo "lint: buf" && $(VENV)/bin/buf lint
-	@echo "lint: buf breaking" && $(VENV)/bin/buf breaking --against released/contract.binpb
+# Suspended until 0.2.0, which breaks contracts while nobody runs Parley yet (CHANGELOG.md):
+# `buf breaking --against released/contract.binpb`
 
 types: $(VENV)/.ready gen/.ready ## mypy --strict
 	@$(VENV)/bin/mypy

@@ -9,6 +9,10 @@ import pytest
 
 from tests.faults import release
 
+# Nobody runs Parley yet, and 0.2.0 breaks contracts one last time. With that release these checks come back,
+# against its own contract, and so does the line in `make lint`.
+pytestmark = pytest.mark.skip(reason="contracts break once more before 0.2.0; see CHANGELOG.md")
+
 ROOT = Path(__file__).resolve().parents[2]
 RELEASED = ROOT / "released" / "contract.binpb"
 BUF = str(Path(sys.executable).with_name("buf"))

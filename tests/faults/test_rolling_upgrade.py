@@ -30,6 +30,9 @@ from tests.faults.rolling import (
 )
 from tests.faults.talker import Tally
 
+# Nothing before 0.2.0 can serve beside it (CHANGELOG.md); from that release on upgrades roll again.
+pytestmark = pytest.mark.skip(reason="contracts break once more before 0.2.0; see CHANGELOG.md")
+
 TOGETHER = 60  # acks while old and new serve together, before the next old process ends
 CALLERS = 4  # processes that call a service, old and new
 LONGEST_GAP = 10.0  # seconds; a client that reconnects by itself is back much earlier
