@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
 
 from devstack.environment import DEMO_USERS, user_token
-from devstack.paths import ROOT
+from devstack.paths import ROOT, RUN_DIR, naming
 from devstack.settings import SERVICES
 from devstack.system import ENVIRONMENT, LOG_DIR
 
@@ -24,6 +25,7 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
     """Addresses, tokens, logs, and a line to paste."""
     services = {service.name: service for service in SERVICES}
     host = settings.reachable_host
+    which = naming(os.environ)
     edge = f"{host}:{settings.port(services['edge'].port)}"
     lines = [
         "",
@@ -37,7 +39,7 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
         lines.append(f"  gRPC       {host}:{settings.port(services[name].port)}  {package}")
     lines += [
         "             a call needs a service token, good for a minute:",
-        "             .venv/bin/python -m devstack.service_token chat",
+        f"             {which}.venv/bin/python -m devstack.service_token chat",
         "",
         *_tokens(env),
         f"  Logs       {_shown(LOG_DIR)}/<name>.log: {', '.join(services)}, redis, rabbitmq, mongo",
@@ -54,7 +56,7 @@ def banner(settings: RunSettings, env: Mapping[str, str]) -> str:
         "",
         f"  (set -a; . {_shown(ENVIRONMENT)}; .venv/bin/python -m admin check)",
         "",
-        "Ctrl-C here, or `make stop` anywhere, ends everything; the data stay in .run/.",
+        f"Ctrl-C here, or `{which}make stop` anywhere, ends everything; the data stay in {_shown(RUN_DIR)}/.",
         "",
     ]
     return "\n".join(lines)

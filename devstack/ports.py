@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from devstack.errors import PortBusyError
+from devstack.paths import PORTS_VARIABLE
 
 # Below Linux' range for outgoing connections (32768 and up): a server that is restarted on its port must not
 # find some client's connection there.
@@ -90,5 +91,7 @@ def require_free(port: int, *, what: str, variable: str | None = None, host: str
     except OSError as error:
         raise PortBusyError(f"{what} cannot listen on {host}:{port}: {error.strerror}") from error
     if not free:
-        remedy = f"free it, or set {variable} to another port" if variable else "free it"
+        remedy = "free it"
+        if variable:
+            remedy += f", set {variable} to another port, or move all ports: {PORTS_VARIABLE}=+10000"
         raise PortBusyError(f"port {port}, needed for {what}, is in use: {remedy}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devstack.errors import SettingsError
+from devstack.paths import PORTS_VARIABLE, port_shift
 from devstack.ports import free_port
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ _HIGHEST_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class PortSetting:
-    """A port that something listens on, and the variable that moves it; 0 takes any free one."""
+    """A port that something listens on, and the variable that sets it; 0 takes any free one.
+
+    `PARLEY_DEVSTACK_PORTS` moves the default.
+    """
 
     variable: str
     default: int
@@ -108,8 +112,19 @@ def read_settings(environ: Mapping[str, str]) -> RunSettings:
     ]
     ports: dict[str, int] = {}
     problems: list[str] = []
+    shift = 0
+    try:
+        shift = port_shift(environ)
+    except ValueError as error:
+        problems.append(f"{PORTS_VARIABLE}: {error}")
     for setting in wanted:
-        text = environ.get(setting.variable) or str(setting.default)
+        text = environ.get(setting.variable)
+        if not text:
+            moved = setting.default + shift
+            if not 0 < moved <= _HIGHEST_PORT:
+                problems.append(f"{PORTS_VARIABLE}: {shift:+d} moves {setting.variable} to {moved}")
+                continue
+            text = str(moved)
         if not text.isascii() or not text.isdecimal() or int(text) > _HIGHEST_PORT:
             problems.append(f"{setting.variable}: {text!r} is not a port (0 to {_HIGHEST_PORT})")
             continue

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 import socket
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import jwt
 import pytest
@@ -18,12 +19,9 @@ from devstack.environment import as_shell, service_environment, user_token
 from devstack.errors import DevstackError, PortBusyError, SettingsError
 from devstack.keys import VARIABLES, load_or_create_keys
 from devstack.lock import is_locked, run_lock, running_pid
-from devstack.paths import ROOT
+from devstack.paths import ROOT, run_dir
 from devstack.ports import free_port, is_free, require_free
 from devstack.settings import BACKINGS, SERVICES, read_settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEYS = {"PARLEY_SERVICE_SECRET": "s" * 48, "PARLEY_JWT_SECRET": "j" * 48}
 URLS = {"redis": "redis://r", "rabbitmq": "amqp://a", "mongo": "mongodb://m"}
@@ -38,6 +36,27 @@ def test_every_bad_port_is_listed_with_its_variable() -> None:
     assert "PARLEY_CHAT_PORT: '70000' is not a port" in message
     assert "PARLEY_NOTIFY_PORT: 50052 is the port of PARLEY_PERSIST_PORT too" in message
     assert caught.value.exit_code == 78
+
+
+def test_one_switch_moves_every_port_that_is_not_set_itself() -> None:
+    defaults = read_settings({}).ports
+    moved = read_settings({"PARLEY_DEVSTACK_PORTS": "+10000", "PARLEY_EDGE_PORT": "8081"}).ports
+    assert moved == {name: port + 10_000 for name, port in defaults.items()} | {"PARLEY_EDGE_PORT": 8081}
+
+
+def test_a_second_system_has_a_place_of_its_own() -> None:
+    first, second = run_dir({}), run_dir({"PARLEY_DEVSTACK_PORTS": "+10000"})
+    assert (first, second) == (ROOT / ".run", ROOT / ".run" / "+10000")
+    assert run_dir({"PARLEY_DEVSTACK_PORTS": "+10000", "PARLEY_DEVSTACK_DIR": "/a/b"}) == Path("/a/b")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("10000", "'10000' is not like"), ("+1e4", "is not like"), ("+20000", "PARLEY_CHAT_PORT to 70051")],
+)
+def test_a_switch_that_moves_no_port_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=r"PARLEY_DEVSTACK_PORTS: .*" + re.escape(problem)):
+        read_settings({"PARLEY_DEVSTACK_PORTS": text})
 
 
 def test_port_zero_takes_a_free_port() -> None:
