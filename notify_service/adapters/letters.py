@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import policy
 from email.errors import MessageError
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from notify_service.adapters.mail_headers import POLICY
 from notify_service.domain.digest import Digest, Email, UnreadChat
 from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.unsubscribe import UnsubscribeTokens
@@ -24,23 +24,6 @@ from notify_service.ports import NotAskedError
 _TEMPLATES: Final = Path(__file__).parent.parent / "templates"
 _MAX_TITLE: Final = 60
 """Characters of a chat's title in the subject; more is cut."""
-
-
-class _Unfolded(UnstructuredHeader):
-    """One line, however long (RFC 5322 allows 998 characters).
-
-    The standard library breaks a URL that is longer than a line into encoded words, which nothing that reads
-    this header decodes.
-    """
-
-    def fold(self, *, policy: Any) -> str:
-        return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]  # from BaseHeader
-
-
-_HEADERS: Final = HeaderRegistry()
-_HEADERS.map_to_type("list-unsubscribe", cast("type[BaseHeader]", _Unfolded))  # it is mixed with that one
-# Seven bits everywhere: what the mail server and those after it can take need not be known.
-_POLICY: Final = policy.SMTP.clone(header_factory=_HEADERS, cte_type="7bit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +62,10 @@ class MailLetters:
         """The letter, with one body for each way of reading it."""
         heading = _heading(email.digest)
         link = f"{self._app_url}/api/v1/unsubscribe?{urlencode({'token': self._tokens.token(email.user_id)})}"
-        letter = EmailMessage(policy=cast("policy.EmailPolicy", _POLICY))
+        letter = EmailMessage(policy=POLICY)
         letter["From"] = self._from
         letter["To"] = _mailbox(address)
-        letter["Subject"] = _literally(heading)
+        letter["Subject"] = heading
         letter["Date"] = format_datetime(datetime.fromtimestamp(email.created_at_ms / 1000, UTC))
         letter["Message-ID"] = f"<{email.id}@{self._from.domain}>"
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice comes back
@@ -118,15 +101,6 @@ def _heading(digest: Digest) -> str:
         return one_line(f"{_count(digest.unread)} in {title}")
     others = len(digest.chats) - 1
     return one_line(f"{_count(digest.unread)} in {title} and {others} other chat{'s' if others > 1 else ''}")
-
-
-def _literally(text: str) -> str:
-    """The text as a header's value that means itself.
-
-    The standard library decodes what looks like an encoded word (RFC 2047) in a value that it is given, and a
-    line break that comes out of it would begin a header.
-    """
-    return text.replace("=?", "= ?")
 
 
 def _shown(chat: UnreadChat, zone: ZoneInfo) -> _Shown:

@@ -123,7 +123,7 @@ def test_markup_in_names_and_messages_is_shown_and_does_nothing() -> None:
 def test_an_encoded_word_in_a_name_is_not_decoded_into_a_header() -> None:
     made = letter(UnreadChat("a" * 24, "=?utf-8?q?Ada=0D=0ABcc:_eve@example.org?=", 1, "", "", AT))
     assert made["Bcc"] is None
-    assert made["Subject"] == "1 unread message in = ?utf-8?q?Ada=0D=0ABcc:_eve@example.org?="
+    assert made["Subject"] == "1 unread message in =?utf-8?q?Ada=0D=0ABcc:_eve@example.org?="
 
 
 def test_a_name_cannot_add_a_header_or_a_recipient() -> None:
