@@ -201,7 +201,7 @@ def _start_delivering(parts: _Parts) -> Deliver:
     limits = Limits(
         settings.notify_provider_concurrency, settings.notify_provider_rate, named=_NAMED_BY_SETTINGS
     )
-    pace = Pace(send_seconds=settings.notify_send_seconds)
+    pace = Pace.answering_within(settings.notify_send_seconds)
     engine = Deliver(stores.deliveries, _couriers(parts), limits, pace)
     parts.work.supervise("deliver", engine.run)
     parts.work.supervise("keep deliveries", Upkeep(stores.deliveries).run)

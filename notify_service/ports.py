@@ -63,7 +63,8 @@ class Sender(Protocol):
     async def send(self, push: Push, device: Device) -> str:
         """Returns once the provider took it, with its receipt for the ledger (may be empty).
 
-        It is cancelled after `notify_send_seconds`. A repeat may show the notification twice, so what goes
+        The provider has `notify_send_seconds` to answer; a sender that asks it twice is cut off a few seconds
+        after that. A repeat may show the notification twice, so what goes
         out carries the chat as its tag: a device shows one per chat.
 
         Raises:
@@ -103,7 +104,7 @@ class Courier(Protocol):
     async def deliver(self, delivery: Delivery) -> str:
         """Makes one attempt; returns the provider's receipt for the ledger (may be empty).
 
-        It is cancelled after `notify_send_seconds`.
+        It is cancelled a few seconds after the `notify_send_seconds` that the provider has to answer.
 
         Raises:
             SendError: one of the three above.

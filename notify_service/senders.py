@@ -1,7 +1,5 @@
 """Which senders there are, by the settings."""
 
-from typing import Final
-
 from mesh.lifecycle import Lifecycle
 from mesh.logs import get_logger
 from notify_service.adapters.senders.apns.provider_token import SigningKey
@@ -19,9 +17,6 @@ from notify_service.domain.device import DeviceKind
 from notify_service.domain.vapid import VapidKey
 from notify_service.ports import KeyStore, Sender
 from notify_service.settings import NotifySettings
-
-_REQUEST_SHARE: Final = 0.9
-"""Of the time of an attempt: a request ends before its attempt is cut off, and can say what it waited for."""
 
 _log = get_logger()
 
@@ -71,7 +66,7 @@ async def open_guarded(settings: NotifySettings, life: Lifecycle) -> HttpClient:
     """The client for URLs that users give."""
     return await life.enter(
         open_http(
-            seconds=settings.notify_send_seconds * _REQUEST_SHARE,
+            seconds=settings.notify_send_seconds,
             allow_loopback=settings.notify_allow_loopback,
             ca_file=settings.notify_ca_file,
         )
@@ -90,7 +85,7 @@ async def open_mailer(settings: NotifySettings, life: Lifecycle) -> SmtpMailer |
         password=settings.notify_smtp_password.get_secret_value(),
         security=settings.notify_smtp_security,
         ca_file=settings.notify_ca_file,
-        seconds=settings.notify_send_seconds * _REQUEST_SHARE,
+        seconds=settings.notify_send_seconds,
     )
     return await life.enter(SmtpMailer.open(server))
 
@@ -108,9 +103,7 @@ def make_vapid(settings: NotifySettings, store: KeyStore) -> Vapid:
 
 async def _open_providers(settings: NotifySettings, life: Lifecycle) -> Http2Client:
     """The client for URLs that the operator gives."""
-    return await life.enter(
-        open_http2(seconds=settings.notify_send_seconds * _REQUEST_SHARE, ca_file=settings.notify_ca_file)
-    )
+    return await life.enter(open_http2(seconds=settings.notify_send_seconds, ca_file=settings.notify_ca_file))
 
 
 def _disabled(kind: DeviceKind, missing: str) -> None:

@@ -63,7 +63,7 @@ class NotifySettings(ServerSettings):
     notify_hook_expire_seconds: _UpToAMonth = 86400.0
     """An event that a subscriber did not take for so long is dead-lettered."""
     notify_send_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
-    """How long one attempt may take."""
+    """How long a provider or receiver may take to answer, counted from resolving its name."""
     notify_provider_concurrency: PositiveInt = 16
     """Attempts under way at one provider, per process."""
     notify_provider_rate: PositiveSeconds = 200.0

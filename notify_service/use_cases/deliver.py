@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 
 from mesh.backoff import Backoff
 from mesh.breaker import State
@@ -25,6 +25,8 @@ from notify_service.use_cases.record import Claim, Recorder
 _LEAST_PAGE: Final = 16
 _PAGES: Final = 16
 _EXPIRED_PAGE: Final = 200
+_LOOKUP_SECONDS: Final = 5.0
+"""More than a call of a store or of a service takes before it fails."""
 
 _log = get_logger()
 
@@ -33,13 +35,13 @@ _log = get_logger()
 class Pace:
     """How often and how long; the defaults suit production."""
 
-    send_seconds: float = 10.0
+    send_seconds: float = 15.0
     """How long one attempt may take."""
     poll_seconds: float = 0.25
     """How often the store is asked what has become due."""
     rest_seconds: float = 0.01
     """The least time between two looks, so that what ends together is replaced together."""
-    lease_margin_seconds: float = 20.0
+    lease_margin_seconds: float = 15.0
     """How much longer than an attempt a claim lasts: for writing down how it ended."""
     expire_seconds: float = 1.0
     """How often the store is asked what has run out of time."""
@@ -48,6 +50,11 @@ class Pace:
     out, and could not say so."""
     not_made_seconds: float = 1.0
     """When an attempt that could not be made for want of a store is due again."""
+
+    @classmethod
+    def answering_within(cls, seconds: float) -> Self:
+        """For providers that may take so long to answer, after what is looked up before they are asked."""
+        return cls(send_seconds=seconds + _LOOKUP_SECONDS)
 
 
 class Deliver:

@@ -54,7 +54,7 @@ class SmtpServer:
     ca_file: Path | None = None
     """Certificates that are trusted besides the public ones."""
     seconds: float = 10.0
-    """How long the server may take for each answer."""
+    """How long it may take to hand a mail over, from resolving the name to the last answer."""
 
 
 @dataclass(slots=True)
@@ -94,6 +94,13 @@ class SmtpMailer:
 
     async def send(self, letter: EmailMessage) -> str:
         """As the port says."""
+        try:
+            async with asyncio.timeout(self._server.seconds):
+                return await self._send(letter)
+        except TimeoutError as error:
+            raise SendDelayedError(f"the mail server: no answer within {self._server.seconds:g} s") from error
+
+    async def _send(self, letter: EmailMessage) -> str:
         sender = letter["From"].addresses[0].addr_spec
         recipient = letter["To"].addresses[0].addr_spec
         content = letter.as_bytes()
@@ -139,7 +146,7 @@ class SmtpMailer:
             username=server.user or None,
             password=server.password if server.user else None,
             local_hostname=self._hostname,
-            timeout=server.seconds,
+            timeout=None,  # `send` has one for all of it
             use_tls=server.security == "tls",
             # True, not None: where there is no STARTTLS on offer nothing is sent in the clear.
             start_tls=server.security == "starttls",

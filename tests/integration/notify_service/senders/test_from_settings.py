@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +15,9 @@ from mesh.lifecycle import Lifecycle
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.push import Push, PushKind
 from notify_service.ports import SendDelayedError
-from notify_service.senders import make_vapid, open_guarded, open_senders
+from notify_service.senders import make_vapid, open_guarded, open_mailer, open_senders
 from notify_service.settings import NotifySettings
+from notify_service.use_cases.deliver import Pace
 from tests.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer
 from tests.providers.fcm_server import FcmServer
 
@@ -38,14 +41,18 @@ class NoKeys:
         raise NotImplementedError(name)
 
 
-@asynccontextmanager
-async def senders(**fields: Any) -> AsyncIterator[Mapping[DeviceKind, Sender]]:
-    settings = NotifySettings(
+def settings_with(**fields: Any) -> NotifySettings:
+    return NotifySettings(
         service_secret=SecretStr("s" * 32),
         amqp_url=SecretStr("amqp://127.0.0.1/"),
         mongo_url=SecretStr("mongodb://127.0.0.1/"),
         **fields,
     )
+
+
+@asynccontextmanager
+async def senders(**fields: Any) -> AsyncIterator[Mapping[DeviceKind, Sender]]:
+    settings = settings_with(**fields)
     life = Lifecycle()
     try:
         guarded = await open_guarded(settings, life)
@@ -114,3 +121,56 @@ async def test_a_provider_with_a_certificate_that_nobody_vouches_for_gets_nothin
                 await made[DeviceKind.APNS].send(PUSH, device(DeviceKind.APNS, "ab" * 32))
 
     assert not apns.http.requests
+
+
+async def test_whoever_is_asked_has_the_whole_time_that_the_setting_names(
+    authority: Authority, tmp_path: Path
+) -> None:
+    async with silent_server() as port:
+        settings = settings_with(
+            notify_send_seconds=0.3,
+            notify_allow_loopback=True,
+            notify_ca_file=authority.ca_file,
+            notify_apns_key_file=ApnsServer().write_key(tmp_path),
+            notify_apns_key_id=KEY_ID,
+            notify_apns_team_id=TEAM_ID,
+            notify_apns_topic=TOPIC,
+            notify_apns_url=f"https://127.0.0.1:{port}",
+            notify_smtp_host="127.0.0.1",
+            notify_smtp_port=port,
+            notify_smtp_from="Parley <chat@example.com>",
+        )
+        life = Lifecycle()
+        try:
+            guarded = await open_guarded(settings, life)
+            made = await open_senders(settings, life, guarded, make_vapid(settings, NoKeys()))
+            mailer = await open_mailer(settings, life)
+            assert mailer is not None
+            letter = EmailMessage()
+            letter["From"], letter["To"] = "Parley <chat@example.com>", "bob@example.org"
+            for asked in (
+                guarded.post(f"http://127.0.0.1:{port}/", b"{}", {}),
+                made[DeviceKind.APNS].send(PUSH, device(DeviceKind.APNS, "ab" * 32)),
+                mailer.send(letter),
+            ):
+                with pytest.raises(SendDelayedError, match=r"no answer within 0\.3 s$"):
+                    await asked
+        finally:
+            await life.close(5.0)
+
+
+def test_an_attempt_lasts_longer_than_its_provider_may_take() -> None:
+    pace = Pace.answering_within(10.0)
+    assert pace.send_seconds > 10.0
+    assert pace.send_seconds + pace.lease_margin_seconds == 30.0, "as docs/notifications.md says"
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    taken: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        for writer in taken:
+            writer.close()
