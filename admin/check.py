@@ -11,7 +11,7 @@ from admin.output import json_option, note, table, tell
 from admin.reach import questions
 from chat_service.settings import ChatSettings
 from edge.settings import EdgeSettings
-from mesh.settings import EX_CONFIG, MeshSettings, SettingsError, misspelt_variables, read, variable_name
+from mesh.settings import EX_CONFIG, MeshSettings, SettingsError, read, unknown_variables, variable_name
 from notify_service.settings import NotifySettings
 from persist_service.settings import PersistSettings
 
@@ -41,7 +41,7 @@ def _service(name: str) -> str:
 async def _run(options: Namespace) -> int:
     names: Sequence[str] = options.service or list(SERVICES)
     usable, problems = _read(names)
-    for warning in (*_misspelt(names), *_clashes(usable)):
+    for warning in (*_unknown(names), *_clashes(usable)):
         note(warning)
     if problems:
         tell({"problems": problems}, lambda: table(_PROBLEM_COLUMNS, problems), as_json=options.json)
@@ -71,13 +71,17 @@ def _read(names: Sequence[str]) -> tuple[dict[str, MeshSettings], list[dict[str,
     ]
 
 
-def _misspelt(names: Sequence[str]) -> Iterator[str]:
-    """A warning for each variable that resembles one that these services read."""
+def _unknown(names: Sequence[str]) -> Iterator[str]:
+    """A warning for each variable that one of these services would have to know and none reads."""
     known = {variable_name(field) for settings in SERVICES.values() for field in settings.model_fields}
-    misspelt = {pair for name in names for pair in misspelt_variables(SERVICES[name])}
-    for found, meant in sorted(misspelt):
-        if found not in known:
-            yield f"{found} is read by nobody; is {meant} meant?"
+    meant: dict[str, set[str]] = {}
+    for name in names:
+        for found, alike in unknown_variables(SERVICES[name]):
+            if found not in known:
+                meant.setdefault(found, set()).update([alike] if alike else [])
+    for found, likely in sorted(meant.items()):
+        guess = f"; is {' or '.join(sorted(likely))} meant?" if likely else ""
+        yield f"{found} is read by nobody{guess}"
 
 
 def _clashes(usable: Mapping[str, MeshSettings]) -> Iterator[str]:

@@ -84,9 +84,9 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     """
     readiness = Readiness()
     redis = await life.enter(open_redis(settings.redis_url))
-    readiness.add("redis", partial(ping, redis))
+    readiness.add("redis", partial(ping, redis), field="redis_url")
     amqp = await life.enter(Amqp(settings.amqp_url, name="chat"))
-    readiness.add("rabbitmq", amqp.check)
+    readiness.add("rabbitmq", amqp.check, field="amqp_url")
     channel = await life.enter(
         open_channel(
             settings.persist_target,
@@ -98,7 +98,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
         )
     )
     # Without persist_service sends go on; only what Redis does not hold is refused.
-    readiness.add("persist", channel.check, required=False)
+    readiness.add("persist", channel.check, required=False, field="persist_target")
 
     ports = _ports(settings, redis, amqp, PersistServiceStub(channel))
     announcer = Announcer(ports.log, ports.store)

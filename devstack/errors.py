@@ -15,6 +15,10 @@ class SettingsError(DevstackError):
     exit_code = 78  # EX_CONFIG of sysexits(3), as the services use it
 
 
+class GivenServerError(DevstackError):
+    """A server that the user brings does not answer where its URL leads."""
+
+
 class PortBusyError(DevstackError):
     """Another program listens on a port that is needed."""
 

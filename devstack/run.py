@@ -11,6 +11,7 @@ from devstack.install import KINDS, install
 from devstack.keys import load_or_create_keys
 from devstack.lock import run_lock
 from devstack.paths import RUN_DIR
+from devstack.preflight import check_settings, require_given_servers
 from devstack.settings import read_settings
 from devstack.stop_signals import StopSignals
 from devstack.system import System
@@ -25,9 +26,12 @@ def run() -> None:
     settings = read_settings(os.environ)
     with run_lock():
         started = time.monotonic()
-        install([kind for kind in KINDS if kind not in settings.given_urls])
         keys = load_or_create_keys(RUN_DIR / "secrets")
         system = System(settings, os.environ, keys, _report)
+        for warning in check_settings(system.env):
+            _report(f"WARNING: {warning}")
+        require_given_servers(settings)
+        install([kind for kind in KINDS if kind not in settings.given_urls])
         with StopSignals(on_insist=system.kill) as stop:
             try:
                 if system.start(stop):

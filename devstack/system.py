@@ -174,7 +174,9 @@ class System:
             migrate.stop()
         if migrate.exit_code:
             error = SettingsError if migrate.exit_code == _CONFIG_EXIT_CODE else ServerFailedError
-            raise error(f"the databases cannot be brought up to date:\n{migrate.log_tail()}")
+            raise error(
+                f"the databases cannot be brought up to date (PARLEY_MONGO_URL):\n{migrate.log_tail()}"
+            )
         return True
 
     def _start_services(self, stop: StopSignals) -> bool:

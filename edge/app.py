@@ -92,11 +92,12 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for Redis or chat_service."""
     readiness = Readiness()
     verifier = await open_verifier(settings, life)
-    readiness.add("tokens", verifier.check)
+    readiness.add("tokens", verifier.check, field="jwt_jwks_url")
     chat = await _open_channel(settings, life, settings.chat_target, "chat", _IDEMPOTENT)
-    readiness.add("chat", chat.check)
+    readiness.add("chat", chat.check, field="chat_target")
     notify = await _open_channel(settings, life, settings.notify_target, "notify", _IDEMPOTENT_AT_NOTIFY)
-    readiness.add("notify", notify.check, required=False)  # chatting goes on without it
+    # Chatting goes on without it.
+    readiness.add("notify", notify.check, required=False, field="notify_target")
     chats = ChatServiceStub(chat)
     deps = RestDeps(
         chat=chats,
@@ -185,7 +186,7 @@ async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps
     subscriber = _build_subscriber(settings, channels, publisher, fanout, gateway)
     if isinstance(subscriber, Subscriber):
         life.supervise("probe", partial(probe.run, subscriber))
-    deps.readiness.add("redis", subscriber.check)
+    deps.readiness.add("redis", subscriber.check, field="redis_url")
     for name, run in {
         "subscriber": subscriber.run,
         "sends": services.sends.run,

@@ -24,7 +24,7 @@ from mesh.cancellation import end, is_cancelled
 from mesh.event_loop import watch_lag
 from mesh.logs import configure_logs, get_logger
 from mesh.metrics import TASK_RESTARTS
-from mesh.settings import EX_CONFIG, MeshSettings, misspelt_variables, variable_name
+from mesh.settings import EX_CONFIG, MeshSettings, unknown_variables, variable_name
 
 _STABLE_SECONDS = 30.0  # a task that ran this long starts over with short waits when it fails
 
@@ -121,8 +121,9 @@ def run_service(name: str, settings: MeshSettings, serve: Serve) -> None:
     signal n came during the drain.
     """
     configure_logs(name, settings.log_level, settings.log_format)
-    for found, meant in misspelt_variables(type(settings)):
-        _log.warning("settings.unknown_variable", variable=found, did_you_mean=meant)
+    for found, meant in unknown_variables(type(settings)):
+        guess = {"did_you_mean": meant} if meant else {}
+        _log.warning("settings.unknown_variable", variable=found, **guess)
     tell_build(name)
     with _tracing(name, settings):
         code = uvloop.run(_run(settings, serve))

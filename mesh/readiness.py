@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mesh.logs import get_logger
 from mesh.metrics import DEPENDENCY_UP
+from mesh.settings import variable_name
 
 _log = get_logger()
 
@@ -17,27 +18,39 @@ Check = Callable[[], Awaitable[None]]
 class _Dependency:
     check: Check
     required: bool
+    variable: str | None
+    """Where it is set."""
     problem: str | None = "not checked yet"
+    told_up: bool | None = None
+    """What the log says of it; None before its first word."""
 
 
 class Readiness:
     """Polls the dependencies of one process and tells of changes, once each.
 
-    Not ready before the first round of checks, while a required dependency is down, and while draining.
+    Not ready before the first round of checks, while a required dependency is down, and while draining. All
+    parts of a system start together: what does not answer yet is told as down after ``grace_seconds``.
     """
 
-    def __init__(self, *, interval_seconds: float = 1.0, timeout_seconds: float = 2.0) -> None:
+    def __init__(
+        self, *, interval_seconds: float = 1.0, timeout_seconds: float = 2.0, grace_seconds: float = 5.0
+    ) -> None:
         self._interval = interval_seconds
         self._timeout = timeout_seconds
+        self._grace = grace_seconds
+        self._began: float | None = None
         self._dependencies: dict[str, _Dependency] = {}
         self._listeners: list[Callable[[bool], Awaitable[None]]] = []
         self._draining = False
         self._told: bool | None = None
         self._changed = asyncio.Event()
 
-    def add(self, name: str, check: Check, *, required: bool = True) -> None:
-        """Adds a dependency. One that is not required is shown and logged but does not make us unready."""
-        self._dependencies[name] = _Dependency(check, required)
+    def add(self, name: str, check: Check, *, required: bool = True, field: str | None = None) -> None:
+        """Adds a dependency. One that is not required is shown and logged but does not make us unready.
+
+        ``field`` is the settings field that says where it is: its variable is named when it is down.
+        """
+        self._dependencies[name] = _Dependency(check, required, variable_name(field) if field else None)
         DEPENDENCY_UP.labels(name).set(0)
 
     def on_change(self, listener: Callable[[bool], Awaitable[None]]) -> None:
@@ -52,8 +65,8 @@ class Readiness:
         )
 
     def report(self) -> dict[str, str]:
-        """Each dependency with ``up`` or what is wrong with it."""
-        return {name: dependency.problem or "up" for name, dependency in self._dependencies.items()}
+        """Each dependency with ``up`` or what is wrong with it, and which variable says where it is."""
+        return {name: _in_words(dependency) for name, dependency in self._dependencies.items()}
 
     def is_up(self, name: str) -> bool:
         """Whether the dependency answered its last check."""
@@ -78,6 +91,8 @@ class Readiness:
 
     async def poll(self) -> None:
         """One round: all checks at the same time."""
+        if self._began is None:
+            self._began = asyncio.get_running_loop().time()
         await asyncio.gather(*(self._poll_one(*item) for item in self._dependencies.items()))
         await self._tell()
 
@@ -90,12 +105,25 @@ class Readiness:
             problem = f"no answer in {self._timeout:g} s"
         except Exception as error:  # noqa: BLE001 - a check may fail in any way; each way means "down"
             problem = f"{type(error).__name__}: {error}"
-        if problem is None and dependency.problem is not None:
-            _log.info("dependency.up", dependency=name)
-        elif problem is not None and (dependency.problem is None or self._told is None):
-            _log.warning("dependency.down", dependency=name, error=problem)
         dependency.problem = problem
         DEPENDENCY_UP.labels(name).set(problem is None)
+        self._log_change(name, dependency)
+
+    def _log_change(self, name: str, dependency: _Dependency) -> None:
+        up = dependency.problem is None
+        if dependency.told_up is up or (dependency.told_up is None and not up and self._in_grace):
+            return
+        dependency.told_up = up
+        if up:
+            _log.info("dependency.up", dependency=name)
+        else:
+            where = {"variable": dependency.variable} if dependency.variable else {}
+            _log.warning("dependency.down", dependency=name, error=dependency.problem, **where)
+
+    @property
+    def _in_grace(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._began is not None and now - self._began < self._grace
 
     async def _tell(self) -> None:
         if self._told is not self.ready:
@@ -103,3 +131,9 @@ class Readiness:
             for listener in self._listeners:
                 await listener(self._told)
         self._changed.set()
+
+
+def _in_words(dependency: _Dependency) -> str:
+    if dependency.problem is None:
+        return "up"
+    return f"{dependency.problem} ({dependency.variable})" if dependency.variable else dependency.problem

@@ -37,9 +37,17 @@ EX_CONFIG = 78  # sysexits.h: "something was found in an unconfigured or misconf
 
 # One environment often holds the settings of all services. Names that start like this belong to one of them,
 # so a service that does not know such a name has no reason to complain.
-_OTHER_SERVICES = ("EDGE_", "CHAT_", "PERSIST_", "NOTIFY_", "JWT_")
-# Where a service is found: for its callers, not for the service itself.
-_FOR_CALLERS = frozenset({"PARLEY_CHAT_TARGET", "PARLEY_PERSIST_TARGET", "PARLEY_NOTIFY_TARGET"})
+_OTHER_SERVICES = ("EDGE_", "CHAT_", "PERSIST_", "NOTIFY_", "JWT_", "DEVSTACK_")
+# What some services read and others do not.
+_SHARED = frozenset(
+    f"{ENV_PREFIX}{name}"
+    for name in (
+        *("REDIS_URL", "AMQP_URL", "MONGO_URL", "RPC_CONCURRENCY"),
+        *("CHAT_TARGET", "PERSIST_TARGET", "NOTIFY_TARGET"),
+    )
+)
+# Above this two names without the prefix differ by a letter, an ending or a word.
+_ALIKE = 0.75
 
 
 def _url_with(*schemes: str) -> Callable[[str], str]:
@@ -268,22 +276,30 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
         sys.exit(EX_CONFIG)
 
 
-def misspelt_variables(settings_class: type[MeshSettings]) -> list[tuple[str, str]]:
-    """Variables that nobody reads but that resemble a setting: pairs of (found, probably meant)."""
-    known = {variable_name(field): field for field in settings_class.model_fields}
-    areas = {field.partition("_")[0].upper() for field in known.values()}
+def unknown_variables(settings_class: type[MeshSettings]) -> list[tuple[str, str | None]]:
+    """Variables that this service would have to know and does not, each with the one that is meant, perhaps.
+
+    A reason to warn and none to refuse: another release may read them.
+    """
+    fields = settings_class.model_fields
+    areas = {field.partition("_")[0].upper() for field in fields if variable_name(field) not in _SHARED}
     foreign = tuple(ENV_PREFIX + area for area in _OTHER_SERVICES if area.rstrip("_") not in areas)
     strange = sorted(
         name
         for name in map(str.upper, os.environ)
-        if name.startswith(ENV_PREFIX)
-        and name not in known
-        and name not in _FOR_CALLERS
-        and not name.startswith(foreign)
+        if name.startswith(ENV_PREFIX) and name not in _SHARED and not name.startswith(foreign)
     )
-    # Above 0.85 two names differ by a letter or two; PARLEY_CHAT_PORT and PARLEY_EDGE_PORT are far below.
-    close = ((name, difflib.get_close_matches(name, known, n=1, cutoff=0.85)) for name in strange)
-    return [(name, matches[0]) for name, matches in close if matches]
+    known = {field.upper() for field in fields}
+    return [
+        (name, _alike(short, known))
+        for name in strange
+        if (short := name.removeprefix(ENV_PREFIX)) not in known
+    ]
+
+
+def _alike(name: str, known: Collection[str]) -> str | None:
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
+    return ENV_PREFIX + matches[0] if matches else None
 
 
 def variable_name(field: str) -> str:

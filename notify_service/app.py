@@ -116,11 +116,11 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for the backing servers."""
     readiness = Readiness()
     mongo = await life.enter(open_mongo(settings.mongo_url.get_secret_value()))
-    readiness.add("mongodb", mongo.check)
+    readiness.add("mongodb", mongo.check, field="mongo_url")
     broker = await life.enter(Broker(settings.amqp_url, name="notify"))
-    readiness.add("rabbitmq", broker.check)
+    readiness.add("rabbitmq", broker.check, field="amqp_url")
     channel = await _open_persist(settings, life)
-    readiness.add("persist", channel.check, required=False)
+    readiness.add("persist", channel.check, required=False, field="persist_target")
     stores = Stores.of(mongo, _rhythm(settings), digest_after_seconds=settings.notify_digest_after_seconds)
     parts = _Parts(
         settings=settings,

@@ -72,11 +72,11 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
     """Builds and starts the service; returns its bound ports. Waits for no backing server."""
     readiness = Readiness()
     mongo = await life.enter(open_mongo(settings.mongo_url, settings.persist_database))
-    readiness.add("mongodb", mongo.check)
+    readiness.add("mongodb", mongo.check, field="mongo_url")
     redis = await life.enter(open_redis(settings.redis_url))
-    readiness.add("redis", partial(ping, redis), required=False)
+    readiness.add("redis", partial(ping, redis), required=False, field="redis_url")
     broker = await life.enter(Broker(settings.amqp_url, name="persist"))
-    readiness.add("rabbitmq", broker.check)
+    readiness.add("rabbitmq", broker.check, field="amqp_url")
     stores = _Stores(
         MongoUsers(mongo),
         MongoChats(mongo),

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from chat_service.settings import ChatSettings
 from edge.settings import EdgeSettings
-from mesh.settings import MeshSettings, variable_name
+from mesh.settings import MeshSettings, unknown_variables, variable_name
 from notify_service.settings import NotifySettings
 from persist_service.settings import PersistSettings
 
@@ -90,3 +90,10 @@ def test_the_page_names_no_log_event_that_does_not_exist() -> None:
 def test_the_page_explains_every_event_of_outages(area: str) -> None:
     missing = {event for event in _events() if event.startswith(f"{area}.")} - _documented_events()
     assert not missing
+
+
+def test_no_service_takes_anothers_setting_for_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    for settings in SERVICES.values():
+        for field in settings.model_fields:
+            monkeypatch.setenv(variable_name(field), "1")
+    assert [found for settings in SERVICES.values() for found in unknown_variables(settings)] == []

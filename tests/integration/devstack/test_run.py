@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from devstack.paths import ROOT
+from devstack.ports import free_port
 from devstack.settings import BACKINGS, SERVICES
 from tests.integration.devstack.waiting import eventually
 
@@ -93,9 +94,22 @@ def address(output: str, label: str) -> str:
     return next(line.split()[1] for line in output.splitlines() if line.split()[:1] == [label])
 
 
-def test_a_run_serves_restarts_what_dies_and_ends_without_a_trace(run: Run) -> None:
+def test_a_run_serves_restarts_what_dies_and_ends_without_a_trace(folder: Path) -> None:
+    run = Run(folder, PARLEY_CHAT_CONTENT_LIMITS="5")
+    try:
+        _serves_restarts_and_ends(run)
+    finally:
+        run.process.terminate()
+        run.process.wait(60)
+
+
+def _serves_restarts_and_ends(run: Run) -> None:
     run.wait_until_running()
     output = run.output
+    assert "PARLEY_CHAT_CONTENT_LIMITS is read by nobody; is PARLEY_CHAT_CONTENT_LIMIT meant?" in output
+    logs = {service.name: (run.folder / "logs" / f"{service.name}.log").read_text() for service in SERVICES}
+    assert [name for name, log in logs.items() if "settings.unknown_variable" in log] == ["chat"]
+    assert [name for name, log in logs.items() if "dependency.down" in log] == []
     assert address(output, "WebSocket").startswith("ws://127.0.0.1:")
     assert output.count("gRPC ") == 3
 
@@ -136,7 +150,22 @@ def test_bad_settings_of_a_service_are_shown(folder: Path) -> None:
     assert run.process.wait(60) == 78
     assert "PARLEY_LOG_LEVEL" in run.output
     assert "PARLEY_SERVICE_SECRET" in run.output
+    assert "starting" not in run.output
     assert run.descendants() == []
+
+
+def test_a_url_that_is_none_or_leads_nowhere_is_told_before_anything_starts(folder: Path) -> None:
+    nobody = free_port()
+    for url, problem, code in (
+        ("localhost:6379", "must start with redis://", 78),
+        (f"redis://127.0.0.1:{nobody}/0", f"PARLEY_REDIS_URL: 127.0.0.1:{nobody}: Connection refused", 1),
+    ):
+        run = Run(folder, PARLEY_REDIS_URL=url)
+        assert run.process.wait(60) == code, run.output
+        assert "PARLEY_REDIS_URL" in run.output
+        assert problem in run.output
+        assert "starting" not in run.output
+        assert run.descendants() == []
 
 
 def test_a_killed_run_leaves_nothing_and_can_be_waited_for(run: Run) -> None:

@@ -57,7 +57,7 @@ async def test_readyz_names_the_dependency_that_is_down_and_each_change_is_logge
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = RedisServer()
-    readiness = Readiness(timeout_seconds=0.3)
+    readiness = Readiness(timeout_seconds=0.3, grace_seconds=0)
     told: list[bool] = []
 
     async def listener(ready: bool) -> None:  # noqa: FBT001 - the shape of a listener
@@ -73,7 +73,7 @@ async def test_readyz_names_the_dependency_that_is_down_and_each_change_is_logge
         open_admin("127.0.0.1", 0, readiness, field="admin_port") as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
-        readiness.add("redis", partial(ping, client))
+        readiness.add("redis", partial(ping, client), field="redis_url")
         readiness.add("optional", hang, required=False)
 
         async def state() -> tuple[int, str]:
@@ -88,7 +88,8 @@ async def test_readyz_names_the_dependency_that_is_down_and_each_change_is_logge
         with capture_logs() as logs:
             await readiness.poll()
             await readiness.poll()
-            assert (await state())[0] == 503
+            code, problem = await state()
+            assert (code, problem.endswith("(PARLEY_REDIS_URL)")) == (503, True), problem
             with server:
                 await readiness.poll()
                 await readiness.poll()
@@ -102,7 +103,27 @@ async def test_readyz_names_the_dependency_that_is_down_and_each_change_is_logge
         ("dependency.up", "redis"),
         ("dependency.down", "redis"),
     ]
+    told_down = [log for log in logs if log["event"] == "dependency.down"]
+    assert {log.get("variable") for log in told_down} == {"PARLEY_REDIS_URL", None}
     assert told == [False, True, False]
+
+
+async def test_what_starts_with_us_is_told_as_down_after_a_while() -> None:
+    readiness = Readiness(grace_seconds=3600)
+    answers = iter([OSError("not yet"), None, OSError("gone")])
+
+    async def check() -> None:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+
+    readiness.add("redis", check)
+    with capture_logs() as logs:
+        await readiness.poll()
+        assert readiness.report() == {"redis": "OSError: not yet"}
+        await readiness.poll()
+        await readiness.poll()
+    assert [log["event"] for log in logs] == ["dependency.up", "dependency.down"]
 
 
 async def test_a_draining_process_is_not_ready() -> None:

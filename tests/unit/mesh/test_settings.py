@@ -13,7 +13,7 @@ from mesh.settings import (
     PositiveSeconds,
     RedisUrl,
     load,
-    misspelt_variables,
+    unknown_variables,
 )
 from tests.providers.tls import Authority
 
@@ -192,7 +192,7 @@ def test_settings_do_not_change() -> None:
         settings.chat_port = 1
 
 
-def test_a_misspelt_variable_is_suspected_and_another_services_is_not(
+def test_an_unknown_variable_is_told_and_another_services_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PARLEY_CHAT_PROT", "1")
@@ -200,8 +200,13 @@ def test_a_misspelt_variable_is_suspected_and_another_services_is_not(
     monkeypatch.setenv("PARLEY_EDGE_PORT", "8080")
     monkeypatch.setenv("PARLEY_NOTIFY_TARGET", "dns:///n:1")
     monkeypatch.setenv("PARLEY_MONGO_URL", "mongodb://m")
-    assert misspelt_variables(ServiceSettings) == [
+    monkeypatch.setenv("PARLEY_DEVSTACK_PORTS", "+10000")
+    monkeypatch.setenv("PARLEY_CHAT_UNHEARD_OF", "1")
+    monkeypatch.setenv("PARLEY_COLOUR", "1")
+    assert unknown_variables(ServiceSettings) == [
         ("PARLEY_CHAT_PROT", "PARLEY_CHAT_PORT"),
+        ("PARLEY_CHAT_UNHEARD_OF", None),
+        ("PARLEY_COLOUR", None),
         ("PARLEY_DRAIN_SECOND", "PARLEY_DRAIN_SECONDS"),
     ]
 
