@@ -6,7 +6,6 @@ from functools import partial
 
 from redis.asyncio import Redis
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
@@ -36,7 +35,8 @@ from edge.subscriber import Subscriber, redis_connector
 from edge.tls import renew
 from edge.traces import ClientTraces
 from mesh.admin import open_admin
-from mesh.lifecycle import BindError, Lifecycle
+from mesh.lifecycle import Lifecycle
+from mesh.listening import listen
 from mesh.readiness import Readiness
 from mesh.redis import node_url, open_redis
 from mesh.redis_cluster.client import ClusterRedis
@@ -253,10 +253,9 @@ def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gatew
 
 
 def _listen(server: HTTPServer, settings: EdgeSettings) -> int:
-    try:
-        sockets = bind_sockets(settings.edge_port, settings.bind_host, backlog=settings.edge_listen_backlog)
-    except OSError as error:
-        raise BindError(settings.bind_host, settings.edge_port, "edge_port") from error
+    sockets = listen(
+        settings.bind_host, settings.edge_port, field="edge_port", backlog=settings.edge_listen_backlog
+    )
     server.add_sockets(sockets)
     port: int = sockets[0].getsockname()[1]
     return port

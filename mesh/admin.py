@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from mesh.lifecycle import BindError
+from mesh.listening import listen
 from mesh.readiness import Readiness
 
 
@@ -61,10 +60,7 @@ async def open_admin(host: str, port: int, readiness: Readiness, *, field: str) 
         # Polled every few seconds, and a 503 of /readyz is an answer: `dependency.down` tells of it, once.
         log_function=_no_access_log,
     )
-    try:
-        sockets = bind_sockets(port, host)
-    except OSError as error:
-        raise BindError(host, port, field) from error
+    sockets = listen(host, port, field=field)
     server = HTTPServer(application)
     server.add_sockets(sockets)
     try:

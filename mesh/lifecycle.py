@@ -36,7 +36,8 @@ class BindError(Exception):
     """An address to listen on is not free; ``field`` is the settings field that names the port."""
 
     def __init__(self, host: str, port: int, field: str) -> None:
-        super().__init__(f"cannot listen on {host}:{port}; set {variable_name(field)} to another port")
+        address = f"[{host}]" if ":" in host else host
+        super().__init__(f"cannot listen on {address}:{port}; set {variable_name(field)} to another port")
         self.host = host
         self.port = port
         self.variable = variable_name(field)
