@@ -24,6 +24,7 @@ def open_service(callee: str, target: str, settings: MeshSettings) -> AbstractAs
         callee=callee,
         secret=settings.service_secret,
         tls=settings.tls,
+        http_proxy=settings.rpc_http_proxy,
     )
 
 

@@ -95,6 +95,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
             secret=settings.service_secret,
             tls=settings.tls,
             idempotent=IDEMPOTENT_CALLS,
+            http_proxy=settings.rpc_http_proxy,
         )
     )
     # Without persist_service sends go on; only what Redis does not hold is refused.

@@ -137,6 +137,7 @@ async def _open_channel(
             secret=settings.service_secret,
             tls=settings.tls,
             idempotent=idempotent,
+            http_proxy=settings.rpc_http_proxy,
         )
     )
 

@@ -139,7 +139,7 @@ def _tracing(name: str, settings: MeshSettings) -> Iterator[None]:
         return
     from mesh.otlp import Exporting  # noqa: PLC0415 - whoever needs no traces need not load them either
 
-    exporting = Exporting(name, settings.traces_endpoint)
+    exporting = Exporting(name, settings.traces_endpoint, http_proxy=settings.rpc_http_proxy)
     tracing.turn_on(exporting.tracer, settings.traces_sample)
     try:
         yield

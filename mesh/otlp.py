@@ -6,7 +6,7 @@ dropped and counted, and no call ever waits for it. Imported only where traces a
 
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -31,9 +31,13 @@ _log = get_logger()
 class Exporting:
     """Spans on their way to ``endpoint``. ``close`` it after the last one has ended."""
 
-    def __init__(self, service: str, endpoint: str) -> None:
+    def __init__(self, service: str, endpoint: str, *, http_proxy: bool = False) -> None:
+        """``http_proxy``: whether to go through the proxy that the environment names, if it names one."""
         # `OTEL_EXPORTER_OTLP_HEADERS` and the other standard variables are read by the exporter itself.
-        self._exporter = _Exporter(OTLPSpanExporter(endpoint, timeout=_EXPORT_SECONDS))
+        options: Any = (("grpc.enable_http_proxy", int(http_proxy)),)  # declared as pairs of strings
+        self._exporter = _Exporter(
+            OTLPSpanExporter(endpoint, timeout=_EXPORT_SECONDS, channel_options=options)
+        )
         self._provider = TracerProvider(
             sampler=ALWAYS_ON,  # mesh.tracing begins no span of a trace that is not recorded
             resource=Resource.create(

@@ -189,6 +189,8 @@ class MeshSettings(EnvironmentSettings):
     """The OpenTelemetry collector that takes traces, by OTLP over gRPC."""
     traces_sample: Annotated[float, Field(ge=0, le=1)] = 0.01
     """The share of traces that are recorded; what came with a `traceparent` does as that says."""
+    rpc_http_proxy: bool = False
+    """Whether gRPC, that of traces too, uses the proxy of `grpc_proxy`, `https_proxy` or `http_proxy`."""
     service_secret: Secret
     """Signs the tokens by which services know one another; the same for all of them."""
     tls_cert_file: Path | None = None

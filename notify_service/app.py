@@ -167,6 +167,7 @@ async def _open_persist(settings: NotifySettings, life: Lifecycle) -> RpcChannel
             secret=settings.service_secret,
             tls=settings.tls,
             idempotent=(*members.IDEMPOTENT_CALLS, *unread_chats.IDEMPOTENT_CALLS),
+            http_proxy=settings.rpc_http_proxy,
         )
     )
 

@@ -219,17 +219,24 @@ async def open_channel(
     idempotent: Iterable[str] = (),
     default_deadline_seconds: float = 5.0,
     rotation_seconds: float = _ROTATION_SECONDS,
+    http_proxy: bool = False,
 ) -> AsyncIterator[RpcChannel]:
     """A channel to ``target`` while entered, spread over all addresses that the name resolves to.
 
     ``idempotent`` lists methods (``parley.chat.v1.ChatService/ListChats``) that gRPC may repeat, up to 3
     attempts, after UNAVAILABLE. It connects by itself and never waits for it here. With ``tls`` it shows the
-    certificate of the files, which are looked at again every ``rotation_seconds``.
+    certificate of the files, which are looked at again every ``rotation_seconds``. With ``http_proxy`` it
+    goes through the proxy that the environment names (``grpc_proxy``, ``https_proxy``, ``http_proxy``, but
+    for ``no_grpc_proxy``, ``no_proxy``); otherwise those variables, there for others, change nothing.
 
     Raises:
         ValueError: the files of ``tls`` are not usable.
     """
-    options = (*_OPTIONS, ("grpc.service_config", service_config(idempotent)))
+    options = (
+        *_OPTIONS,
+        ("grpc.service_config", service_config(idempotent)),
+        ("grpc.enable_http_proxy", int(http_proxy)),
+    )
     issuer = TokenIssuer(secret.get_secret_value(), caller, callee)
 
     def connect(material: Material | None) -> grpc.aio.Channel:
