@@ -45,6 +45,7 @@ from chat_service.use_cases.mark_read import MarkRead
 from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.read_log import ReadLog
+from chat_service.use_cases.reading import Reading
 from chat_service.use_cases.remove_member import RemoveMember
 from chat_service.use_cases.renew_sessions import RenewSessions
 from chat_service.use_cases.revoke_sessions import RevokeSessions
@@ -211,13 +212,15 @@ def _use_cases(
     log, store, channels = ports.log, ports.store, ports.channels
     throttle = Throttle(ports.limiter)
     revoked = Revoked(ports.revocations, store)
+    reading = Reading(log, ports.recent, ports.broker)
     return UseCases(
         send_messages=SendMessages(
-            log,
-            ports.outbox,
-            ports.broker,
-            store,
-            ports.limiter,
+            log=log,
+            outbox=ports.outbox,
+            broker=ports.broker,
+            store=store,
+            limiter=ports.limiter,
+            reading=reading,
             content_limit=settings.chat_content_limit,
         ),
         open_session=OpenSession(ports.presence, revoked, log, store, announcer),
@@ -229,9 +232,9 @@ def _use_cases(
         read_log=ReadLog(standings, ports.recent, store),
         views=views,
         set_typing=SetTyping(standings, log, throttle),
-        mark_read=MarkRead(standings, log, ports.broker, store, throttle),
+        mark_read=MarkRead(standings, reading, ports.recent, store, throttle),
         mark_delivered=MarkDelivered(log, ports.broker),
-        list_messages=ListMessages(standings, log, store),
+        list_messages=ListMessages(standings, log, ports.recent, store),
         create_direct_chat=CreateDirectChat(log, store, channels, views, throttle),
         create_group=CreateGroup(log, store, channels, views, throttle),
         add_members=AddMembers(views, log, store, changes),

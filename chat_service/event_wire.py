@@ -55,6 +55,8 @@ def new_message_entry(value: NewMessage) -> bytes:
     )
     if value.traceparent:
         event.traceparent = value.traceparent
+    if not value.reads:
+        event.unread_by_sender = True
     return event.SerializeToString()
 
 
@@ -129,14 +131,13 @@ def stored_entry(event: chat_event_pb2.ChatEvent) -> Entry:
     return Entry(event.seq, event.occurred_at_ms, event.SerializeToString(), event.HasField("message"))
 
 
-def messages_of_entries(entries: Iterable[bytes]) -> list[Message]:
-    """The messages among log entries, in order."""
-    events = map(chat_event_pb2.ChatEvent.FromString, entries)
-    return [
-        wire.message(event.message, seq=event.seq, number=event.number)
-        for event in events
-        if event.WhichOneof("body") == "message"
-    ]
+def logged(encoded: bytes) -> tuple[Position, Message | None]:
+    """Where a log entry stands, and its message if it is one."""
+    event = chat_event_pb2.ChatEvent.FromString(encoded)
+    position = Position(event.epoch, event.seq, event.number)
+    if not event.HasField("message"):
+        return position, None
+    return position, wire.message(event.message, seq=event.seq, number=event.number)
 
 
 def user_event(user_id: str, news: UserNews, at_ms: int) -> bytes:

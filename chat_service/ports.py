@@ -60,6 +60,8 @@ class Taken:
 
     accepted: Accepted
     entry: LogEntry | None
+    has_read: bool = False
+    """Its sender's read pointer went over messages of others, or that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,6 @@ class ChatLog(Protocol):
     async def announce(self, chat_ids: Sequence[str], signal: Signal) -> None:
         """Tells those who are there, in each chat. Returning does not mean that anyone heard."""
 
-    async def recent(self, chat_id: str) -> list[Message]:
-        """The messages of the recent log, the oldest first: the newest ones of the chat, without a hole."""
-
     async def mark_typing(self, chat_id: str, user_id: str, *, is_typing: bool) -> bool:
         """Whether it is news: False when the same was said a moment ago."""
 
@@ -131,11 +130,39 @@ class ChatLog(Protocol):
         """The pointers that moved lately. Those of members who are not listed stand as the store has them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """Messages of the recent log, the newest first, without a hole. ``whole``: the chat has no older ones."""
+
+    messages: tuple[Message, ...]
+    whole: bool
+
+
 class RecentLog(Protocol):
     """The newest entries of each log, without a hole, as far back as they are kept."""
 
     async def read(self, windows: Sequence[Window]) -> list[list[Entry]]:
         """The entries that are kept of each window, in order."""
+
+    async def newest(
+        self, chat_id: str, count: int, *, below_seq: int = 0, below_number: int = 0, upto_seq: int = 0
+    ) -> Recent:
+        """Up to ``count`` messages below a position or a number; 0 stands for no bound.
+
+        ``upto_seq`` is where to begin looking for a number: no message below it may stand above that.
+        """
+
+    async def at(self, chat_id: str, seq: int) -> tuple[int, int, str] | None:
+        """Position and number of the last entry up to ``seq``, and the id of its message, empty if not known.
+
+        None where the log no longer tells.
+        """
+
+    async def find_latest(self, chat_id: str, message_id: str) -> Message | None:
+        """The message, if it is among the few newest entries."""
+
+    async def find(self, chat_id: str, message_id: str) -> Message | None:
+        """The message, wherever it stands in the recent log. Dear: Redis looks through all of it."""
 
 
 class ChatLocks(Protocol):

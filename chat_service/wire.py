@@ -63,6 +63,7 @@ def draft(pb: chat_service_pb2.SendItem, traceparent: str) -> Draft:
         pb.client_msg_id,
         tuple(pb.mentions),
         pb.traceparent or traceparent,
+        pb.read_seq if pb.HasField("read_seq") else None,
     )
 
 

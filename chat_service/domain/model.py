@@ -46,6 +46,8 @@ class Draft:
     client_msg_id: str
     mentions: tuple[str, ...] = ()
     traceparent: str = ""
+    read_seq: int | None = None
+    """How far the sender has read by the send's own word; None: as far as the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class NewMessage:
     """The store was asked, and has no such send of the sender."""
     traceparent: str = ""
     """The trace that it is a part of; empty unless the trace is recorded."""
+    reads: bool = True
+    """Its sender has read up to it."""
 
 
 @dataclass(frozen=True, slots=True)

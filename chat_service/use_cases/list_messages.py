@@ -6,7 +6,7 @@ from dataclasses import replace
 from chat_service.domain import rules
 from chat_service.domain.history import Page, derive, doubtful
 from chat_service.domain.model import Head, MemberPointers, Message, Standing
-from chat_service.ports import ChatLog, Store
+from chat_service.ports import ChatLog, RecentLog, Store
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.wholeness import Wholeness
 from mesh.errors import Unavailable
@@ -21,9 +21,10 @@ RECEIPTS_MEMBER_LIMIT = 100
 class ListMessages:
     """One page of history for a member."""
 
-    def __init__(self, standings: Standings, log: ChatLog, store: Store) -> None:
+    def __init__(self, standings: Standings, log: ChatLog, recent: RecentLog, store: Store) -> None:
         self._standings = standings
         self._log = log
+        self._recent = recent
         self._store = store
         self._wholeness = Wholeness(store)
 
@@ -59,19 +60,20 @@ class ListMessages:
         self, standing: Standing, count: int, before_seq: int, before_number: int
     ) -> Sequence[Message]:
         """The newest first."""
-        chat_id = standing.chat_id
-        recent = await self._log.recent(chat_id)
-        fitting = [
-            message
-            for message in reversed(recent)
-            if (not before_seq or message.seq < before_seq)
-            and (not before_number or message.number < before_number)
-        ]
-        # The recent log has no hole: with its first message, nothing older is missing.
-        if len(fitting) >= count or (recent and recent[0].number == 1):
-            return fitting[:count]
-        if not recent and standing.head.number == 0:
+        chat_id, head = standing.chat_id, standing.head
+        if head.number == 0:
             return ()
+        recent = await self._recent.newest(
+            chat_id,
+            count,
+            below_seq=before_seq,
+            below_number=before_number,
+            # Entries that are no messages only ever move a message further up.
+            upto_seq=head.seq - head.number + before_number - 1 if before_number else 0,
+        )
+        fitting = recent.messages
+        if len(fitting) >= count or recent.whole:
+            return fitting
         older = await self._store.list_messages(
             chat_id,
             count - len(fitting),

@@ -1,10 +1,12 @@
 """A member read up to a message, or the whole chat."""
 
-from chat_service.domain.model import PointerMove, ReadPointer
-from chat_service.ports import Broker, ChatLog, Store
+from chat_service.domain.model import Head, Message, ReadPointer
+from chat_service.ports import RecentLog, Store
+from chat_service.use_cases.reading import Reading
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.throttle import Throttle
 from mesh.clock import now_ms
+from mesh.errors import NotFound, Unavailable
 
 
 class MarkRead:
@@ -13,11 +15,11 @@ class MarkRead:
     RATE_ACTION = "read"
 
     def __init__(
-        self, standings: Standings, log: ChatLog, broker: Broker, store: Store, throttle: Throttle
+        self, standings: Standings, reading: Reading, recent: RecentLog, store: Store, throttle: Throttle
     ) -> None:
         self._standings = standings
-        self._log = log
-        self._broker = broker
+        self._reading = reading
+        self._recent = recent
         self._store = store
         self._throttle = throttle
 
@@ -33,18 +35,23 @@ class MarkRead:
             Unavailable: Redis, RabbitMQ or the store is down.
         """
         await self._throttle.check(self.RATE_ACTION, user_id)
-        standing = await self._standings.of_member(user_id, chat_id)
-        head = standing.head
-        seq, number = await self._find(chat_id, message_id) if message_id else (head.seq, head.number)
-        wanted = ReadPointer(seq, number, now_ms())
-        pointer = await self._log.advance_read(chat_id, user_id, wanted, message_id)
-        await self._broker.move_pointers([PointerMove(chat_id, user_id, pointer.at_ms, read=pointer)])
+        head = (await self._standings.of_member(user_id, chat_id)).head
+        place: Message | Head = await self._find(user_id, chat_id, message_id) if message_id else head
+        wanted = ReadPointer(place.seq, place.number, now_ms())
+        pointer = await self._reading.advance(user_id, chat_id, wanted, message_id)
         return pointer, max(0, head.number - pointer.number)
 
-    async def _find(self, chat_id: str, message_id: str) -> tuple[int, int]:
+    async def _find(self, user_id: str, chat_id: str, message_id: str) -> Message:
         # What is being read is nearly always among the newest messages, and may not be stored yet.
-        for message in reversed(await self._log.recent(chat_id)):
-            if message.id == message_id:
-                return message.seq, message.number
-        stored = await self._store.get_message(chat_id, message_id)
-        return stored.seq, stored.number
+        found = await self._recent.find_latest(chat_id, message_id)
+        if found is not None:
+            return found
+        try:
+            return await self._store.get_message(chat_id, message_id)
+        except (NotFound, Unavailable):
+            # It may wait to be stored. To look through the whole recent log costs more, so it is paid again.
+            await self._throttle.check(self.RATE_ACTION, user_id)
+            found = await self._recent.find(chat_id, message_id)
+            if found is None:
+                raise
+            return found

@@ -1,5 +1,6 @@
 """Accepting messages: the batched send path of docs/architecture.md."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -7,14 +8,15 @@ from dataclasses import replace
 from typing import Final
 
 from chat_service.domain import rules
+from chat_service.domain.events import Read
 from chat_service.domain.model import Accepted, Draft, NewMessage
 from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
 from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, RateLimiter, Refusal, Store, Taken
+from chat_service.use_cases.reading import Reading
 from mesh import tracing
 from mesh.clock import now_ms
 from mesh.errors import (
     AlreadyExists,
-    Internal,
     ParleyError,
     ResourceExhausted,
     Unavailable,
@@ -42,12 +44,13 @@ class SendMessages:
 
     def __init__(
         self,
+        *,
         log: ChatLog,
         outbox: Outbox,
         broker: Broker,
         store: Store,
         limiter: RateLimiter,
-        *,
+        reading: Reading,
         content_limit: int,
     ) -> None:
         self._log = log
@@ -55,6 +58,7 @@ class SendMessages:
         self._broker = broker
         self._store = store
         self._limiter = limiter
+        self._reading = reading
         self._content_limit = content_limit
 
     async def __call__(self, drafts: Sequence[Draft]) -> list[Accepted | ParleyError]:
@@ -87,7 +91,7 @@ class SendMessages:
         if messages:
             with _MARKING.time(), _step("mark"):
                 await self._outbox.mark(list({message.chat_id for message in messages.values()}))
-            await self._accept(messages, answers)
+            await self._accept(messages, drafts, answers)
         return answers
 
     def _check(
@@ -110,6 +114,7 @@ class SendMessages:
                 client_msg_id=draft.client_msg_id,
                 created_at_ms=at_ms,
                 mentions=draft.mentions,
+                reads=draft.read_seq is None,
             )
         return messages
 
@@ -134,12 +139,22 @@ class SendMessages:
                 )
 
     async def _accept(
-        self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
+        self,
+        messages: dict[int, NewMessage],
+        drafts: Sequence[Draft],
+        answers: dict[int, Accepted | ParleyError],
     ) -> None:
         with _ACCEPTING.time(), _step("accept"):
             taken = await self._take(messages, answers)
         entries = [item.entry for item in taken.values() if item.entry is not None]
+        reads = [
+            self._tell_read(drafts[index], item)
+            for index, item in taken.items()
+            if item.has_read or drafts[index].read_seq
+        ]
         try:
+            if reads:
+                await asyncio.gather(*reads)
             await self._hand_over(entries)
         except Unavailable as error:
             # They are in the outbox, the sweeper hands them over. Until then nobody may call them durable.
@@ -147,6 +162,19 @@ class SendMessages:
                 answers[index] = item.accepted if item.entry is None else error
         else:
             answers.update((index, item.accepted) for index, item in taken.items())
+
+    async def _tell_read(self, draft: Draft, taken: Taken) -> None:
+        """Tells how far the sender has read; only what differs from the message has to be made durable."""
+        try:
+            if draft.read_seq:
+                await self._reading.advance_to(draft.user_id, draft.chat_id, draft.read_seq)
+            else:
+                place, message_id = taken.accepted.position, taken.accepted.message_id
+                signal = Read(draft.user_id, message_id, place.seq, place.number)
+                await self._log.announce([draft.chat_id], signal)
+        except Unavailable as error:
+            # The message counts all the same, and whatever the user reads next moves the pointer as well.
+            _log.warning("chat.read_not_told", chat_id=draft.chat_id, dependency=error.dependency)
 
     async def _take(
         self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
@@ -247,7 +275,8 @@ def _error(refusal: Refusal) -> ParleyError:
                 "this clientMsgId was accepted with other content",
             )
         case Refusal.FAILED:
-            return Internal(ErrorReason.ERROR_REASON_INTERNAL, "the log refused the message")
+            # Redis may have run any part of the script: only a repeat, which is safe, can tell.
+            return unavailable("redis", "it is not known whether the message was taken")
         case Refusal.ROLE_UNKNOWN | Refusal.HEAD_MISSING:
             # The store knows no such chat, or forgot what it was told a moment ago.
             return rules.not_a_member()

@@ -116,7 +116,11 @@ def _entry_body(event: chat_event_pb2.ChatEvent) -> Message | Change:
             if event.message.chat_id != event.chat_id:
                 raise BadItemError("message.chat_id differs from chat_id")
             message = _message(event.message, event.chat_id, event.seq, event.number, event.epoch)
-            return replace(message, traceparent=event.traceparent) if event.traceparent else message
+            if event.traceparent or event.unread_by_sender:
+                return replace(
+                    message, traceparent=event.traceparent, unread_by_sender=event.unread_by_sender
+                )
+            return message
         case "members_added":
             actor = event.members_added.actor_id
         case "member_removed":

@@ -38,6 +38,8 @@ class Message:
     mentions: tuple[str, ...] = ()
     traceparent: str = field(default="", compare=False)
     """The trace that it is a part of while it is handled; not stored."""
+    unread_by_sender: bool = field(default=False, compare=False)
+    """Sending it was no reading; not stored."""
 
 
 @dataclass(frozen=True, slots=True)

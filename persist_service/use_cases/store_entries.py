@@ -85,6 +85,7 @@ class StoreEntries:
         sent = merge(
             Pointer(m.chat_id, m.sender_id, read_seq=m.seq, read_number=m.number, at_ms=m.created_at_ms)
             for m in messages
+            if not m.unread_by_sender
         )
         await asyncio.gather(
             self._chats.advance(advances([*in_log, *voids])), self._memberships.advance(sent)

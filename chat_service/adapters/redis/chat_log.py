@@ -16,7 +16,6 @@ from chat_service.domain.model import (
     FoundSend,
     MemberPointers,
     Membership,
-    Message,
     NewMessage,
     Position,
     ReadPointer,
@@ -91,6 +90,7 @@ class RedisChatLog:
                 self._keep.dedupe_seconds,
                 int(message.is_new),
                 *self._seen.of(chat_id),
+                int(message.reads),
             ),
         )
 
@@ -229,15 +229,6 @@ class RedisChatLog:
                 for chat_id in chat_ids:
                     pipe.publish(keys.channel(chat_id), event_wire.signal_event(chat_id, signal, at_ms))
                 await pipe.execute()
-
-    async def recent(self, chat_id: str) -> list[Message]:
-        """As the port says."""
-        with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.xrange(keys.log(chat_id))
-                pipe.expire(keys.log(chat_id), self._keep.recent_seconds)
-                rows, _ = await pipe.execute()
-        return event_wire.messages_of_entries(fields[b"e"] for _, fields in rows)
 
     async def mark_typing(self, chat_id: str, user_id: str, *, is_typing: bool) -> bool:
         """As the port says."""

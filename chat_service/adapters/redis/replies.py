@@ -36,9 +36,8 @@ def taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
     if code == _TAKEN:
         position = Position(*map(int, answer[1:4]))
         accepted = Accepted(message.id, message.chat_id, position, message.created_at_ms, duplicate=False)
-        return Taken(
-            accepted, LogEntry(message.chat_id, position.seq, event_wire.at_position(entry, position))
-        )
+        logged = LogEntry(message.chat_id, position.seq, event_wire.at_position(entry, position))
+        return Taken(accepted, logged, has_read=answer[4] == 1)
     if code == _REPEAT:
         message_id, epoch, seq, number, at_ms, waiting = answer[1:]
         position = Position(int(epoch), int(seq), int(number))

@@ -54,6 +54,7 @@ ADVANCE_DELIVERED: Final = _load("advance_delivered")
 TAKE_TOKENS: Final = _load("take_tokens")
 OPEN_SESSION: Final = _load("open_session")
 CLOSE_SESSION: Final = _load("close_session")
+FIND_MESSAGE: Final = _load("find_message")
 REMOVE_UNLESS_TOUCHED: Final = _load("remove_unless_touched")
 
 Argument = str | bytes | int | float

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.outbox import RedisOutbox
+from chat_service.adapters.redis.recent_log import RedisRecentLog
 from chat_service.domain.events import MembersAdded
 from chat_service.domain.model import (
     ContentType,
@@ -48,6 +49,12 @@ def message(key: str, content: str = "hello", sender: str = "alice", chat_id: st
     return NewMessage(new_object_id(), chat_id, sender, ContentType.TEXT, content, key, 1_700_000_000_000)
 
 
+async def kept(redis: Redis) -> list[Message]:
+    """What the recent log has, the oldest first."""
+    recent = await RedisRecentLog(redis, seconds=60).newest(CHAT, 1_000)
+    return list(reversed(recent.messages))
+
+
 async def begin(log: RedisChatLog) -> None:
     await log.begin(CHAT, {"alice": Role.MEMBER, "bob": Role.MEMBER})
 
@@ -81,7 +88,7 @@ async def test_concurrent_batches_make_one_dense_order_that_is_published_and_kep
         events = await published(pubsub, 40)
     assert sorted(item.accepted.position.seq for item in outcomes) == list(range(1, 41))
     assert [event.seq for event in events] == list(range(1, 41))
-    recent = await log.recent(CHAT)
+    recent = await kept(redis)
     assert [item.seq for item in recent] == list(range(1, 41))
     assert [item.id for item in recent] == [event.message.id for event in events]
     entries = {item.entry.seq: item.entry.encoded for item in outcomes if item.entry}
@@ -89,7 +96,7 @@ async def test_concurrent_batches_make_one_dense_order_that_is_published_and_kep
 
 
 async def test_a_repeat_gets_the_first_answer_and_no_second_place(
-    log: RedisChatLog, outbox: RedisOutbox
+    redis: Redis, log: RedisChatLog, outbox: RedisOutbox
 ) -> None:
     await begin(log)
     (first,) = await log.accept([message("once")])
@@ -104,7 +111,7 @@ async def test_a_repeat_gets_the_first_answer_and_no_second_place(
     await outbox.clear([entry])
     (later,) = await log.accept([message("once")])
     assert taken(later).entry is None
-    assert [item.client_msg_id for item in await log.recent(CHAT)] == ["once"]
+    assert [item.client_msg_id for item in await kept(redis)] == ["once"]
 
 
 async def test_the_same_key_with_other_content_is_a_conflict(log: RedisChatLog) -> None:
@@ -115,12 +122,12 @@ async def test_the_same_key_with_other_content_is_a_conflict(log: RedisChatLog) 
     assert isinstance((await log.accept([message("once", "that", sender="bob")]))[0], Taken)
 
 
-async def test_only_members_are_let_in(log: RedisChatLog) -> None:
+async def test_only_members_are_let_in(redis: Redis, log: RedisChatLog) -> None:
     await begin(log)
     assert await log.accept([message("a", sender="eve")]) == [Refusal.ROLE_UNKNOWN]
     await log.remember("eve", {CHAT: Membership(Role.NONE, ReadPointer())})
     assert await log.accept([message("a", sender="eve")]) == [Refusal.NOT_A_MEMBER]
-    assert await log.recent(CHAT) == []
+    assert await kept(redis) == []
 
 
 async def test_a_removal_wins_over_a_late_answer_of_the_store(log: RedisChatLog) -> None:
@@ -207,11 +214,11 @@ async def test_a_change_takes_a_place_and_sets_roles_but_counts_no_message(log: 
     assert (known.head.latest.seq, known.head.latest.sender_id) == (3, "eve")
 
 
-async def test_the_recent_log_is_bounded_and_without_a_hole(log: RedisChatLog) -> None:
+async def test_the_recent_log_is_bounded_and_without_a_hole(redis: Redis, log: RedisChatLog) -> None:
     await begin(log)
     for batch in range(10):
         await log.accept([message(f"{batch}-{item}") for item in range(64)])
-    recent = [item.seq for item in await log.recent(CHAT)]
+    recent = [item.seq for item in await kept(redis)]
     assert len(recent) < 640
     assert recent == list(range(recent[0], 641))
 

@@ -34,7 +34,9 @@ def test_an_entry_with_an_appended_position_is_a_chat_event(
     )
     assert (event.epoch, event.seq, event.number) == (epoch, seq, number)
     assert event.message.content == content
-    (message,) = event_wire.messages_of_entries([event.SerializeToString()])
+    position, message = event_wire.logged(event.SerializeToString())
+    assert position == Position(epoch, seq, number)
+    assert message is not None
     assert message.mentions == mentions
     assert tuple(wire.message_pb(message).mentions) == mentions
     assert (message.seq, message.number, message.content, message.type) == (

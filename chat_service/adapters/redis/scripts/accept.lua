@@ -1,8 +1,9 @@
 -- Takes one message into the log of its chat: member? accepted before? then a place, live delivery, outbox.
 -- KEYS head, members, log, outbox, read, dedupe, unsure
 -- ARGV sender, event, channel, message id, created at (ms), fingerprint, log length, log seconds, dedupe seconds,
---      1 when the store was asked for an earlier send and has none, epoch and seq that the caller has seen
--- Answers {code, ...}: 1 taken (epoch, seq, number) | 2 repeat (first answer, its outbox entry or nil)
+--      1 when the store was asked for an earlier send and has none, epoch and seq that the caller has seen,
+--      1 when the sender has read up to the message
+-- Answers {code, ...}: 1 taken (epoch, seq, number, 1 when the sender thereby read messages of others) | 2 repeat (first answer, its outbox entry or nil)
 --                      3 role unknown | 4 not a member | 5 head lost | 6 clientMsgId stands for other content
 --                      7 the log was rebuilt: only the store knows whether this was accepted before
 local role = redis.call('HGET', KEYS[2], ARGV[1])
@@ -21,8 +22,13 @@ local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[3], ARGV[2], 1,
 if not epoch then return {5} end
 redis.call('HSET', KEYS[6], 'fingerprint', ARGV[6], 'id', ARGV[4], 'epoch', epoch, 'seq', seq, 'number', number, 'at', ARGV[5])
 redis.call('EXPIRE', KEYS[6], ARGV[9])
--- Who sends has read: the pointer stands on the sender's own message.
-redis.call('HSET', KEYS[5], ARGV[1], seq .. ':' .. number .. ':' .. ARGV[5])
-redis.call('EXPIRE', KEYS[5], ARGV[8])
 redis.call('EXPIRE', KEYS[2], ARGV[8])
-return {1, epoch, seq, number}
+local has_read = 0
+if ARGV[13] == '1' then
+  -- Who sends has read: the pointer stands on the sender's own message.
+  local before = redis.call('HGET', KEYS[5], ARGV[1])
+  if tonumber(number) - 1 > tonumber(before and string.match(before, ':(%d+):') or 0) then has_read = 1 end
+  redis.call('HSET', KEYS[5], ARGV[1], seq .. ':' .. number .. ':' .. ARGV[5])
+  redis.call('EXPIRE', KEYS[5], ARGV[8])
+end
+return {1, epoch, seq, number, has_read}
