@@ -119,6 +119,7 @@ class Actions:
             content=command.content,
             client_msg_id=command.client_msg_id,
             mentions=command.mentions,
+            read_seq=command.read_seq,
         )
         span = self._services.traces.begin(
             request.event, request.traceparent, {"parley.chat_id": command.chat_id}

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from edge import metrics
 from mesh import tracing
-from mesh.errors import Internal, ParleyError, ResourceExhausted, from_item_error
+from mesh.errors import ParleyError, ResourceExhausted, from_item_error, unavailable
 from mesh.logs import get_logger
 from parley.chat.v1.chat_service_pb2 import SendAccepted, SendItem, SendMessagesRequest, SendResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -141,4 +141,5 @@ def _outcome(result: SendResult) -> SendAccepted | ParleyError:
 
 
 def _missing() -> ParleyError:
-    return Internal(ErrorReason.ERROR_REASON_INTERNAL, "chat_service gave no outcome")
+    # Whether the message was taken is not known; a repeat of it is safe.
+    return unavailable("chat", "chat_service gave no outcome")

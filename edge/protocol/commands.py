@@ -54,6 +54,7 @@ class SendMessage(Command, frozen=True):
     client_msg_id: ClientMsgId
     type: MessageTypeName = "text"
     mentions: Annotated[list[UserId], msgspec.Meta(max_length=50)] = []
+    read_seq: Position | None = None
 
     def __post_init__(self) -> None:
         """Refuses a user who is mentioned twice."""

@@ -67,6 +67,21 @@ async def test_mentions_are_seen_live_and_in_the_history(
         assert [message["mentions"] for message in messages] == [[bob.user_id], []]
 
 
+async def test_who_answers_has_read_unless_the_send_says_otherwise(
+    mesh: Mesh, connect: Connect, names: tuple[str, str]
+) -> None:
+    alice, bob, chat_id = await talk(mesh, connect, names)
+    await alice.say(chat_id, "are you there?")
+    await bob.wait_for("new-message", 1, chatId=chat_id)
+    data = {"chatId": chat_id, "content": "he is away", "clientMsgId": "m-1", "readSeq": 0}
+    assert (await bob.ask("send-message", data))["event"] == "ack"
+    answer = await bob.say(chat_id, "I am back")
+    (told,) = await alice.wait_for("message-read", 1, chatId=chat_id)
+    assert (told["readBy"], told["seq"]) == (bob.user_id, answer["seq"])
+    page = await alice.rest.get(f"/chats/{chat_id}/messages")
+    assert page["messages"][0]["status"] == "read"
+
+
 async def test_history_pages_backwards_by_seq_and_by_page(
     mesh: Mesh, connect: Connect, names: tuple[str, str]
 ) -> None:

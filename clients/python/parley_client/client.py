@@ -85,6 +85,7 @@ class ParleyClient:
         type: str = "text",  # noqa: A002 - the protocol's word
         client_msg_id: str | None = None,
         mentions: Iterable[str] = (),
+        read_seq: int | None = None,
         timeout_seconds: float = _SEND_SECONDS,
     ) -> Sent:
         """Sends a message and returns when it is durable.
@@ -92,7 +93,9 @@ class ParleyClient:
         A try that is not answered, or fails in a way that may pass, is repeated with the same
         `client_msg_id`, so that it is stored once. For their order to be kept, messages must be sent one
         after the other. `mentions` names up to 50 users, whom a notification may reach where others stay
-        quiet.
+        quiet. `read_seq` says how far the user has read: up to the message unless it is given, no further
+        than before with 0 (a bot that sends in the user's name), else up to that position (the last one that
+        was shown when the message was written, if it waited offline).
 
         Raises:
             UnreachableError: no ack within `timeout_seconds`; it may have been stored. Repeating the call
@@ -104,6 +107,7 @@ class ParleyClient:
             "type": type,
             "clientMsgId": client_msg_id or secrets.token_urlsafe(12),
             "mentions": list(mentions),
+            "readSeq": read_seq,
         }
         try:
             async with asyncio.timeout(timeout_seconds):

@@ -54,6 +54,7 @@ class ScaffoldChat(ChatServiceServicer):
     closed: list[str] = field(default_factory=list)
     delivered: list[pb.Delivery] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
+    items: list[pb.SendItem] = field(default_factory=list)
     accepted: dict[tuple[str, str, str], pb.SendAccepted] = field(default_factory=dict)
     failures: dict[str, ParleyError] = field(default_factory=dict)
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -221,6 +222,7 @@ class ScaffoldChat(ChatServiceServicer):
     async def SendMessages(self, request: pb.SendMessagesRequest, context: Any) -> pb.SendMessagesResponse:
         await self._enter("SendMessages")
         self.batches.append(len(request.items))
+        self.items.extend(request.items)
         return pb.SendMessagesResponse(results=[await self._send(item) for item in request.items])
 
     async def SetTyping(self, request: pb.SetTypingRequest, context: Any) -> pb.SetTypingResponse:

@@ -1,6 +1,7 @@
 """The batched way of messages to chat_service."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,23 @@ async def test_mentions_go_with_the_message(edge: Edge) -> None:
     ask = {"chatId": CHAT, "content": "x", "clientMsgId": "m", "mentions": ["bob", "Zoë"]}
     assert (await alice.ask("send-message", 1, **ask))["event"] == "ack"
     await eventually(lambda: [m["mentions"] for m in alice.all("new-message")] == [["bob", "Zoë"]])
+
+
+async def test_how_far_the_sender_has_read_goes_with_the_message_or_is_left_open(
+    edge: Edge, chat: ScaffoldChat
+) -> None:
+    alice = await edge.client("alice")
+    reads: list[dict[str, Any]] = [{}, {"readSeq": None}, {"readSeq": 0}, {"readSeq": 7}]
+    for number, read in enumerate(reads):
+        ask = {"chatId": CHAT, "content": "x", "clientMsgId": f"m-{number}", **read}
+        assert (await alice.ask("send-message", number, **ask))["event"] == "ack"
+    said = [item.read_seq if item.HasField("read_seq") else None for item in chat.items]
+    assert said == [None, None, 0, 7]
+    refused = await alice.ask("send-message", 9, chatId=CHAT, content="x", clientMsgId="m", readSeq=-1)
+    assert (refused["data"]["code"], "data.readSeq" in refused["data"]["message"]) == (
+        "INVALID_ARGUMENT",
+        True,
+    )
 
 
 async def test_a_repeat_gets_the_first_answer(edge: Edge) -> None:

@@ -62,6 +62,9 @@ async def test_a_send_is_acked(server: SmallServer, client: ParleyClient) -> Non
     sent = await client.send_message(CHAT, "hello", mentions=("bob",))
     assert (sent.seq, sent.duplicate, sent.message_id) == (1, False, server.log[0]["id"])
     assert (server.sends[0]["type"], server.sends[0]["mentions"]) == ("text", ["bob"])
+    assert server.sends[0]["readSeq"] is None
+    await client.send_message(CHAT, "from a bot", read_seq=0)
+    assert server.sends[1]["readSeq"] == 0
 
 
 async def test_a_lost_ack_makes_a_repeat_with_the_same_id_and_one_message(
