@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from admin.command import DONE, NOT_DONE, Command
+from admin.command import DONE, NOT_DONE, Command, seconds
 from admin.output import json_option, note, table, tell
 from admin.reach import questions
 from chat_service.settings import ChatSettings
@@ -28,7 +28,7 @@ _COLUMNS: Final = ("what", "where", "state", "detail")
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("service", nargs="*", type=_service, help=f"{', '.join(SERVICES)}; default all")
     parser.add_argument("--settings-only", action="store_true", help="connect to nothing")
-    parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="for each answer")
+    parser.add_argument("--timeout", type=seconds, default=5.0, metavar="SECONDS", help="for each answer")
     json_option(parser)
 
 

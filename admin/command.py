@@ -1,9 +1,12 @@
 """What a command is. Exit codes: 0 done; 1 not done, not found, or not well; 2 wrong usage; 78 settings."""
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
+
+from mesh.numbers import parse_number
 
 DONE: Final = 0
 NOT_DONE: Final = 1
@@ -31,6 +34,18 @@ class CommandError(Exception):
 
 def positive(text: str) -> int:
     """An argument that says how many: 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
+    number = parse_number(text)
+    if number is None or number < 1:
         raise ArgumentTypeError(f"{text} is not a number from 1 on")
-    return int(text)
+    return number
+
+
+def seconds(text: str) -> float:
+    """An argument that is a time: more than 0, and finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any, Final
 
-from admin.command import DONE, NOT_DONE, Command
+from admin.command import DONE, NOT_DONE, Command, seconds
 from admin.migrations import bring_up_to_date, pending, version_of
 from admin.mongo import open_mongo
 from admin.output import json_option, table, tell
@@ -17,7 +17,9 @@ _COLUMNS: Final = ("database", "from", "to", "migrations")
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="only show what is pending; 1 when something is")
     parser.add_argument("--again", action="store_true", help="apply also what was applied; see the manual")
-    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for MongoDB; default 60")
+    parser.add_argument(
+        "--wait", type=seconds, default=60.0, metavar="SECONDS", help="for MongoDB; default 60"
+    )
     json_option(parser)
 
 

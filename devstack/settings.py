@@ -125,7 +125,8 @@ def read_settings(environ: Mapping[str, str]) -> RunSettings:
                 problems.append(f"{PORTS_VARIABLE}: {shift:+d} moves {setting.variable} to {moved}")
                 continue
             text = str(moved)
-        if not text.isascii() or not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        plain = text.isascii() and text.isdecimal() and len(text) <= len(str(_HIGHEST_PORT))
+        if not plain or int(text) > _HIGHEST_PORT:
             problems.append(f"{setting.variable}: {text!r} is not a port (0 to {_HIGHEST_PORT})")
             continue
         port = int(text) or free_port()

@@ -48,7 +48,7 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """New connections per second in the long run; more are turned away in the same way."""
     edge_connections_per_address: Annotated[int, Field(ge=0)] = 0
     """Connections from one address (IPv6: one /64); more get 429. 0: any number, for many may share one."""
-    edge_handshakes_per_address: Annotated[float, Field(ge=0)] = 0
+    edge_handshakes_per_address: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     """Handshakes per second from one address; more get 429. 0: any number."""
     edge_trusted_proxies: Annotated[CommaSeparated, AfterValidator(_networks)] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For and -Proto are believed; else all clients are one."""
@@ -66,7 +66,7 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """How many frames a connection may send in the long run; more are refused with RATE_LIMITED."""
     edge_frames_burst: PositiveInt = 100
     """How many it may send at once. A debt of as many again is a flood and ends the connection with 4008."""
-    edge_client_traces: Annotated[float, Field(ge=0)] = 10.0
+    edge_client_traces: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     """How many traces per second are recorded because clients have begun them; others are left to chance."""
     edge_send_lanes: Annotated[int, Field(ge=1, le=64)] = 4
     """How many SendMessages calls may be in flight."""

@@ -111,7 +111,9 @@ def _split_commas(value: object) -> object:
 
 # https://github.com/grpc/grpc/blob/master/doc/naming.md; without a scheme gRPC takes dns.
 _TARGET: Final = re.compile(
-    r"(dns:(//[^/\s]*/)?[^/\s]+:\d+|(ipv4|ipv6):\S+:\d+|unix:\S+|unix-abstract:\S+|xds:///\S+|[^:/\s]+:\d+)"
+    r"(dns:(//[^/\s]*/)?[^/\s]+:PORT|(ipv4|ipv6):\S+:PORT|unix:\S+|unix-abstract:\S+|xds:///\S+|[^:/\s]+:PORT)"
+    # No sign, no other script's digits.
+    .replace("PORT", "[0-9]{1,5}")
 )
 
 # https://github.com/grpc/proposal/blob/master/A27-xds-global-load-balancing.md; gRPC reads them itself.

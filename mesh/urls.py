@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 _URL: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<credentials>[^/?#]*@)?(?P<hosts>[^/?#]*)(?P<tail>.*)", re.DOTALL
 )
-_HOST: Final = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:\[\]@]+))(:(?P<port>\d{1,5}))?")
+_HOST: Final = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:\[\]@]+))(:(?P<port>[0-9]{1,5}))?")
 _HIGHEST_PORT: Final = 65_535
 
 

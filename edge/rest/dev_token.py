@@ -5,6 +5,7 @@ from http import HTTPStatus
 from tornado.web import HTTPError
 
 from edge.rest.bodies import DevTokenAnswer, DevTokenBody
+from edge.rest.errors import check_head
 from edge.rest.handler import RestHandler
 from mesh.clock import to_rfc3339
 
@@ -17,6 +18,7 @@ class DevTokenHandler(RestHandler):
     async def prepare(self) -> None:
         """404 where tokens come from the customer's identity provider."""
         if self.deps.dev_tokens is None:
+            check_head(self.request)
             raise HTTPError(HTTPStatus.NOT_FOUND)
         await super().prepare()
 

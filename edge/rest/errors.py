@@ -9,6 +9,7 @@ from tornado.web import HTTPError
 
 from edge.rest.field_names import as_clients_know_them
 from mesh.errors import Internal, InvalidArgument, NotFound, ParleyError
+from mesh.numbers import parse_number
 from parley.common.v1.error_pb2 import ErrorReason
 
 MAX_URL_BYTES: Final = 12 * 1024
@@ -74,16 +75,31 @@ def too_large(limit: int) -> InvalidArgument:
 
 
 def check_head(request: HTTPServerRequest) -> None:
-    """Refuses what is too long before the body of a request.
+    """Refuses what is too long before the body of a request, or says of the body what cannot be read.
 
     Raises:
         HTTPError: 414, the URL; 431, the headers (RFC 6585 section 5).
+        InvalidArgument: `Content-Length` is no number.
     """
     if len(request.uri or "") > MAX_URL_BYTES:
         raise HTTPError(HTTPStatus.REQUEST_URI_TOO_LONG)
     # As they were on the wire: ": " and the end of the line.
     if sum(len(name) + len(value) + 4 for name, value in request.headers.get_all()) > MAX_HEADER_BYTES:
         raise HTTPError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+    announced_length(request)
+
+
+def announced_length(request: HTTPServerRequest) -> int:
+    """How many bytes the body has by its `Content-Length`; 0 where it does not say.
+
+    Raises:
+        InvalidArgument: what it says is no number.
+    """
+    text = request.headers.get("Content-Length")
+    length = 0 if text is None else parse_number(text)
+    if length is None:
+        raise malformed("Content-Length must be one number")
+    return length
 
 
 def failure_of(error: BaseException | None, status: int, request_id: str) -> tuple[int, ParleyError]:

@@ -16,7 +16,7 @@ from edge.identity import OPERATOR_SCOPE, Identity, TokenVerifier, extract_token
 from edge.identity.dev_tokens import DevTokens
 from edge.protocol.shapes import error_json
 from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
-from edge.rest.errors import check_head, failure_of, too_large
+from edge.rest.errors import announced_length, check_head, failure_of, too_large
 from edge.rest.metrics import HTTP_SECONDS
 from edge.rest.origins import OriginPolicy
 from edge.revocations import Revocations
@@ -114,8 +114,7 @@ class RestHandler(RequestHandler):
         if self.request.method not in (*self.methods(), "OPTIONS"):
             raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
         self._begin_span()
-        length = self.request.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > self._most_read:
+        if announced_length(self.request) > self._most_read:
             raise too_large(self.deps.max_body_bytes)
         if not self.public and self.request.method != "OPTIONS":
             token = extract_token(authorization=self.request.headers.get("Authorization"))
@@ -255,3 +254,4 @@ class NotFoundHandler(RestHandler):
     async def prepare(self) -> None:
         """Refuses."""
         raise HTTPError(HTTPStatus.NOT_FOUND)
+        check_head(self.request)

@@ -6,6 +6,7 @@ from typing import Final
 from edge.identity.user_id import is_user_id
 from edge.rest.errors import invalid
 from mesh.ids import is_object_id
+from mesh.numbers import parse_number
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 100
@@ -83,7 +84,7 @@ def number(name: str, text: str, most: int) -> int:
     Raises:
         InvalidArgument: out of range, or no number.
     """
-    # `int` alone would take signs, spaces, underscores and the digits of other scripts.
-    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most:
-        return int(text)
+    found = parse_number(text)
+    if found is not None and 1 <= found <= most:
+        return found
     raise invalid(f"{name} must be a number from 1 to {most}")

@@ -83,7 +83,7 @@ class TokenVerifier:
                 options={"require": ["iss", "aud", "exp", "iat"], "verify_exp": False, "verify_iat": False},
             )
             issuer, issued, expires = str(claims["iss"]), float(claims["iat"]), float(claims["exp"])
-        except (jwt.InvalidTokenError, TypeError, ValueError) as error:
+        except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError) as error:
             raise _refused(ErrorReason.ERROR_REASON_INVALID_TOKEN, "service token is not valid") from error
         if now >= expires + LEEWAY_SECONDS:
             raise _refused(ErrorReason.ERROR_REASON_TOKEN_EXPIRED, "service token has expired")

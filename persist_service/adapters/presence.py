@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
+from mesh.numbers import parse_number
 from mesh.redis import redis_errors
 from mesh.redis_cluster.slots import hash_tag
 
@@ -47,6 +48,6 @@ class RedisPresence:
 
 
 def _to_ms(value: bytes) -> int:
-    at_ms = int(value) if value.isdigit() else 0
+    at_ms = parse_number(value.decode(errors="replace"))
     # There is a connection, and nobody knows what it does: it counts as active, as it used to.
-    return at_ms if at_ms >= _FIRST_MS else now_ms()
+    return now_ms() if at_ms is None or at_ms < _FIRST_MS else at_ms

@@ -88,6 +88,7 @@ def _url(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= MAX_HISTORY):
+    plain = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_HISTORY))
+    if not plain or int(text) > MAX_HISTORY:
         raise argparse.ArgumentTypeError(f"must be 0 to {MAX_HISTORY}")
     return int(text)

@@ -15,6 +15,7 @@ from typing import Final
 import httpcore
 import httpx
 
+from mesh.numbers import parse_number
 from notify_service.adapters.senders.connections import Connections
 from notify_service.adapters.senders.guard import Address, GuardedBackend
 from notify_service.adapters.senders.words import MAX_WORDS, quote
@@ -24,7 +25,7 @@ from notify_service.ports import NotAskedError, SendDelayedError, SendError, Sen
 MAX_ANSWER: Final = 4096
 """Bytes of an answer's body that are read."""
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-_MAX_RETRY_DIGITS: Final = 9
+_MOST_RETRY_SECONDS: Final = 999_999_999
 _MAX_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _RESOLVERS: Final = 128
@@ -136,8 +137,9 @@ def failure(answer: Answer, *, gone: Container[int] = (HTTPStatus.NOT_FOUND, HTT
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """How long `Retry-After` asks to wait, in either form (RFC 9110, 10.2.3); None when it does not."""
     value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value) if len(value) <= _MAX_RETRY_DIGITS else None
+    seconds = parse_number(value)
+    if seconds is not None:
+        return float(seconds) if seconds <= _MOST_RETRY_SECONDS else None
     try:
         at = parsedate_to_datetime(value)
         at = at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
+from mesh.numbers import parse_number
 from notify_service.adapters.senders.http import MAX_ANSWER, Answer
 
 _CONFIG: Final = h2.config.H2Configuration(client_side=True)
@@ -231,7 +232,10 @@ class Http2Connection(asyncio.Protocol):
 def _take_headers(exchange: _Exchange, headers: Iterable[tuple[bytes | str, bytes | str]]) -> None:
     for name, value in headers:
         exchange.headers[_text(name).lower()] = _text(value)
-    exchange.status = int(exchange.headers.pop(":status", ""))
+    status = parse_number(exchange.headers.pop(":status", ""))
+    if status is None:
+        raise ValueError("an answer without a status")
+    exchange.status = status
 
 
 def _text(raw: bytes | str) -> str:

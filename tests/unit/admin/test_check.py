@@ -6,8 +6,10 @@ import os
 import pytest
 
 from admin.__main__ import main
+from admin.check import SERVICES
 from admin.reach import without_password
 from admin.settings import DatabaseSettings
+from mesh.settings import variable_name
 from notify_service.settings import NotifySettings
 from persist_service.settings import PersistSettings
 
@@ -98,3 +100,25 @@ def test_commands_and_services_have_the_same_defaults() -> None:
     fields = DatabaseSettings.model_fields
     assert fields["persist_database"].default == PersistSettings.model_fields["persist_database"].default
     assert fields["notify_ledger_days"].default == NotifySettings.model_fields["notify_ledger_days"].default
+
+
+_NUMBERS = sorted(
+    {
+        variable_name(name)
+        for settings in SERVICES.values()
+        for name, field in settings.model_fields.items()
+        if field.annotation in {int, float}
+    }
+)
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "-inf", "1e999", "²", "٣", "9" * 4301])
+def test_a_number_of_the_settings_is_finite_and_in_plain_digits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for name in _NUMBERS:
+        monkeypatch.setenv(name, text)
+    code, out, _ = run(capsys, "--json")
+    assert code == 78
+    told = {problem["variable"] for problem in json.loads(out)["problems"]}
+    assert told >= set(_NUMBERS), "each is refused"

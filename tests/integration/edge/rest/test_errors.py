@@ -228,6 +228,10 @@ _BEHIND = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         b"Content-Length: +5\r\n",
         b"Content-Length: 0x5\r\n",
         b"Content-Length: -1\r\n",
+        "Content-Length: ²\r\n".encode(),
+        b"Content-Length: \xb2\r\n",
+        b"Content-Length: " + b"5" * 4301 + b"\r\n",
+        b"Content-Length: " + b"0" * 4301 + b"\r\n",
         b"Transfer-Encoding: identity, chunked\r\n",
         b"Transfer-Encoding: xchunked\r\n",
         b"Content-Length : 5\r\n",
@@ -253,6 +257,21 @@ async def test_what_two_servers_could_read_differently_ends_the_connection(
     refused = await answers(head)
     assert refused.startswith(b"HTTP/1.1 40")
     assert b"alive" not in refused
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/v1/chats", "/nothing"])
+@pytest.mark.parametrize("length", [b"\xb2", b"\xd9\xa5", b"", b"1_0", b"+1", b"1e2", b"9" * 4301])
+async def test_a_length_that_is_no_number_is_the_clients_mistake(
+    client: httpx.AsyncClient, path: str, length: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token_for('ada')}\r\n".encode()
+    writer.write(head + b"Content-Length: " + length + b"\r\n\r\n")
+    async with asyncio.timeout(5):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["code"] == "MALFORMED_FRAME"
 
 
 async def test_a_path_that_is_not_utf_8(api: Api, chat: ScriptedChat) -> None:
