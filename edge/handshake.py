@@ -45,6 +45,11 @@ class HandshakeHandler(RestHandler):
         self._gateway = gateway
         self._admission = admission
 
+    @classmethod
+    def methods(cls) -> tuple[str, ...]:
+        """GET alone: no other method can become a WebSocket."""
+        return ("GET",)
+
     async def get(self) -> None:
         """Checks the request, answers 101, and leaves HTTP."""
         try:

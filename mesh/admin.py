@@ -12,7 +12,17 @@ from mesh.listening import listen
 from mesh.readiness import Readiness
 
 
-class MetricsHandler(RequestHandler):
+class _Handler(RequestHandler):
+    async def get(self) -> None:
+        """Answers."""
+        raise NotImplementedError
+
+    async def head(self) -> None:
+        """As GET without the body: some probes ask so."""
+        await self.get()
+
+
+class MetricsHandler(_Handler):
     """Prometheus metrics in text form."""
 
     async def get(self) -> None:
@@ -21,7 +31,7 @@ class MetricsHandler(RequestHandler):
         await self.finish(generate_latest())
 
 
-class HealthHandler(RequestHandler):
+class HealthHandler(_Handler):
     """Alive: the event loop turns. Says nothing about dependencies, so an outage restarts nobody."""
 
     async def get(self) -> None:
@@ -29,7 +39,7 @@ class HealthHandler(RequestHandler):
         await self.finish({"status": "alive"})
 
 
-class ReadyHandler(RequestHandler):
+class ReadyHandler(_Handler):
     """Ready: this process should be sent work."""
 
     def initialize(self, readiness: Readiness) -> None:

@@ -16,7 +16,7 @@ from edge.identity import OPERATOR_SCOPE, Identity, TokenVerifier, extract_token
 from edge.identity.dev_tokens import DevTokens
 from edge.protocol.shapes import error_json
 from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
-from edge.rest.errors import announced_length, check_head, failure_of, too_large
+from edge.rest.errors import announced_length, check_head, failure_of, invalid, too_large
 from edge.rest.metrics import HTTP_SECONDS
 from edge.rest.origins import OriginPolicy
 from edge.revocations import Revocations
@@ -32,7 +32,7 @@ from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
-_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")  # HEAD comes with GET
 _PREFLIGHT_SECONDS: Final = 600
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent"
 # A year, and this host alone: what else the domain serves is not ours to decide.
@@ -135,6 +135,12 @@ class RestHandler(RequestHandler):
             error = too_large(self.deps.max_body_bytes)
             self.send_error(exc_info=(type(error), error, None))
 
+    async def head(self, *arguments: str) -> None:
+        """As GET without the body, wherever there is GET (RFC 9110 section 9.3.2)."""
+        answered = self.get(*arguments)
+        if answered is not None:
+            await answered
+
     def options(self, *_: str) -> None:
         """A preflight of CORS: the browser asks what a page may do here."""
         self.set_header("Allow", ", ".join((*self.methods(), "OPTIONS")))
@@ -147,9 +153,22 @@ class RestHandler(RequestHandler):
     @classmethod
     def methods(cls) -> tuple[str, ...]:
         """The HTTP methods that this handler serves."""
-        return tuple(
+        own = tuple(
             name for name in _METHODS if getattr(cls, name.lower()) is not getattr(RestHandler, name.lower())
         )
+        return ("GET", "HEAD", *own[1:]) if "GET" in own else own
+
+    def query(self, name: str) -> str | None:
+        """What the query string has for ``name``, to the letter; None where it has nothing.
+
+        Raises:
+            InvalidArgument: it is there twice.
+            HTTPError: it is not valid UTF-8.
+        """
+        values = self.request.query_arguments.get(name, [])
+        if len(values) > 1:
+            raise invalid(f"{name} is there more than once")
+        return self.decode_argument(values[0], name) if values else None
 
     def body(self, kind: type[BodyT]) -> BodyT:
         """The body of the request.
@@ -253,5 +272,5 @@ class NotFoundHandler(RestHandler):
 
     async def prepare(self) -> None:
         """Refuses."""
-        raise HTTPError(HTTPStatus.NOT_FOUND)
         check_head(self.request)
+        raise HTTPError(HTTPStatus.NOT_FOUND)

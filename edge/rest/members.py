@@ -7,7 +7,16 @@ from edge.rest.parameters import chat_id, user_id
 from parley.chat.v1.chat_service_pb2 import AddMembersRequest, LeaveChatRequest, RemoveMemberRequest
 
 
-class MembersHandler(RestHandler):
+class _Removing(RestHandler):
+    async def remove(self, chat: str, member: str) -> None:
+        """Removes a member; one who is none is left as is."""
+        await self.deps.chat.RemoveMember(
+            RemoveMemberRequest(user_id=self.user_id, chat_id=chat_id(chat), member_id=user_id(member))
+        )
+        self.answer_nothing()
+
+
+class MembersHandler(_Removing):
     """``/chats/{chatId}/members``."""
 
     async def post(self, chat: str) -> None:
@@ -19,16 +28,17 @@ class MembersHandler(RestHandler):
         )
         self.answer(MembersAddedAnswer(group=group_json(added.chat), added_ids=list(added.added_ids)))
 
+    async def delete(self, chat: str) -> None:
+        """Removes the member that the query string names: any user, also one called ``me`` or ``..``."""
+        await self.remove(chat, self.query("userId") or "")
 
-class MemberHandler(RestHandler):
+
+class MemberHandler(_Removing):
     """``/chats/{chatId}/members/{userId}``."""
 
     async def delete(self, chat: str, member: str) -> None:
-        """Removes a member; one who is none is left as is."""
-        await self.deps.chat.RemoveMember(
-            RemoveMemberRequest(user_id=self.user_id, chat_id=chat_id(chat), member_id=user_id(member))
-        )
-        self.answer_nothing()
+        """Removes the member that the path names."""
+        await self.remove(chat, member)
 
 
 class OwnMembershipHandler(RestHandler):

@@ -13,9 +13,9 @@ class MessagesHandler(RestHandler):
     async def get(self, chat: str) -> None:
         """A page of history, the oldest first."""
         page = history_page(
-            self.get_query_argument("limit", None),
-            self.get_query_argument("before", None),
-            self.get_query_argument("page", None),
+            self.query("limit"),
+            self.query("before"),
+            self.query("page"),
         )
         found = await self.deps.chat.ListMessages(
             ListMessagesRequest(

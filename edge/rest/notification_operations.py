@@ -118,10 +118,10 @@ NOTIFICATION_OPERATIONS: Final = (
         name="explainNotification",
         method="get",
         path="/api/v1/admin/notifications/explain",
-        summary="Why a user was told of a message, or was not; `userId` and `messageId` are both needed",
+        summary="Why a user was told of a message, or was not",
         parameters=(
-            Parameter("userId", "Who.", _USER_ID),
-            Parameter("messageId", "Of which message.", _ID),
+            Parameter("userId", "Who.", _USER_ID, required=True),
+            Parameter("messageId", "Of which message.", _ID, required=True),
         ),
         answers={HTTPStatus.OK: ExplanationAnswer},
         errors=_ADMIN,

@@ -19,10 +19,10 @@ class LedgerHandler(RestHandler):
 
     async def get(self) -> None:
         """What was decided and tried, the newest first."""
-        user = self.get_query_argument("userId", None)
-        message = self.get_query_argument("messageId", None)
-        limit = self.get_query_argument("limit", None)
-        before = self.get_query_argument("before", None)
+        user = self.query("userId")
+        message = self.query("messageId")
+        limit = self.query("limit")
+        before = self.query("before")
         if user is None and message is None:
             raise invalid("give userId, messageId, or both")
         found = await self.deps.notify.ListLedger(
@@ -45,8 +45,8 @@ class ExplanationHandler(RestHandler):
         """Why a user was told of a message, or was not."""
         explained = await self.deps.notify.ExplainNotification(
             pb.ExplainNotificationRequest(
-                user_id=user_id(self.get_query_argument("userId", "")),
-                message_id=object_id("messageId", self.get_query_argument("messageId", "")),
+                user_id=user_id(self.query("userId") or ""),
+                message_id=object_id("messageId", self.query("messageId") or ""),
             )
         )
         self.answer(

@@ -18,8 +18,8 @@ Chats, groups and history of Parley. Messages are sent and received over the Web
 
 Ids of chats and messages are 24 lower-case hexadecimal digits, ids of users the `sub` of their tokens.
 Times are RFC 3339 in UTC with milliseconds. A field that a request does not have is refused; answers may get
-new fields. Every error has the same body: its `code` is stable, and `retryable` says whether the same request
-may succeed later.
+new fields. HEAD is served wherever GET is. Every error has the same body: its `code` is stable, and
+`retryable` says whether the same request may succeed later.
 """
 
 
@@ -93,7 +93,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "path" if parameter.in_path else "query",
-        "required": parameter.in_path,
+        "required": parameter.in_path or parameter.required,
         "description": parameter.description,
         "schema": parameter.schema,
     }

@@ -16,6 +16,8 @@ class Parameter:
     description: str
     schema: dict[str, Any]
     in_path: bool = False
+    required: bool = False
+    """Must be there; those of the path are in any case."""
 
 
 Answers = Mapping[HTTPStatus, type[msgspec.Struct] | None]

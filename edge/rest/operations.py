@@ -31,11 +31,14 @@ _USER: Final = Parameter(
     {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID_LENGTH},
     in_path=True,
 )
+_USER_IN_QUERY: Final = Parameter(
+    "userId", "The member, percent-encoded (`+` is a space).", _USER.schema, required=True
+)
 _CONNECTION: Final = Parameter(
     "connectionId", "The connection.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True
 )
 _UNSUBSCRIBE_TOKEN: Final = Parameter(
-    "token", "The token of the link.", {"type": "string", "minLength": 1, "maxLength": 1024}
+    "token", "The token of the link.", {"type": "string", "minLength": 1, "maxLength": 1024}, required=True
 )
 _LIMIT: Final = Parameter(
     "limit",
@@ -123,8 +126,18 @@ OPERATIONS: Final = (
         name="removeMember",
         method="delete",
         path="/api/v1/chats/{chatId}/members/{userId}",
-        summary="Remove a member from a group; takes an admin. A user called `me` is reached as `%6De`",
+        summary="Remove a member from a group; takes an admin. Not for every id: see `removeMemberById`",
         parameters=(_CHAT, _USER),
+        answers={HTTPStatus.NO_CONTENT: None},
+        errors=(*ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
+    ),
+    Operation(
+        name="removeMemberById",
+        method="delete",
+        path="/api/v1/chats/{chatId}/members",
+        summary="Remove a member from a group, whatever its id is; takes an admin. In a path, libraries and "
+        "proxies turn `%6De` into `me`, which leaves the group, resolve `.` and `..`, and cut at `%2F`",
+        parameters=(_CHAT, _USER_IN_QUERY),
         answers={HTTPStatus.NO_CONTENT: None},
         errors=(*ALWAYS, *_OF_CHAT, HTTPStatus.CONFLICT),
     ),

@@ -37,7 +37,7 @@ PATHS: Final[dict[str, type[RestHandler]]] = {
     "/api/v1/chats/{chatId}": ChatHandler,
     "/api/v1/chats/{chatId}/messages": MessagesHandler,
     "/api/v1/chats/{chatId}/members": MembersHandler,
-    # Before the one with a userId: a user who is really called "me" is reached as "%6De".
+    # Before the one with a userId: a user who is really called "me" is named in the query of "members".
     "/api/v1/chats/{chatId}/members/me": OwnMembershipHandler,
     "/api/v1/chats/{chatId}/members/{userId}": MemberHandler,
     "/api/v1/sessions": SessionsHandler,

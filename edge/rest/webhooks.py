@@ -106,11 +106,11 @@ class HookDeliveriesHandler(RestHandler):
     async def get(self, subscription: str) -> None:
         """What became of events, the newest first."""
         subscription_id = object_id("subscriptionId", subscription)
-        limit = self.get_query_argument("limit", None)
+        limit = self.query("limit")
         found = await self.deps.webhooks.ListHookDeliveries(
             pb.ListHookDeliveriesRequest(
                 subscription_id=subscription_id,
-                outcome=_outcome(self.get_query_argument("outcome", None)),
+                outcome=_outcome(self.query("outcome")),
                 limit=0 if limit is None else number("limit", limit, MAX_DELIVERIES),
             )
         )

@@ -38,6 +38,14 @@ class RestClient:
         params = {"limit": limit} | ({} if before is None else {"before": before})
         return page_from(await self.call("GET", f"chats/{chat_id}/messages", params=params))
 
+    async def remove_member(self, chat_id: str, user_id: str) -> None:
+        """Removes a user from a group; takes an admin. A user who is no member is left as is."""
+        await self.call("DELETE", f"chats/{chat_id}/members", params={"userId": user_id})
+
+    async def leave(self, chat_id: str) -> None:
+        """Leaves a group."""
+        await self.call("DELETE", f"chats/{chat_id}/members/me")
+
     async def call(self, method: str, path: str, **arguments: Any) -> Any:
         """The JSON that a path under `/api/v1` answers; None when it answers that there is nothing to say."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}

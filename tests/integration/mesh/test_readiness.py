@@ -97,7 +97,10 @@ async def test_readyz_names_the_dependency_that_is_down_and_each_change_is_logge
                 await readiness.wait_ready()
             await readiness.poll()
             assert (await state())[0] == 503
-        assert (await http.get("/healthz")).status_code == 200
+        for path, status in (("/healthz", 200), ("/readyz", 503), ("/metrics", 200), ("/nothing", 404)):
+            for answer in (await http.get(path), await http.head(path)):
+                assert answer.status_code == status
+            assert answer.content == b""
     assert [(log["event"], log["dependency"]) for log in logs if log["dependency"] == "redis"] == [
         ("dependency.down", "redis"),
         ("dependency.up", "redis"),

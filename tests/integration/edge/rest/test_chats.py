@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -218,6 +218,24 @@ async def test_remove_member(api: Api, chat: ScriptedChat, member: str) -> None:
     response = await api.call("removeMember", chatId=CHAT_ID, userId=encoded)
     assert response.status_code == 204
     assert chat.requests == [pb.RemoveMemberRequest(user_id="ada", chat_id=CHAT_ID, member_id=member)]
+
+
+@pytest.mark.parametrize("member", ["bob", "a/b ü?#", "me", ".", "..", "%6De", " bob ", "a+b", "a&userId=b"])
+async def test_remove_a_member_that_the_query_names(api: Api, chat: ScriptedChat, member: str) -> None:
+    chat.answers["RemoveMember"] = pb.RemoveMemberResponse()
+    query = "?" + urlencode({"userId": member})
+    response = await api.call("removeMemberById", chatId=CHAT_ID, query=query)
+    assert response.status_code == 204
+    assert chat.requests == [pb.RemoveMemberRequest(user_id="ada", chat_id=CHAT_ID, member_id=member)]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?userId=", "?userid=bob", "?userId=bob&userId=eve", "?userId=%FF", "?userId=a%00b"]
+)
+async def test_remove_nobody_whom_the_query_does_not_name(api: Api, chat: ScriptedChat, query: str) -> None:
+    response = await api.call("removeMemberById", chatId=CHAT_ID, query=query)
+    assert response.status_code == 400
+    assert chat.requests == []
 
 
 async def test_leave(api: Api, chat: ScriptedChat) -> None:

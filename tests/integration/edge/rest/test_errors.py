@@ -355,10 +355,10 @@ async def test_an_unknown_path(client: httpx.AsyncClient, method: str, path: str
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/api/v1/chats", "GET, POST, OPTIONS"),
+        ("PUT", "/api/v1/chats", "GET, HEAD, POST, OPTIONS"),
         ("PATCH", "/api/v1/groups", "POST, OPTIONS"),
-        ("HEAD", "/api/v1/chats", "GET, POST, OPTIONS"),
-        ("BREW", f"/api/v1/chats/{CHAT_ID}", "GET, OPTIONS"),
+        ("HEAD", "/api/v1/groups", "POST, OPTIONS"),
+        ("BREW", f"/api/v1/chats/{CHAT_ID}", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_an_unknown_method(client: httpx.AsyncClient, method: str, path: str, allowed: str) -> None:

@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import NotFound
+from parley.chat.v1.chat_service_pb2 import (
+    LeaveChatRequest,
+    LeaveChatResponse,
+    RemoveMemberRequest,
+    RemoveMemberResponse,
+)
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley_client.cli import main
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from edge.rest import RestDeps
-    from tests.integration.edge.rest.conftest import ScriptedNotify, Serve
+    from tests.integration.edge.rest.conftest import ScriptedChat, ScriptedNotify, Serve
 
 ID = "6561a0b1c2d3e4f506172839"
 CHAT = "6561a0b1c2d3e4f50617283a"
@@ -101,6 +107,19 @@ async def test_preferences_come_back_as_they_were_set(
     await notifications.set_preferences(without)
     notify.answers["GetPreferences"] = pb.GetPreferencesResponse(preferences=notify.requests[-1].preferences)
     assert await notifications.preferences() == without
+
+
+async def test_members_leave_and_are_removed_whatever_they_are_called(
+    deps: RestDeps, serve: Serve, chat: ScriptedChat
+) -> None:
+    chat.answers |= {"RemoveMember": RemoveMemberResponse(), "LeaveChat": LeaveChatResponse()}
+    async with RestClient(serve(deps)) as rest:
+        rest.token = token_for("ada")
+        await rest.leave(CHAT)
+        for member in ("bob", "me", ".", "..", "a/b?c#d", "a+b"):
+            await rest.remove_member(CHAT, member)
+            assert chat.requests[-1] == RemoveMemberRequest(user_id="ada", chat_id=CHAT, member_id=member)
+    assert chat.requests[0] == LeaveChatRequest(user_id="ada", chat_id=CHAT)
 
 
 async def test_mutings(notifications: Notifications, notify: ScriptedNotify) -> None:

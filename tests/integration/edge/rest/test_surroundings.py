@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +16,16 @@ from edge.addresses import TrustedProxies, parse_networks
 from edge.rest import OriginPolicy
 from edge.rest.operations import OPERATIONS
 from edge.rest.routes import PATHS
-from mesh.errors import unavailable
+from mesh.errors import NotFound, unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
+from parley.common.v1.error_pb2 import ErrorReason
 from tests.integration.edge.rest.api import Api, error_of
 from tests.integration.edge.rest.conftest import SECRET, token_for
 
 if TYPE_CHECKING:
     from edge.identity.dev_tokens import DevTokens
     from edge.rest import RestDeps
-    from tests.integration.edge.rest.conftest import ScriptedChat, Serve
+    from tests.integration.edge.rest.conftest import ScriptedChat, ScriptedNotify, Serve
 
 TOKEN = {"Authorization": f"Bearer {token_for('ada')}"}
 
@@ -86,7 +89,7 @@ async def test_a_preflight(client: httpx.AsyncClient, chat: ScriptedChat) -> Non
     asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
     response = await client.options("/api/v1/chats", headers=asked)
     assert (response.status_code, response.content) == (204, b"")
-    assert response.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert response.headers["Access-Control-Allow-Methods"] == "GET, HEAD, POST"
     assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
     assert chat.requests == []
 
@@ -129,6 +132,23 @@ async def test_health_and_readiness(api: Api, deps: RestDeps) -> None:
     assert (await api.call("getHealth")).status_code == 200
 
 
+@pytest.mark.parametrize("path", [path for path, handler in PATHS.items() if "GET" in handler.methods()])
+async def test_head_is_get_without_the_body(
+    client: httpx.AsyncClient, chat: ScriptedChat, notify: ScriptedNotify, path: str
+) -> None:
+    """On every path that has GET, with answers and with refusals."""
+    refusal = NotFound(ErrorReason.ERROR_REASON_NOT_FOUND, "there is none")
+    chat.answers = defaultdict(lambda: refusal, chat.answers, ListChats=pb.ListChatsResponse())
+    notify.answers = defaultdict(lambda: refusal)
+    headers = {"Authorization": f"Bearer {token_for('ada', scope='parley.operator')}", "X-Request-Id": "a"}
+    path = re.sub(r"{\w+}", "c" * 24, path)
+    got = await client.get(path, headers=headers)
+    asked = await client.head(path, headers=headers)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    assert {**asked.headers, "date": ""} == {**got.headers, "date": ""}
+    assert asked.headers["Content-Length"] == str(len(got.content))
+
+
 async def test_no_development_token_in_production(api: Api) -> None:
     assert error_of(await api.call("createDevToken", {"userId": "ada"})) == (404, "NOT_FOUND", False)
 
@@ -158,7 +178,7 @@ async def test_the_document_names_what_is_served(client: httpx.AsyncClient) -> N
     document = (await client.get("/api/v1/openapi.json")).json()
     assert document["openapi"] == "3.1.0"
     documented = {path: {method.upper() for method in item} for path, item in document["paths"].items()}
-    served = {path: set(handler.methods()) for path, handler in PATHS.items()}
+    served = {path: set(handler.methods()) - {"HEAD"} for path, handler in PATHS.items()}
     served.pop("/api/v1/openapi.json")
     assert documented == served
     public = {operation.path for operation in OPERATIONS if operation.public}

@@ -96,7 +96,7 @@ async def test_an_outage_asks_to_try_again(client: httpx.AsyncClient, notify: Sc
 async def test_other_methods_are_refused_with_a_page(client: httpx.AsyncClient) -> None:
     response = await client.delete(PATH, params={"token": "a.b"})
     assert response.status_code == 405
-    assert response.headers["Allow"] == "GET, POST, OPTIONS"
+    assert response.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
     assert_is_page(response)
 
 
