@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md about who may import what, where no linter holds them."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ def modules(*folders: str) -> Iterator[Path]:
         yield from sorted((ROOT / folder).rglob("*.py"))
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

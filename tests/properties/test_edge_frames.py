@@ -31,6 +31,7 @@ _FIELDS = {
             "clientMsgId": st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True),
             "type": st.sampled_from(["text", "image", "file"]),
             "mentions": st.lists(st.text(min_size=1, max_size=128), max_size=5, unique=True),
+            "readSeq": st.none() | st.integers(0, 2**53),
         }
     ),
     "typing": st.fixed_dictionaries({"chatId": _IDS, "isTyping": st.booleans()}),
