@@ -31,6 +31,7 @@ from chat_service.domain.model import (
 )
 from chat_service.domain.resume import Entry, Window
 from chat_service.domain.revocation import Revocation
+from mesh.token_bucket import hint_ms
 
 
 class Refusal(Enum):
@@ -238,11 +239,30 @@ class OutboxSizes(Protocol):
         """The size now; entries are counted of ``count_up_to`` chats, those marked longest ago."""
 
 
-class RateLimiter(Protocol):
-    """Token buckets per user and action, shared by all processes."""
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How many of a user's items are let through, and in how many seconds the others are to come again.
 
-    async def take(self, action: str, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, int]]:
-        """Per user: how many of the wanted tokens are granted, and after how many ms the next one is free."""
+    Each of them has a turn of its own: the first after ``wait_seconds``, the next ``interval_seconds`` later.
+    """
+
+    count: int
+    wait_seconds: float
+    interval_seconds: float
+
+    def retry_after_ms(self, place: int = 0) -> int:
+        """The hint for the refused item at that place, from 0."""
+        return hint_ms(self.wait_seconds + place * self.interval_seconds)
+
+
+class RateLimiter(Protocol):
+    """Token buckets per user and action, shared by all processes. A refusal takes nothing."""
+
+    async def take(self, action: str, wanted: Mapping[str, int], *, price: int = 1) -> Mapping[str, Grant]:
+        """Per user, for so many items of ``price`` tokens each: how many are granted."""
+
+    async def give_back(self, action: str, tokens: Mapping[str, int]) -> None:
+        """Per user: tokens that were taken for something that turned out to be free."""
 
 
 class Presence(Protocol):

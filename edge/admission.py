@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from edge.rate_limit import TokenBucket
 from mesh.errors import ResourceExhausted
+from mesh.token_bucket import TokenBucket
 from parley.common.v1.error_pb2 import ErrorReason
 
 _MAX_ADDRESSES: Final = 50_000  # whose rate is remembered; the least recent ones are forgotten
@@ -56,7 +56,7 @@ class Admission:
         self._limits = limits
         self._clock = clock
         self._under_way = 0
-        self._bucket = TokenBucket(limits.per_second)
+        self._bucket = _bucket(limits.per_second)
         self._connections: dict[str, int] = {}
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
@@ -75,9 +75,9 @@ class Admission:
             raise _refusal(
                 ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS, "too many connections from this address"
             )
-        if limits.per_second_per_address and not self._bucket_of(address).take(now):
+        if limits.per_second_per_address and self._bucket_of(address).take(now):
             raise _refusal(ErrorReason.ERROR_REASON_RATE_LIMITED, "too many handshakes from this address")
-        if not self._bucket.take(now):
+        if self._bucket.take(now):
             raise _refusal(ErrorReason.ERROR_REASON_OVERLOADED, "too many handshakes")
         self._under_way += 1
         if most:
@@ -87,7 +87,7 @@ class Admission:
     def _bucket_of(self, address: str) -> TokenBucket:
         bucket = self._buckets.get(address)
         if bucket is None:
-            bucket = self._buckets[address] = TokenBucket(self._limits.per_second_per_address)
+            bucket = self._buckets[address] = _bucket(self._limits.per_second_per_address)
             if len(self._buckets) > _MAX_ADDRESSES:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(address)
@@ -102,6 +102,11 @@ class Admission:
             self._connections[address] = count - 1
         else:
             self._connections.pop(address, None)
+
+
+def _bucket(per_second: float) -> TokenBucket:
+    """Holds what a second gives, at least one."""
+    return TokenBucket(per_second, max(1.0, per_second))
 
 
 def _refusal(reason: ErrorReason.ValueType, message: str) -> ResourceExhausted:

@@ -1,7 +1,9 @@
-"""How often something may happen: frames of one connection, handshakes."""
+"""How many frames one connection may send."""
 
 from dataclasses import dataclass, field
 from enum import Enum
+
+from mesh.token_bucket import TokenBucket, hint_ms
 
 
 class Verdict(Enum):
@@ -14,54 +16,28 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class FrameBudget:
-    """A token bucket that may go into debt.
+    """Up to ``burst`` frames at once and ``per_second`` lasting.
 
-    Holds up to `burst` frames and gains `per_second`. A refused frame costs too, so one who does not wait is
-    not served; a debt of another `burst` is a flood. Time is given in seconds of any monotonic clock.
+    A refused frame takes nothing from that, so who obeys the hints is served at the full rate. But to refuse
+    is work too: frames to be refused have a budget of their own of the same size, and beyond it is a flood.
+    Time is given in seconds of any monotonic clock.
     """
 
     per_second: float
     burst: int
-    _tokens: float = field(init=False)
-    _at: float = field(init=False, default=0.0)
+    retry_after_ms: int = field(init=False, default=0)
+    """Of the last frame: milliseconds until it is let through."""
+    _frames: TokenBucket = field(init=False)
+    _refusals: TokenBucket = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tokens = self.burst
+        self._frames = TokenBucket(self.per_second, self.burst)
+        self._refusals = TokenBucket(self.per_second, self.burst)
 
-    def take(self, now: float) -> Verdict:
-        """Counts one frame."""
-        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.per_second) - 1
-        self._at = now
-        if self._tokens >= 0:
+    def take(self, now: float, price: float = 1.0) -> Verdict:
+        """Counts one frame, which costs as much as ``price`` small ones."""
+        wait = self._frames.take(now, price)
+        self.retry_after_ms = hint_ms(wait)
+        if not wait:
             return Verdict.ALLOWED
-        return Verdict.LIMITED if self._tokens > -self.burst else Verdict.FLOOD
-
-    @property
-    def retry_after_ms(self) -> int:
-        """Milliseconds from the last `take` until a frame is allowed again."""
-        return max(0, int((1 - self._tokens) / self.per_second * 1000) + 1)
-
-
-@dataclass(slots=True)
-class TokenBucket:
-    """Holds what a second gives, at least one. What is refused costs nothing."""
-
-    per_second: float
-    _tokens: float = field(init=False)
-    _at: float = field(init=False, default=0.0)
-
-    def __post_init__(self) -> None:
-        self._tokens = self._most
-
-    def take(self, now: float) -> bool:
-        """Whether it may happen now (seconds of any monotonic clock)."""
-        self._tokens = min(self._most, self._tokens + (now - self._at) * self.per_second)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-    @property
-    def _most(self) -> float:
-        return max(1.0, self.per_second)
+        return Verdict.FLOOD if self._refusals.take(now, price) else Verdict.LIMITED

@@ -65,7 +65,7 @@ class EdgeSettings(IdentitySettings, RestSettings):
     edge_frames_per_second: PositiveSeconds = 50.0
     """How many frames a connection may send in the long run; more are refused with RATE_LIMITED."""
     edge_frames_burst: PositiveInt = 100
-    """How many it may send at once. A debt of as many again is a flood and ends the connection with 4008."""
+    """How many it may send at once. As many again are refused; more are a flood and end it with 4008."""
     edge_client_traces: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     """How many traces per second are recorded because clients have begun them; others are left to chance."""
     edge_send_lanes: Annotated[int, Field(ge=1, le=64)] = 4

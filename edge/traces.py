@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from edge.rate_limit import TokenBucket
 from mesh import tracing
+from mesh.token_bucket import TokenBucket
 from mesh.traceparent import parse
 
 
@@ -16,7 +16,7 @@ class ClientTraces:
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._budget = TokenBucket(per_second) if per_second > 0 else None
+        self._budget = TokenBucket(per_second, max(1.0, per_second)) if per_second > 0 else None
         self._clock = clock
 
     def begin(
@@ -33,4 +33,4 @@ class ClientTraces:
         parent = parse(traceparent)
         if parent is None or not parent.sampled:
             return traceparent
-        return traceparent if self._budget is not None and self._budget.take(self._clock()) else ""
+        return traceparent if self._budget is not None and not self._budget.take(self._clock()) else ""

@@ -127,15 +127,17 @@ class SendMessages:
         wanted = Counter(message.sender_id for message in messages.values())
         with _CHARGING.time(), _step("charge"):
             granted = await self._limiter.take(RATE_ACTION, wanted)
-        left = {sender: count for sender, (count, _) in granted.items()}
+        seen: Counter[str] = Counter()
         for index, message in list(messages.items()):
-            left[message.sender_id] -= 1
-            if left[message.sender_id] < 0:
+            grant = granted[message.sender_id]
+            place = seen[message.sender_id] - grant.count
+            seen[message.sender_id] += 1
+            if place >= 0:
                 del messages[index]
                 answers[index] = ResourceExhausted(
                     ErrorReason.ERROR_REASON_RATE_LIMITED,
                     "too many messages",
-                    retry_after_ms=granted[message.sender_id][1],
+                    retry_after_ms=grant.retry_after_ms(place),
                 )
 
     async def _accept(

@@ -14,17 +14,17 @@ class Throttle:
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
-    async def check(self, action: str, user_id: str) -> None:
-        """Takes one token.
+    async def check(self, action: str, user_id: str, *, price: int = 1) -> None:
+        """Takes ``price`` tokens, or none.
 
         Raises:
             ResourceExhausted: RATE_LIMITED.
             Unavailable: Redis is down.
         """
-        granted, retry_after_ms = (await self._limiter.take(action, {user_id: 1}))[user_id]
-        if not granted:
+        grant = (await self._limiter.take(action, {user_id: 1}, price=price))[user_id]
+        if not grant.count:
             raise ResourceExhausted(
                 ErrorReason.ERROR_REASON_RATE_LIMITED,
                 f"too many {action} actions",
-                retry_after_ms=retry_after_ms,
+                retry_after_ms=grant.retry_after_ms(),
             )

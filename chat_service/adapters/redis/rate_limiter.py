@@ -7,6 +7,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chat_service.adapters.redis import keys, scripts
+from chat_service.ports import Grant
+from mesh.token_bucket import MOST_WAIT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class RedisRateLimiter:
         self._redis = redis
         self._buckets = buckets
 
-    async def take(self, action: str, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, int]]:
+    async def take(self, action: str, wanted: Mapping[str, int], *, price: int = 1) -> Mapping[str, Grant]:
         """As the port says."""
         bucket = self._buckets[action]
         answers = await scripts.run(
@@ -33,14 +35,23 @@ class RedisRateLimiter:
                 scripts.Call(
                     scripts.TAKE_TOKENS,
                     (keys.rate(user_id, action),),
-                    (bucket.per_second, bucket.burst, count),
+                    (bucket.per_second, bucket.burst, count, price, int(MOST_WAIT_SECONDS * 1_000)),
                 )
                 for user_id, count in wanted.items()
             ],
         )
-        granted: dict[str, tuple[int, int]] = {}
+        granted: dict[str, Grant] = {}
         for user_id, answer in zip(wanted, answers, strict=True):
             if isinstance(answer, RedisError):
                 raise answer
-            granted[user_id] = (answer[0], answer[1])
+            granted[user_id] = Grant(answer[0], float(answer[1]) / 1_000, price / bucket.per_second)
         return granted
+
+    async def give_back(self, action: str, tokens: Mapping[str, int]) -> None:
+        """As the port says."""
+        burst = self._buckets[action].burst
+        calls = [
+            scripts.Call(scripts.RETURN_TOKENS, (keys.rate(user_id, action),), (count, burst))
+            for user_id, count in tokens.items()
+        ]
+        await scripts.run(self._redis, calls)

@@ -32,6 +32,7 @@ TokenSource = Callable[[], Awaitable[str]]
 _SEND_SECONDS: Final = 30.0
 _STABLE_SECONDS: Final = 10.0
 _SESSION_REFUSED: Final = 4403
+_RATE_LIMITED: Final = "RATE_LIMITED"
 
 _log = logging.getLogger(__name__)
 
@@ -279,7 +280,11 @@ class ParleyClient:
             except ParleyError as error:
                 if not error.retryable:
                     raise
-                await asyncio.sleep(max(backoff.next_delay(), error.retry_after_ms / 1000))
+                delay = error.retry_after_ms / 1000
+                # A turn of this frame's own is not to be missed: who comes later finds it taken.
+                if error.code != _RATE_LIMITED:
+                    delay = max(delay, backoff.next_delay())
+                await asyncio.sleep(delay)
 
     async def _request(self, event: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         return await (await self._live()).request(event, data)

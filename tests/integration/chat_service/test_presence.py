@@ -1,4 +1,4 @@
-"""Sessions, presence and rates on a real Redis."""
+"""Sessions and presence on a real Redis."""
 
 import asyncio
 from dataclasses import replace
@@ -9,7 +9,6 @@ from redis.asyncio import Redis
 
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.presence import RedisPresence
-from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
 from chat_service.domain.model import Session
 from mesh.clock import now_ms
 from mesh.errors import ResourceExhausted
@@ -138,23 +137,6 @@ async def test_sessions_are_limited_per_user_and_a_repeat_is_none_more(redis: Re
         await who.open(Session("alice", "3"))
     assert refused.value.code == "TOO_MANY_CONNECTIONS"
     await who.open(Session("bob", "3"))
-
-
-async def test_a_bucket_grants_its_burst_and_then_says_when(redis: Redis) -> None:
-    limiter = RedisRateLimiter(redis, {"send": Bucket(per_second=0.5, burst=5)})
-    granted = await limiter.take("send", {"alice": 3, "bob": 9})
-    assert (granted["alice"][0], granted["bob"][0]) == (3, 5)
-    count, retry_after_ms = (await limiter.take("send", {"bob": 1}))["bob"]
-    assert count == 0
-    assert 1_000 < retry_after_ms <= 2_000
-
-
-async def test_a_bucket_fills_again(redis: Redis) -> None:
-    limiter = RedisRateLimiter(redis, {"send": Bucket(per_second=200, burst=1)})
-    assert (await limiter.take("send", {"alice": 1}))["alice"][0] == 1
-    async with asyncio.timeout(5):
-        while (await limiter.take("send", {"alice": 1}))["alice"][0] == 0:
-            await asyncio.sleep(0.002)
 
 
 async def test_what_the_store_tells_of_activity_is_what_the_edge_told(world: World) -> None:

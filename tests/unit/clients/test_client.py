@@ -91,6 +91,15 @@ async def test_what_may_pass_is_tried_again_and_not_before_its_time(
     assert len({send["clientMsgId"] for send in server.sends}) == 1
 
 
+async def test_the_turn_that_a_rate_gives_is_taken_however_often_it_comes(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    """A wait that grew with each refusal would miss them all."""
+    server.answers = [refusal("RATE_LIMITED", retryable=True, retry_after_ms=1)] * 20
+    await client.send_message(CHAT, "hello", timeout_seconds=10)
+    assert len(server.sends) == 21
+
+
 async def test_a_send_that_is_never_acked_says_so(server: SmallServer, client: ParleyClient) -> None:
     server.answers = [refusal("UNAVAILABLE", retryable=True, retry_after_ms=60_000)]
     with pytest.raises(UnreachableError, match="no ack"):

@@ -1,14 +1,13 @@
--- A token bucket. KEYS bucket; ARGV tokens per second, burst, wanted
--- Answers {granted, ms until the next token}. Time is Redis's own, so that all callers share one clock.
-local rate, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- Takes tokens for some items of the same price. Time is Redis's own, so that all callers share one clock.
+-- KEYS bucket; ARGV tokens per second, burst, items, price of each, longest wait (ms)
+-- Answers {how many are granted, ms until the first of the others is to come again}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
-local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens = burst
-if bucket[1] then tokens = math.min(burst, tonumber(bucket[1]) + math.max(0, now - tonumber(bucket[2])) * rate / 1000) end
-local granted = math.min(wanted, math.floor(tokens))
-tokens = tokens - granted
-redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens), 'at', string.format('%.3f', now))
--- An idle bucket is full again after burst / rate seconds: no need to remember it longer.
-redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 1000)
-return {granted, math.ceil(math.max(0, 1 - tokens) / rate * 1000)}
+local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local state = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'promised')
+local kept, granted, wait = take_tokens(state, now, rate, burst, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', kept[1]), 'at', string.format('%.3f', kept[2]),
+  'promised', string.format('%.3f', kept[3]))
+-- A bucket that is full again, and has promised nothing, need not be remembered.
+redis.call('PEXPIRE', KEYS[1], math.ceil(math.max((burst - kept[1]) / rate * 1000, kept[3] - now)) + 1000)
+return {granted, tostring(wait)}
