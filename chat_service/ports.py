@@ -116,8 +116,11 @@ class ChatLog(Protocol):
     async def announce(self, chat_ids: Sequence[str], signal: Signal) -> None:
         """Tells those who are there, in each chat. Returning does not mean that anyone heard."""
 
-    async def mark_typing(self, chat_id: str, user_id: str, *, is_typing: bool) -> bool:
-        """Whether it is news: False when the same was said a moment ago."""
+    async def mark_typing(self, chat_id: str, user_id: str, connection_id: str, *, is_typing: bool) -> bool:
+        """Whether it is news: False when the same was said a moment ago, or another device types on.
+
+        An accepted message of the user ends it, for all devices.
+        """
 
     async def advance_read(
         self, chat_id: str, user_id: str, pointer: ReadPointer, message_id: str

@@ -202,12 +202,20 @@ class Actions:
         self._answer(frame_id, answers.ExpiryData(expires_in_ms=self._on_refresh(identity)))
 
     async def _set_typing(self, frame_id: commands.FrameId, command: commands.SetTyping) -> None:
-        await self._chats.SetTyping(
-            pb.SetTypingRequest(
-                user_id=self._connection.user_id, chat_id=command.chat_id, is_typing=command.is_typing
-            )
+        request = pb.SetTypingRequest(
+            user_id=self._connection.user_id,
+            connection_id=self._connection.id,
+            chat_id=command.chat_id,
+            is_typing=command.is_typing,
         )
-        if frame_id is not None:  # typing is frequent: who gives no id wants no answer
+        try:
+            await self._chats.SetTyping(request)
+        except ParleyError as error:
+            if frame_id is not None:
+                raise
+            metrics.ERRORS.labels(error.code).inc()
+            return
+        if frame_id is not None:  # typing is frequent: who gives no id wants no answer, good or bad
             self._answer(frame_id, answers.DoneData())
 
     async def _mark_read(self, frame_id: commands.FrameId, chat_id: str, message_id: str) -> None:

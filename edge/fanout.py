@@ -10,7 +10,7 @@ from edge.connection import Connection
 from edge.deliveries import DeliveryReports
 from edge.protocol.events import frame_for, typing_frame
 from edge.protocol.frames import ServerFrame, encode
-from edge.rooms import Broadcast, Room, Rooms
+from edge.rooms import Broadcast, Room, Rooms, typing_key
 from edge.typing_timers import TypingTimers
 from mesh import tracing
 from mesh.logs import get_logger
@@ -136,6 +136,7 @@ class Fanout:
         room.broadcast_to(Broadcast(encode(frame), key=key), lambda connection: connection.user_id != user_id)
 
     def _message(self, room: Room, event: ChatEvent) -> None:
+        self._end_typing(room, event.message.sender_id)
         self._to_all(room, event)
         if room.member_count <= RECEIPTS_MEMBERS:
             message = event.message
@@ -144,19 +145,29 @@ class Fanout:
                     self._deliveries.note(connection.user_id, message.chat_id, message.id, event.seq)
 
     def _on_typing(self, room: Room, event: ChatEvent) -> None:
-        typing = event.typing
-        changed = self._typing.started if typing.is_typing else self._typing.stopped
-        if changed(room.chat_id, typing.user_id):
-            self._tell_typing(room, typing.user_id, is_typing=typing.is_typing)
+        user_id = event.typing.user_id
+        if not event.typing.is_typing:
+            self._end_typing(room, user_id)
+            return
+        self._typing.start(room.chat_id, user_id)
+        if user_id not in room.typists:
+            room.typists[user_id] = None
+            self._tell_typing(room, user_id, is_typing=True)
+
+    def _end_typing(self, room: Room, user_id: str) -> None:
+        if user_id in room.typists:
+            del room.typists[user_id]
+            self._typing.cancel(room.chat_id, user_id)
+            self._tell_typing(room, user_id, is_typing=False)
 
     def _typing_ran_out(self, chat_id: str, user_id: str) -> None:
         room = self._rooms.get(chat_id)
         if room is not None:
-            self._tell_typing(room, user_id, is_typing=False)
+            self._end_typing(room, user_id)
 
     def _tell_typing(self, room: Room, user_id: str, *, is_typing: bool) -> None:
         frame = typing_frame(room.chat_id, user_id, is_typing=is_typing)
-        self._send_to_others(room, frame, user_id, key=f"typing {room.chat_id} {user_id}")
+        self._send_to_others(room, frame, user_id, key=typing_key(room.chat_id, user_id))
 
     def _presence(self, room: Room, event: ChatEvent) -> None:
         # The event comes through every chat it lists. A connection takes it from the first of them that it is
@@ -180,6 +191,7 @@ class Fanout:
 
     def _member_removed(self, room: Room, event: ChatEvent) -> None:
         room.member_count = max(0, room.member_count - 1)
+        self._end_typing(room, event.member_removed.user_id)
         self._to_all(room, event)
         # The user's own channel says the same; whichever comes first ends the delivery.
         for connection in room.everyone():

@@ -5,18 +5,21 @@ the chat gather for it), then, once chat_service said where the log stands, `rel
 For a replay one who is in the room already goes through the same steps again: `hold_again`, then `release`.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from edge import metrics
 from edge.connection import Connection
-from edge.protocol.events import resync_frame
+from edge.protocol.events import resync_frame, typing_frame
 from edge.protocol.frames import encode
 from parley.common.v1.chat_pb2 import ChatHead
 
 # Beyond this a join waits too long for what it holds; the client is told to resync instead.
 _MAX_HELD_BYTES: Final = 256 * 1024
+# Who joins is shown so many of those who type just then; nobody reads more names.
+_TYPISTS_SHOWN: Final = 8
 
 
 class Broadcast(NamedTuple):
@@ -33,6 +36,11 @@ class Broadcast(NamedTuple):
     def is_after(self, head: ChatHead) -> bool:
         """Whether one who knows the log up to `head` still needs this."""
         return self.seq == 0 or (self.epoch, self.seq) > (head.epoch, head.seq)
+
+
+def typing_key(chat_id: str, user_id: str) -> str:
+    """What makes a later frame about somebody's typing take the place of an earlier one."""
+    return f"typing {chat_id} {user_id}"
 
 
 @dataclass(slots=True)
@@ -61,7 +69,7 @@ class _Joining:
 class Room:
     """The connections of one chat. `member_count` counts the chat's members everywhere, as last heard."""
 
-    __slots__ = ("_head", "_joining", "_last", "chat_id", "connections", "member_count")
+    __slots__ = ("_head", "_joining", "_last", "chat_id", "connections", "member_count", "typists")
 
     def __init__(self, chat_id: str) -> None:
         self.chat_id: Final = chat_id
@@ -71,6 +79,7 @@ class Room:
         self._last: tuple[int, int] | None = None  # (epoch, seq) of the last entry that came
         self._head: tuple[int, int] | None = None  # until one came: where the log stood when first asked
         self.member_count = 0
+        self.typists: dict[str, None] = {}  # who types, as those in the room were told
 
     def __contains__(self, connection: Connection) -> bool:
         return connection in self.connections or connection in self._joining
@@ -126,7 +135,12 @@ class Room:
         """Begins to gather for `connection`; false if it is in the room already, joined or joining."""
         if connection in self:
             return False
-        self._joining[connection] = _Joining()
+        joining = self._joining[connection] = _Joining()
+        # Otherwise it would only be told when they stop.
+        for user_id in itertools.islice(self.typists, _TYPISTS_SHOWN):
+            if user_id != connection.user_id:
+                frame = encode(typing_frame(self.chat_id, user_id, is_typing=True))
+                joining.hold(Broadcast(frame, key=typing_key(self.chat_id, user_id)))
         return True
 
     def hold_again(self, connection: Connection) -> bool:

@@ -1,7 +1,7 @@
-"""Who types where, as clients of this edge were told, and the end of it when nobody says so.
+"""The end of typing when nobody says so.
 
 The edge of a typist may die with the typist, so each receiving edge ends typing by itself 3 seconds after the
-last announcement.
+last announcement. Who types in a room stands in the room.
 """
 
 import asyncio
@@ -19,23 +19,17 @@ class TypingTimers:
         self._seconds = seconds
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
 
-    def started(self, chat_id: str, user_id: str) -> bool:
-        """Somebody types (still); true if that is news."""
-        key = (chat_id, user_id)
-        running = self._timers.get(key)
-        if running is not None:
-            running.cancel()
+    def start(self, chat_id: str, user_id: str) -> None:
+        """Somebody types (still): the time begins anew."""
+        self.cancel(chat_id, user_id)
         loop = asyncio.get_running_loop()
-        self._timers[key] = loop.call_later(self._seconds, self._run_out, chat_id, user_id)
-        return running is None
+        self._timers[chat_id, user_id] = loop.call_later(self._seconds, self._run_out, chat_id, user_id)
 
-    def stopped(self, chat_id: str, user_id: str) -> bool:
-        """Somebody stopped; true if that is news."""
+    def cancel(self, chat_id: str, user_id: str) -> None:
+        """Somebody stopped."""
         timer = self._timers.pop((chat_id, user_id), None)
-        if timer is None:
-            return False
-        timer.cancel()
-        return True
+        if timer is not None:
+            timer.cancel()
 
     def close(self) -> None:
         """Cancels all timers."""

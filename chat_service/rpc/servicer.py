@@ -156,7 +156,9 @@ class ChatRpc(ChatServiceServicer):
 
     async def SetTyping(self, request: pb.SetTypingRequest, context: Context) -> pb.SetTypingResponse:
         """See the proto."""
-        await self._do.set_typing(request.user_id, request.chat_id, is_typing=request.is_typing)
+        await self._do.set_typing(
+            request.user_id, request.chat_id, request.connection_id, is_typing=request.is_typing
+        )
         return pb.SetTypingResponse()
 
     async def MarkRead(self, request: pb.MarkReadRequest, context: Context) -> pb.MarkReadResponse:

@@ -1,5 +1,6 @@
 """A member types, or stopped."""
 
+from chat_service.domain import rules
 from chat_service.domain.events import Typing
 from chat_service.ports import ChatLog
 from chat_service.use_cases.standings import Standings
@@ -16,15 +17,17 @@ class SetTyping:
         self._log = log
         self._throttle = throttle
 
-    async def __call__(self, user_id: str, chat_id: str, *, is_typing: bool) -> None:
-        """Tells the chat, unless the same was told a moment ago.
+    async def __call__(self, user_id: str, chat_id: str, connection_id: str, *, is_typing: bool) -> None:
+        """Tells the chat, unless the same was told a moment ago, or the user types on another connection.
 
         Raises:
+            InvalidArgument: ``connection_id`` is too long.
             PermissionDenied: NOT_A_MEMBER.
             ResourceExhausted: RATE_LIMITED.
             Unavailable: Redis is down.
         """
+        rules.check_connection_id(connection_id)
         await self._throttle.check(self.RATE_ACTION, user_id)
         await self._standings.of_member(user_id, chat_id)
-        if await self._log.mark_typing(chat_id, user_id, is_typing=is_typing):
+        if await self._log.mark_typing(chat_id, user_id, connection_id, is_typing=is_typing):
             await self._log.announce([chat_id], Typing(user_id, is_typing))

@@ -32,6 +32,8 @@ TYPING_MS: Final = 3_000
 # The same announcement within this time of the last one is not news; much shorter than TYPING_MS, so that the
 # state never lapses while the user goes on.
 TYPING_MERGE_MS: Final = 1_000
+TYPING_DEVICES: Final = 8
+"""Devices of one user that type in one chat; of more the last ones count."""
 
 _log = get_logger()
 
@@ -77,6 +79,7 @@ class RedisChatLog:
                 keys.read(chat_id),
                 keys.dedupe(chat_id, message.sender_id, message.client_msg_id),
                 keys.unsure(chat_id),
+                keys.typing(chat_id, message.sender_id),
             ),
             (
                 message.sender_id,
@@ -230,16 +233,19 @@ class RedisChatLog:
                     pipe.publish(keys.channel(chat_id), event_wire.signal_event(chat_id, signal, at_ms))
                 await pipe.execute()
 
-    async def mark_typing(self, chat_id: str, user_id: str, *, is_typing: bool) -> bool:
+    async def mark_typing(self, chat_id: str, user_id: str, connection_id: str, *, is_typing: bool) -> bool:
         """As the port says."""
-        key = keys.typing(chat_id, user_id)
-        with redis_errors():
-            if not is_typing:
-                return bool(await self._redis.delete(key))
-            if await self._redis.pttl(key) > TYPING_MS - TYPING_MERGE_MS:
-                return False
-            await self._redis.set(key, "1", px=TYPING_MS)
-            return True
+        answer = await scripts.run_one(
+            self._redis,
+            scripts.MARK_TYPING,
+            (keys.typing(chat_id, user_id),),
+            connection_id,
+            int(is_typing),
+            TYPING_MS,
+            TYPING_MERGE_MS,
+            TYPING_DEVICES,
+        )
+        return bool(answer == 1)
 
     async def advance_read(
         self, chat_id: str, user_id: str, pointer: ReadPointer, message_id: str

@@ -64,7 +64,7 @@ def unsure(chat_id: str) -> str:
 
 
 def typing(chat_id: str, user_id: str) -> str:
-    """String: exists while the user is known to type."""
+    """Sorted set: device of the user to when its typing ends, Unix milliseconds."""
     return f"chat:{{{chat_id}}}:typing:{user_id}"
 
 

@@ -56,6 +56,7 @@ RETURN_TOKENS: Final = _load("return_tokens")
 OPEN_SESSION: Final = _load("open_session")
 CLOSE_SESSION: Final = _load("close_session")
 FIND_MESSAGE: Final = _load("find_message")
+MARK_TYPING: Final = _load("mark_typing")
 REMOVE_UNLESS_TOUCHED: Final = _load("remove_unless_touched")
 
 Argument = str | bytes | int | float

@@ -276,13 +276,40 @@ async def test_deliveries_of_strangers_are_ignored(log: RedisChatLog) -> None:
 
 
 async def test_typing_is_news_once_and_again_after_a_while(redis: Redis, log: RedisChatLog) -> None:
-    assert await log.mark_typing(CHAT, "bob", is_typing=True)
-    assert not await log.mark_typing(CHAT, "bob", is_typing=True)
-    await redis.pexpire(keys.typing(CHAT, "bob"), 1_500)
-    assert await log.mark_typing(CHAT, "bob", is_typing=True)
-    assert 2_000 < await redis.pttl(keys.typing(CHAT, "bob")) <= 3_000
-    assert await log.mark_typing(CHAT, "bob", is_typing=False)
-    assert not await log.mark_typing(CHAT, "bob", is_typing=False)
+    key = keys.typing(CHAT, "bob")
+    assert await log.mark_typing(CHAT, "bob", "one", is_typing=True)
+    assert not await log.mark_typing(CHAT, "bob", "one", is_typing=True)
+    await redis.zincrby(key, -1_500, "one")  # as it is 1.5 s later
+    assert await log.mark_typing(CHAT, "bob", "one", is_typing=True)
+    assert 2_000 < await redis.pttl(key) <= 3_000
+    assert await log.mark_typing(CHAT, "bob", "one", is_typing=False)
+    assert not await log.mark_typing(CHAT, "bob", "one", is_typing=False)
+
+
+async def test_a_user_types_as_long_as_one_device_does(redis: Redis, log: RedisChatLog) -> None:
+    key = keys.typing(CHAT, "bob")
+    assert await log.mark_typing(CHAT, "bob", "one", is_typing=True)
+    assert not await log.mark_typing(CHAT, "bob", "two", is_typing=True)
+    assert not await log.mark_typing(CHAT, "bob", "one", is_typing=False)
+    assert await log.mark_typing(CHAT, "bob", "two", is_typing=False)
+
+    await log.mark_typing(CHAT, "bob", "one", is_typing=True)
+    await log.mark_typing(CHAT, "bob", "two", is_typing=True)
+    await redis.zincrby(key, -3_000, "one")  # it fell silent
+    assert await log.mark_typing(CHAT, "bob", "two", is_typing=False)
+
+    for number in range(50):
+        await log.mark_typing(CHAT, "bob", f"device {number}", is_typing=True)
+    assert await redis.zcard(key) == 8
+
+
+async def test_a_message_ends_the_typing_of_its_sender_alone(log: RedisChatLog) -> None:
+    await begin(log)
+    for user in ("alice", "bob"):
+        assert await log.mark_typing(CHAT, user, "one", is_typing=True)
+    await log.accept([message("first")])
+    assert await log.mark_typing(CHAT, "alice", "one", is_typing=True)
+    assert not await log.mark_typing(CHAT, "bob", "one", is_typing=True)
 
 
 async def test_a_chat_that_never_rests_is_swept_too(log: RedisChatLog, outbox: RedisOutbox) -> None:

@@ -199,19 +199,6 @@ async def test_presence_comes_once_whatever_chats_are_shared(edge: Edge, chat: S
     assert bob.all("user-online") == []
 
 
-async def test_typing_is_told_to_others_once_and_ends_by_itself(edge: Edge) -> None:
-    alice, bob = await edge.client("alice"), await edge.client("bob")
-    for _ in range(3):
-        assert (await alice.ask("typing", chatId=CHAT, isTyping=True))["event"] == "ack"
-    started = asyncio.get_running_loop().time()
-    await bob.next("user-typing")
-    stopped = await bob.next("user-typing")
-    assert stopped["data"] == {"chatId": CHAT, "userId": "alice", "isTyping": False}
-    assert 2.5 < asyncio.get_running_loop().time() - started < 4.5
-    assert [data["isTyping"] for data in bob.all("user-typing")] == [True, False]
-    assert alice.all("user-typing") == []
-
-
 async def test_receipts_and_group_changes_have_their_frames(edge: Edge, chat: ScaffoldChat) -> None:
     alice, bob = await edge.client("alice"), await edge.client("bob")
     assert (await bob.ask("mark-read", 1, chatId=CHAT, messageId="e" * 24))["data"]["chatId"] == CHAT

@@ -1,5 +1,5 @@
 -- Takes one message into the log of its chat: member? accepted before? then a place, live delivery, outbox.
--- KEYS head, members, log, outbox, read, dedupe, unsure
+-- KEYS head, members, log, outbox, read, dedupe, unsure, typing
 -- ARGV sender, event, channel, message id, created at (ms), fingerprint, log length, log seconds, dedupe seconds,
 --      1 when the store was asked for an earlier send and has none, epoch and seq that the caller has seen,
 --      1 when the sender has read up to the message
@@ -23,6 +23,8 @@ if not epoch then return {5} end
 redis.call('HSET', KEYS[6], 'fingerprint', ARGV[6], 'id', ARGV[4], 'epoch', epoch, 'seq', seq, 'number', number, 'at', ARGV[5])
 redis.call('EXPIRE', KEYS[6], ARGV[9])
 redis.call('EXPIRE', KEYS[2], ARGV[8])
+-- Who sent types no more, for whoever gets the message: what is typed next is news again.
+redis.call('DEL', KEYS[8])
 local has_read = 0
 if ARGV[13] == '1' then
   -- Who sends has read: the pointer stands on the sender's own message.
