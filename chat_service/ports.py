@@ -88,6 +88,8 @@ class ChatLog(Protocol):
     ) -> LogEntry | None:
         """Gives a change its place, and makes ``roles`` and ``member_count`` true in the same step.
 
+        Who joins begins with nothing unread; who leaves takes the pointers along.
+
         If it is pending (``PendingChanges``), that it is logged is noted in that step too. None when the head
         is missing: then nothing was done.
         """

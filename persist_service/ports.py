@@ -155,7 +155,10 @@ class Memberships(Protocol):
         """The pointers of those of the users who are members."""
 
     async def advance(self, pointers: Sequence[Pointer]) -> None:
-        """Moves pointers, each only forward. Who is no member is passed over."""
+        """Moves pointers, each only forward. Who is no member is passed over.
+
+        A number without a position counts messages as not unread, and as not read either.
+        """
 
     async def unread_totals(self, user_ids: Collection[str]) -> dict[str, int]:
         """How many messages of all their chats are after the read pointers of those users who have chats."""

@@ -122,7 +122,8 @@ def _entry_body(event: chat_event_pb2.ChatEvent) -> Message | Change:
                 )
             return message
         case "members_added":
-            actor = event.members_added.actor_id
+            joined = tuple(member.user_id for member in event.members_added.members)
+            return Change("members-added", event.members_added.actor_id, joined)
         case "member_removed":
             actor = event.member_removed.actor_id
         case "chat_updated":

@@ -48,6 +48,8 @@ class Change:
 
     kind: str
     actor_id: str
+    joined: tuple[str, ...] = field(default=(), compare=False)
+    """Who became a member by it; not stored but with the event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,15 @@ class StoreEntries:
             for m in messages
             if not m.unread_by_sender
         )
+        # Who joins begins with nothing unread, wherever the store was when it was told of the new member.
+        joined = [
+            Pointer(entry.chat_id, user_id, read_number=entry.number)
+            for entry in in_log
+            if isinstance(entry.body, Change)
+            for user_id in entry.body.joined
+        ]
         await asyncio.gather(
-            self._chats.advance(advances([*in_log, *voids])), self._memberships.advance(sent)
+            self._chats.advance(advances([*in_log, *voids])), self._memberships.advance([*joined, *sent])
         )
         await self._chat_lists.drop({pointer.user_id for pointer in sent})
         if in_log:

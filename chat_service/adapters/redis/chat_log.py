@@ -10,7 +10,7 @@ from chat_service import event_wire
 from chat_service.adapters.redis import keys, replies, scripts
 from chat_service.adapters.redis.high_water import HighWater
 from chat_service.domain import rules
-from chat_service.domain.events import Change, Delivered, Read, Signal
+from chat_service.domain.events import Change, Delivered, MembersAdded, Read, Signal
 from chat_service.domain.model import (
     Delivery,
     FoundSend,
@@ -122,6 +122,11 @@ class RedisChatLog:
     ) -> LogEntry | None:
         """As the port says."""
         entry = event_wire.change_entry(chat_id, change, now_ms())
+        moved = (
+            dict.fromkeys((member.user_id for member in change.members), "join")
+            if isinstance(change, MembersAdded)
+            else {change.user_id: "leave"}
+        )
         answer = await scripts.run_one(
             self._redis,
             scripts.APPEND,
@@ -131,6 +136,8 @@ class RedisChatLog:
                 keys.log(chat_id),
                 keys.outbox(chat_id),
                 keys.pending(chat_id),
+                keys.read(chat_id),
+                keys.delivered(chat_id),
             ),
             entry,
             keys.channel(chat_id),
@@ -138,7 +145,7 @@ class RedisChatLog:
             self._keep.recent_entries,
             self._keep.recent_seconds,
             *self._seen.of(chat_id),
-            *(part for pair in roles.items() for part in pair),
+            *(part for user, role in roles.items() for part in (user, role, moved.get(user, "keep"))),
         )
         if answer is None:
             return None

@@ -136,6 +136,8 @@ class MongoMemberships:
                         },
                     )
                 )
+            elif pointer.read_number:
+                writes.append(UpdateOne(member, {"$max": {"readNumber": pointer.read_number}}))
             if pointer.delivered_seq > pointer.read_seq:
                 writes.append(UpdateOne(member, {"$max": {"deliveredSeq": delivered}}))
         if writes:
