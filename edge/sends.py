@@ -17,11 +17,14 @@ from edge import metrics
 from mesh import tracing
 from mesh.errors import ParleyError, ResourceExhausted, from_item_error, unavailable
 from mesh.logs import get_logger
+from mesh.rpc.messages import request_limit
 from parley.chat.v1.chat_service_pb2 import SendAccepted, SendItem, SendMessagesRequest, SendResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
 
 _BATCH: Final = 64  # the limit of SendMessages
+_BATCH_BYTES: Final = request_limit("parley.chat.v1.ChatService/SendMessages")
+_FRAMING_BYTES: Final = 8  # at most, of an item in a request
 _DEADLINE_SECONDS: Final = 5.0
 
 _log = get_logger()
@@ -52,11 +55,22 @@ class _Lane:
             await self.some.wait()
             self.some.clear()
             while self.queue:
-                batch = [self.queue.popleft() for _ in range(min(_BATCH, len(self.queue)))]
+                batch = self._next()
                 metrics.SENDS_WAITING.dec(len(batch))
                 await self._send(batch)
                 metrics.SEND_SECONDS.observe(time.perf_counter() - batch[0].since)
             self.idle.set()
+
+    def _next(self) -> list[_Waiting]:
+        """Takes what a call may carry. One that is too large by itself goes alone, and is refused alone."""
+        batch: list[_Waiting] = []
+        size = 0
+        while self.queue and len(batch) < _BATCH:
+            size += self.queue[0].item.ByteSize() + _FRAMING_BYTES
+            if batch and size > _BATCH_BYTES:
+                break
+            batch.append(self.queue.popleft())
+        return batch
 
     async def _send(self, batch: list[_Waiting]) -> None:
         metrics.SEND_BATCH.observe(len(batch))

@@ -7,5 +7,6 @@ their codes, RabbitMQ topology and consumers, Redis clients, readiness, metrics.
 import os
 
 # The C core of gRPC writes to standard error, between the JSON of the log, about events as ordinary as a
-# drain. It reads this variable when it is imported and at no other time; mesh is imported before it.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+# drain, and as an error about each call that comes compressed, whoever makes it. Callers are told all of it.
+# It reads this variable when it is imported and at no other time; mesh is imported before it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -11,9 +11,9 @@ from contextvars import ContextVar
 _DEADLINE: ContextVar[float | None] = ContextVar("parley_deadline", default=None)
 
 
-def begin(seconds: float) -> None:
-    """Says that the current task, and what it starts from now on, has this many seconds."""
-    _DEADLINE.set(time.monotonic() + seconds)
+def begin(seconds: float | None) -> None:
+    """Says that the current task, and what it starts from now on, has so many seconds; None: no limit."""
+    _DEADLINE.set(None if seconds is None else time.monotonic() + seconds)
 
 
 def remaining_seconds() -> float | None:

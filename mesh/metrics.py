@@ -21,7 +21,7 @@ EVENT_LOOP_LAG_SECONDS: Final = Histogram(
 
 RPC_SERVER_SECONDS: Final = Histogram(
     "parley_rpc_server_seconds",
-    "Time to answer a gRPC call, by method and status code.",
+    "Time to answer a gRPC call, by method and status code; what is refused unread or unparsed counts too.",
     ("method", "code"),
     buckets=_RPC_BUCKETS,
 )

@@ -11,6 +11,9 @@ from typing import Final
 ANYBODY: Final = frozenset[str]()
 """Every caller that proved who it is."""
 
+STRANGERS: Final = frozenset({""})
+"""Everybody, also callers that prove nothing; such calls are not counted among those served at once."""
+
 Rules = Mapping[str, frozenset[str]]
 """Callers by method; ``*`` stands for the methods that are not named."""
 
@@ -39,6 +42,8 @@ ACCESS: Final[Mapping[str, Rules]] = {
     "parley.notify.v1.NotifyService": {"*": ANYBODY},
     "parley.notify.v1.WebhookService": {"*": ANYBODY},
     "grpc.reflection.v1alpha.ServerReflection": {"*": ANYBODY},
+    # Asked by whatever watches over a process: kubelets, load balancers, channels.
+    "grpc.health.v1.Health": {"*": STRANGERS},
 }
 
 

@@ -19,14 +19,15 @@ from mesh.errors import DeadlineExceeded, Unavailable, unavailable
 from mesh.metrics import RPC_CLIENT_SECONDS
 from mesh.rpc.auth import TokenIssuer
 from mesh.rpc.errors import STATUS_TRAILER, from_rpc_error
-from mesh.rpc.server import MAX_MESSAGE_BYTES
+from mesh.rpc.messages import MAX_ANSWER_BYTES
 from mesh.rpc.timing import observer
 from mesh.rpc.tls import Material, TlsFiles, follow
 from parley.common.v1.error_pb2 import ErrorReason
 
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+    # Neither side compresses, nor unpacks what it did not ask for.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -16,12 +16,11 @@ STATUS_TRAILER: Final = "grpc-status-details-bin"
 _BY_STATUS: Final = {
     grpc.StatusCode.INVALID_ARGUMENT: ErrorReason.ERROR_REASON_INVALID_ARGUMENT,
     grpc.StatusCode.OUT_OF_RANGE: ErrorReason.ERROR_REASON_INVALID_ARGUMENT,
-    grpc.StatusCode.UNAUTHENTICATED: ErrorReason.ERROR_REASON_INVALID_TOKEN,
-    grpc.StatusCode.PERMISSION_DENIED: ErrorReason.ERROR_REASON_PERMISSION_DENIED,
     grpc.StatusCode.NOT_FOUND: ErrorReason.ERROR_REASON_NOT_FOUND,
     # gRPC itself answers RESOURCE_EXHAUSTED to a message that is over the size limit: it never fits.
     grpc.StatusCode.RESOURCE_EXHAUSTED: ErrorReason.ERROR_REASON_TOO_LARGE,
 }
+"""Of statuses without details: of gRPC itself, of a proxy on the way, or of a callee that is not Parley's."""
 
 
 def to_status(error: ParleyError) -> status_pb2.Status:
@@ -93,12 +92,16 @@ def _from_plain(error: grpc.aio.AioRpcError, callee: str) -> ParleyError:
                 f"{callee} did not answer in time",
                 dependency=callee,
             )
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return _refused(callee)
         case code:
-            message = error.details() or f"{callee} failed"
+            # Not `error.details()`: these are a library's words, and what is said here reaches clients.
             reason = _BY_STATUS.get(code)
             if reason is None:
                 return Internal(ErrorReason.ERROR_REASON_INTERNAL, f"{callee} failed with {code.name}")
-            return error_for(reason, message)
+            if reason == ErrorReason.ERROR_REASON_TOO_LARGE:
+                return error_for(reason, f"too large for {callee}, or its answer is")
+            return error_for(reason, f"{callee} refused the call with {code.name}")
 
 
 def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:

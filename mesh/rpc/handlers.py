@@ -1,7 +1,10 @@
-"""What surrounds every served method: who may call it, load shedding, deadline, errors, metrics.
+"""What surrounds every served method: who may call it, load shedding, size, deadline, errors, metrics.
 
 Each handler is wrapped once, when it is registered. A ``grpc.aio`` server interceptor would be awaited and
 would build a new handler for every call.
+
+To gRPC every method takes a stream of bytes, which is the same on the wire and costs the same: it calls a
+handler before it reads the request, so who calls is known before the request is taken in, let alone parsed.
 """
 
 import asyncio
@@ -25,9 +28,10 @@ from mesh.errors import (
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.metrics import RPC_IN_FLIGHT, RPC_REFUSED, RPC_SERVER_SECONDS, RPC_SHED
-from mesh.rpc.access import ANYBODY, Rules, callers_of
+from mesh.rpc.access import ANYBODY, STRANGERS, Rules, callers_of
 from mesh.rpc.auth import TokenVerifier
 from mesh.rpc.errors import STATUS_TRAILER, to_status
+from mesh.rpc.messages import encoder, parser
 from mesh.rpc.timing import observer
 from mesh.rpc.tls import service_names
 from parley.common.v1.error_pb2 import ErrorReason
@@ -41,6 +45,11 @@ _CALLER: ContextVar[str] = ContextVar("parley_caller", default="")
 _log = get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Parse = Callable[[object], Any]
+Encode = Callable[[Any], bytes]
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
+Answers = Callable[[Any, Context], AsyncIterator[Any]]
+RawAnswers = Callable[[Context], AsyncIterator[bytes]]
 
 
 def current_caller() -> str:
@@ -73,35 +82,50 @@ class HandlerWrapper:
         """The same handler with everything around it. Unary calls and streams of answers.
 
         Raises:
-            TypeError: the handler takes a stream and gives one answer, which nothing here needs.
+            TypeError: the handler takes a stream and gives one answer, which nothing here needs; or nothing
+                says who may call it.
         """
+        parse = parser(method, handler.request_deserializer)
+        encode = encoder(method, handler.response_serializer)
         if handler.unary_unary is not None:
-            return handler._replace(unary_unary=self._unary(method, handler.unary_unary))
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(method, _answer(handler.unary_unary, parse, encode), self._default_deadline)
+            )
         if handler.unary_stream is not None:
-            return handler._replace(unary_stream=self._stream(method, handler.unary_stream))
+            return self._writing(method, handler, parse)
         if handler.stream_stream is not None:
-            return handler._replace(stream_stream=self._stream(method, handler.stream_stream))
+            return grpc.stream_stream_rpc_method_handler(
+                self._stream(method, _answers(handler.stream_stream, parse, encode))
+            )
         raise TypeError(f"{method}: client streaming is not served")
 
-    def _unary(self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Any:
+    def _unary(
+        self,
+        method: str,
+        answer: Callable[[Context], Awaitable[bytes | None]],
+        default_deadline: float | None,
+    ) -> Any:
         observe = observer(RPC_SERVER_SECONDS, method)
         allowed = self._callers(method)
 
-        async def call(request: Any, context: Context) -> Any:
+        async def call(_: AsyncIterator[bytes], context: Context) -> bytes | None:
             started = time.perf_counter()
             code = "OK"
             try:
                 caller = self._authorize(context, method, allowed)
                 _CALLER.set(caller)
-                with tracing.within(_span(context, method, caller)), self._admitted():
+                with tracing.within(_span(context, method, caller)), self._admitted(allowed):
                     if context.time_remaining() is not None:
                         deadline.begin(context.time_remaining())
-                        return await behaviour(request, context)
-                    deadline.begin(self._default_deadline)
-                    async with asyncio.timeout(self._default_deadline):
-                        return await behaviour(request, context)
+                        return await answer(context)
+                    deadline.begin(default_deadline)
+                    async with asyncio.timeout(default_deadline):
+                        return await answer(context)
             except asyncio.CancelledError:
                 code = "CANCELLED"
+                raise
+            except grpc.aio.AbortError:  # of a servicer that is a library's
+                code = _code_of(context)
                 raise
             except Exception as error:  # noqa: BLE001 - the last boundary of a call
                 failure = _failure(error, method)
@@ -112,20 +136,33 @@ class HandlerWrapper:
 
         return call
 
-    def _stream(self, method: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:
+    def _writing(self, method: str, handler: Any, parse: Parse) -> Any:
+        """For a servicer that writes its answers into the context, for as long as the caller listens."""
+
+        async def write(context: Context) -> None:
+            await handler.unary_stream(parse(await context.read()), context)
+
+        return grpc.stream_stream_rpc_method_handler(
+            self._unary(method, write, None), response_serializer=handler.response_serializer
+        )
+
+    def _stream(self, method: str, answers: Callable[[Context], AsyncIterator[bytes]]) -> Any:
         observe = observer(RPC_SERVER_SECONDS, method)
         allowed = self._callers(method)
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def stream(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             started = time.perf_counter()
             code = "OK"
             try:
                 _CALLER.set(self._authorize(context, method, allowed))
-                with self._admitted():
-                    async for answer in behaviour(request, context):
+                with self._admitted(allowed):
+                    async for answer in answers(context):
                         yield answer
             except (asyncio.CancelledError, GeneratorExit):
                 code = "CANCELLED"
+                raise
+            except grpc.aio.AbortError:  # as above
+                code = _code_of(context)
                 raise
             except Exception as error:  # noqa: BLE001 - the last boundary of a call
                 failure = _failure(error, method)
@@ -144,8 +181,11 @@ class HandlerWrapper:
         return callers
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _admitted(self, allowed: frozenset[str]) -> Iterator[None]:
         """Turns the call away while too many are under way: late answers to all would help nobody."""
+        if allowed is STRANGERS:
+            yield
+            return
         if self._in_flight >= self._concurrency:
             RPC_SHED.inc()
             raise ResourceExhausted(
@@ -158,6 +198,8 @@ class HandlerWrapper:
             self._in_flight -= 1
 
     def _authorize(self, context: Context, method: str, allowed: frozenset[str]) -> str:
+        if allowed is STRANGERS:
+            return ""
         caller = self._authenticate(context)
         if allowed is not ANYBODY and caller not in allowed:
             RPC_REFUSED.labels("NOT_ALLOWED").inc()
@@ -185,6 +227,30 @@ class HandlerWrapper:
                 return caller
         RPC_REFUSED.labels("NO_TOKEN").inc()
         raise Unauthenticated(ErrorReason.ERROR_REASON_INVALID_TOKEN, "a service token is required")
+
+
+def _answer(behaviour: Behaviour, parse: Parse, encode: Encode) -> Callable[[Context], Awaitable[bytes]]:
+    async def answer(context: Context) -> bytes:
+        return encode(await behaviour(parse(await context.read()), context))
+
+    return answer
+
+
+def _answers(behaviour: Answers, parse: Parse, encode: Encode) -> RawAnswers:
+    async def requests(context: Context) -> AsyncIterator[Any]:
+        while (data := await context.read()) is not grpc.aio.EOF:
+            yield parse(data)
+
+    async def answers(context: Context) -> AsyncIterator[bytes]:
+        async for answer in behaviour(requests(context), context):
+            yield encode(answer)
+
+    return answers
+
+
+def _code_of(context: Context) -> str:
+    code = context.code()
+    return next((known.name for known in grpc.StatusCode if code in (known, known.value[0])), "UNKNOWN")
 
 
 def _span(context: Context, method: str, caller: str) -> tracing.Span | None:

@@ -14,15 +14,15 @@ from mesh.lifecycle import BindError
 from mesh.rpc.access import ACCESS, Rules
 from mesh.rpc.auth import TokenVerifier
 from mesh.rpc.handlers import HandlerWrapper
+from mesh.rpc.messages import request_limit
 from mesh.rpc.tls import TlsFiles, server_credentials
 
-MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 CONCURRENCY: Final = 1000
 """Calls served at once by default: far more than edges have under way, and yet answered in time."""
 
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Identity alone. A request is unpacked before a handler sees who calls, and 8 KB may unpack to 8 MB.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     # Two servers on one port would share calls by chance: let the second fail to bind and say so.
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 30_000),
@@ -35,14 +35,19 @@ _OPTIONS: Final = (
     ("grpc.max_connection_age_grace_ms", 30_000),
 )
 
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_OF_THE_SERVER: Final = frozenset({_HEALTH, reflection.SERVICE_NAME})
+"""Services that are there without being added; health says nothing about them."""
+
 
 class RpcServer:
     """One gRPC server. Add services, ``start`` it, and ``stop`` it as a phase of the drain.
 
     Calls need a token for ``name`` whose caller may call the method by ``access``; the health service alone
-    needs none. More than ``concurrency`` calls at once are refused with OVERLOADED. A call that came without
-    a deadline gets ``default_deadline_seconds``. With ``tls`` callers must show a certificate of
-    theirs. Health is NOT_SERVING until ``set_serving(True)``.
+    needs none. A request is read once its caller is known, and may be as large as its method says. More than
+    ``concurrency`` calls at once are refused with OVERLOADED. A call that came without a deadline gets
+    ``default_deadline_seconds``. With ``tls`` callers must show a certificate of theirs. Health is
+    NOT_SERVING until ``set_serving(True)``.
     """
 
     def __init__(
@@ -55,7 +60,6 @@ class RpcServer:
         concurrency: int = CONCURRENCY,
         default_deadline_seconds: float = 5.0,
     ) -> None:
-        self._server = grpc.aio.server(options=_OPTIONS)
         self._wrapper = HandlerWrapper(
             TokenVerifier(secret.get_secret_value(), name),
             default_deadline_seconds,
@@ -65,7 +69,8 @@ class RpcServer:
         )
         self._tls = tls
         self._health = health_aio.HealthServicer()
-        self._services: list[str] = []
+        self._services: dict[str, dict[str, Any]] = {}
+        self._server: grpc.aio.Server | None = None
         self._stopped = False
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
@@ -78,26 +83,22 @@ class RpcServer:
         Raises:
             BindError: the port is not free; ``field`` is the settings field that names it.
         """
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (
-            *self._services,
-            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-            reflection.SERVICE_NAME,
-        )
+        self.add(health_pb2_grpc.add_HealthServicer_to_server, self._health)
         self.add(
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
-            reflection.aio.ReflectionServicer(names),
+            reflection.aio.ReflectionServicer((*self._services, reflection.SERVICE_NAME)),
         )
         await self.set_serving(serving=False)
+        self._server = server = self._made()
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             if self._tls is None:
-                bound = self._server.add_insecure_port(address)
+                bound = server.add_insecure_port(address)
             else:
-                bound = self._server.add_secure_port(address, server_credentials(self._tls))
+                bound = server.add_secure_port(address, server_credentials(self._tls))
         except RuntimeError as error:
             raise BindError(host, port, field) from error
-        await self._server.start()
+        await server.start()
         return bound
 
     async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - a readiness listener takes it like this
@@ -105,7 +106,7 @@ class RpcServer:
         status = (
             health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         )
-        for service in ("", *self._services):
+        for service in ("", *(name for name in self._services if name not in _OF_THE_SERVER)):
             await self._health.set(service, status)
 
     async def stop(self, grace_seconds: float) -> None:
@@ -115,7 +116,8 @@ class RpcServer:
         """
         if not self._stopped:
             await self._health.enter_graceful_shutdown()
-            await self._server.stop(grace_seconds)
+            if self._server is not None:
+                await self._server.stop(grace_seconds)
             self._stopped = True
 
     async def __aenter__(self) -> Self:
@@ -127,13 +129,25 @@ class RpcServer:
         await self.stop(0)
 
     def _register(self, service: str, handlers: Mapping[str, Any]) -> None:
-        wrapped = {
+        self._services[service] = {
             name: self._wrapper.wrap(f"{service}/{name}", handler) for name, handler in handlers.items()
         }
-        if service != reflection.SERVICE_NAME:
-            self._services.append(service)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
-        self._server.add_registered_method_handlers(service, wrapped)
+
+    def _made(self) -> grpc.aio.Server:
+        """A server of what was added, which takes no larger messages than that needs.
+
+        Twice the largest request, because what gRPC refuses by itself it refuses in its own words.
+        """
+        largest = max(
+            request_limit(f"{service}/{name}")
+            for service, methods in self._services.items()
+            for name in methods
+        )
+        server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_receive_message_length", 2 * largest)))
+        for service, handlers in self._services.items():
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+            server.add_registered_method_handlers(service, handlers)
+        return server
 
 
 class _Registrar:

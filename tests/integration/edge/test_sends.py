@@ -41,6 +41,19 @@ async def test_what_waits_goes_in_one_call_and_every_item_has_its_answer(
     assert [acks[number]["seq"] for number in range(101)] == list(range(1, 102))
 
 
+async def test_a_call_carries_no_more_bytes_than_chat_service_takes(edge: Edge, chat: ScaffoldChat) -> None:
+    alice = await edge.client("alice")
+    gate = chat.gates["SendMessages"] = asyncio.Event()
+    await _send(alice, 0)
+    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 10)
+    for number in range(1, 26):
+        await _send(alice, number, "x" * 100_000)
+    await alice.ask("leave-chats", "sync", chatIds=["d" * 24])
+    gate.set()
+    await eventually(lambda: len(alice.all("ack")) == 27)
+    assert chat.batches == [1, 10, 10, 5]
+
+
 async def test_mentions_go_with_the_message(edge: Edge) -> None:
     alice = await edge.client("alice")
     ask = {"chatId": CHAT, "content": "x", "clientMsgId": "m", "mentions": ["bob", "Zoë"]}

@@ -22,7 +22,8 @@ from mesh.errors import (
 from mesh.lifecycle import BindError
 from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.handlers import current_caller
-from mesh.rpc.server import MAX_MESSAGE_BYTES, RpcServer
+from mesh.rpc.messages import DEFAULT_REQUEST_BYTES
+from mesh.rpc.server import RpcServer
 from parley.common.v1.error_pb2 import ErrorReason
 from tests.integration.mesh.echo import METHOD, OPEN, Behaviour, EchoServicer, EchoStub, add_to_server
 
@@ -355,7 +356,7 @@ async def test_another_call_is_not_repeated() -> None:
 async def test_a_message_over_the_limit_is_refused_as_too_large() -> None:
     async with _echo() as stub:
         with pytest.raises(InvalidArgument) as failed:
-            await stub.echo("x" * (MAX_MESSAGE_BYTES + 1))
+            await stub.echo("x" * (DEFAULT_REQUEST_BYTES))
         assert failed.value.code == "TOO_LARGE"
         assert not failed.value.retryable
 
