@@ -42,6 +42,7 @@ ACCESS: Final[Mapping[str, Rules]] = {
     "parley.notify.v1.NotifyService": {"*": ANYBODY},
     "parley.notify.v1.WebhookService": {"*": ANYBODY},
     "grpc.reflection.v1alpha.ServerReflection": {"*": ANYBODY},
+    "grpc.reflection.v1.ServerReflection": {"*": ANYBODY},
     # Asked by whatever watches over a process: kubelets, load balancers, channels.
     "grpc.health.v1.Health": {"*": STRANGERS},
 }

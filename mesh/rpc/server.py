@@ -7,7 +7,6 @@ from typing import Any, Final, Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from pydantic import SecretStr
 
 from mesh.lifecycle import BindError
@@ -15,6 +14,7 @@ from mesh.rpc.access import ACCESS, Rules
 from mesh.rpc.auth import TokenVerifier
 from mesh.rpc.handlers import HandlerWrapper
 from mesh.rpc.messages import request_limit
+from mesh.rpc.reflection import SERVICE_NAMES, add_reflection
 from mesh.rpc.tls import TlsFiles, server_credentials
 
 CONCURRENCY: Final = 1000
@@ -36,7 +36,7 @@ _OPTIONS: Final = (
 )
 
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-_OF_THE_SERVER: Final = frozenset({_HEALTH, reflection.SERVICE_NAME})
+_OF_THE_SERVER: Final = frozenset({_HEALTH, *SERVICE_NAMES})
 """Services that are there without being added; health says nothing about them."""
 
 
@@ -84,10 +84,7 @@ class RpcServer:
             BindError: the port is not free; ``field`` is the settings field that names it.
         """
         self.add(health_pb2_grpc.add_HealthServicer_to_server, self._health)
-        self.add(
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
-            reflection.aio.ReflectionServicer((*self._services, reflection.SERVICE_NAME)),
-        )
+        add_reflection(self.add, tuple(self._services))
         await self.set_serving(serving=False)
         self._server = server = self._made()
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -7,7 +7,6 @@ import grpc
 import jwt
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
@@ -132,20 +131,6 @@ async def test_health_needs_no_token_and_follows_readiness() -> None:
             await server.set_serving(True)
             assert await status(service) == SERVING
             await server.set_serving(False)
-
-
-async def test_reflection_lists_the_services_for_callers_with_a_token_only() -> None:
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-    now = int(time.time())
-    token = jwt.encode({"iss": "cli", "aud": "echo", "iat": now, "exp": now + 60}, SECRET.get_secret_value())
-    async with _served() as (_, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        reflect = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
-        # Nothing is sent on it: gRPC calls a write that meets the refusal an internal error.
-        assert await reflect().code() is grpc.StatusCode.UNAUTHENTICATED
-        metadata = (("authorization", f"Bearer {token}"),)
-        answers = [answer async for answer in reflect(iter([request]), metadata=metadata)]
-        names = {service.name for service in answers[0].list_services_response.service}
-        assert {"test.v1.EchoService", "grpc.health.v1.Health"} <= names
 
 
 _OF_SERVICE_TOKENS = {ErrorReason.ERROR_REASON_INVALID_TOKEN, ErrorReason.ERROR_REASON_TOKEN_EXPIRED}
