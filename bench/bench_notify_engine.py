@@ -12,13 +12,14 @@ size and with the same indexes. CPU is this process's alone, without MongoDB's.
 import argparse
 import asyncio
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
 from pymongo import MongoClient
-from pymongo.collection import Collection
+from pymongo.collection import Collection as PyMongoCollection
 
 from devstack.servers import MongoServer
 from mesh.cancellation import end
@@ -31,13 +32,18 @@ from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.indexes import INDEXES, make_indexes
 from notify_service.adapters.mongo.ledger import MongoLedger
+from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.couriers.device import DeviceCourier
+from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.gates import Limits
-from notify_service.domain.inbox import Rhythm
+from notify_service.domain.inbox import InboxKey, Rhythm
 from notify_service.domain.push import Push, PushKind, to_payload
+from notify_service.domain.recheck import Attention
 from notify_service.use_cases.deliver import Deliver, Pace
+from notify_service.use_cases.last_look import LastLook
+from notify_service.use_cases.people import People
 
 _DEVICES = 200
 _BATCH = 64
@@ -54,6 +60,28 @@ class NullSender:
     async def send(self, push: Push, device: Device) -> str:  # noqa: ARG002 - it does nothing with them
         """Does nothing."""
         return ""
+
+
+class Everybody:
+    """Members who have read nothing: what it takes to ask persist_service is not measured here."""
+
+    async def attention(
+        self,
+        keys: Sequence[InboxKey],
+        messages: Collection[tuple[str, str]],  # noqa: ARG002
+    ) -> tuple[Sequence[Attention], Collection[str]]:
+        """Members, all of them."""
+        return [Attention(member=True, unread=1)] * len(keys), ()
+
+    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """One for each."""
+        return [1] * len(user_ids)
+
+
+def _last_look(mongo: Mongo, devices: MongoDeviceStore) -> LastLook:
+    policy = Policy({DeviceKind.FCM}, implicit_log_device=False, idle_ms=300_000)
+    people = People(devices, MongoPreferenceStore(mongo))
+    return LastLook(MongoInboxes(mongo, Rhythm(0, 0, 0)), Everybody(), people, policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +147,9 @@ async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
         adding = _Watch()
         await store.add(new)
         added = adding.stop(count)
-        inboxes = MongoInboxes(mongo, Rhythm(0, 0, 0))
-        courier = DeviceCourier(devices, {DeviceKind.FCM: NullSender()}, MongoLedger(mongo), inboxes)
+        courier = DeviceCourier(
+            devices, {DeviceKind.FCM: NullSender()}, MongoLedger(mongo), _last_look(mongo, devices)
+        )
         limits = Limits(concurrency=slots, rate=1e9, unearned=slots, shared=slots)
         deliver = Deliver(store, {Lane.DEVICE: courier}, limits, Pace())
         delivering = _Watch()
@@ -154,7 +183,9 @@ def _floor(url: str, count: int) -> Cost:
         return watch.stop(count)
 
 
-def _copy_waiting(source: Collection[dict[str, Any]], plain: Collection[dict[str, Any]], count: int) -> None:
+def _copy_waiting(
+    source: PyMongoCollection[dict[str, Any]], plain: PyMongoCollection[dict[str, Any]], count: int
+) -> None:
     again = {"waiting": True, "dueAt": datetime.now(UTC), "payload": b"x" * 300}
     for start in range(0, count, 500):
         documents = source.find().skip(start).limit(min(500, count - start))

@@ -48,9 +48,11 @@ from notify_service.settings import NotifySettings
 from notify_service.use_cases.deliver import Deliver, Pace
 from notify_service.use_cases.devices import Devices
 from notify_service.use_cases.digest import DigestTimes, SendDigests
+from notify_service.use_cases.end_memberships import EndMemberships
 from notify_service.use_cases.explain import ExplainNotification
 from notify_service.use_cases.hook_deliveries import HookDeliveryDesk
 from notify_service.use_cases.known_subscriptions import KnownSubscriptions
+from notify_service.use_cases.last_look import LastLook
 from notify_service.use_cases.ledger import LedgerQuery
 from notify_service.use_cases.people import People
 from notify_service.use_cases.preferences import UserPreferences
@@ -106,10 +108,17 @@ class _Parts:
     work: Work
     broker: Broker
     persist: PersistServiceStub
+    members: members.PersistMembers
+    people: People
+    policy: Policy
     stores: Stores
     ways: _Ways
     known: KnownSubscriptions
     tokens: UnsubscribeTokens
+
+    def last_look(self) -> LastLook:
+        """What is asked before a push that had to wait goes out."""
+        return LastLook(self.stores.inboxes, self.members, self.people, self.policy)
 
 
 async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
@@ -122,14 +131,19 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     channel = await _open_persist(settings, life)
     readiness.add("persist", channel.check, required=False, field="persist_target")
     stores = Stores.of(mongo, _rhythm(settings), digest_after_seconds=settings.notify_digest_after_seconds)
+    ways = await _Ways.open(mongo, settings, life)
+    persist = PersistServiceStub(channel)
     parts = _Parts(
         settings=settings,
         life=life,
         work=Work(life, mongo.wait_prepared),
         broker=broker,
-        persist=PersistServiceStub(channel),
+        persist=persist,
+        members=members.PersistMembers(persist),
+        people=People(stores.devices, stores.preferences),
+        policy=_policy(settings, ways),
         stores=stores,
-        ways=await _Ways.open(mongo, settings, life),
+        ways=ways,
         known=KnownSubscriptions(stores.subscriptions),
         tokens=UnsubscribeTokens(settings.service_secret.get_secret_value()),
     )
@@ -213,13 +227,14 @@ def _start_delivering(parts: _Parts) -> Deliver:
 def _couriers(parts: _Parts) -> dict[Lane, Courier]:
     stores, ways, settings = parts.stores, parts.ways, parts.settings
     couriers: dict[Lane, Courier] = {
-        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger, stores.inboxes),
+        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger, parts.last_look()),
         Lane.HOOK: HookCourier(parts.known, stores.subscriptions, ways.hooks, DeadEventLetters(parts.broker)),
     }
     if ways.mailer:
         couriers[Lane.EMAIL] = EmailCourier(
             devices=stores.devices,
             preferences=stores.preferences,
+            members=parts.members,
             letters=MailLetters(settings.notify_smtp_from, settings.notify_public_url, parts.tokens),
             mailer=ways.mailer,
             ledger=stores.ledger,
@@ -229,15 +244,10 @@ def _couriers(parts: _Parts) -> dict[Lane, Courier]:
 
 def _start_telling(parts: _Parts, engine: Deliver) -> None:
     stores, settings = parts.stores, parts.settings
-    policy = Policy(
-        kinds=frozenset(parts.ways.senders),
-        implicit_log_device=settings.is_development,
-        idle_ms=_ms(settings.notify_idle_seconds),
-    )
-    people = People(stores.devices, stores.preferences)
+    people, policy = parts.people, parts.policy
     tell = Tell(
         inboxes=stores.inboxes,
-        members=members.PersistMembers(parts.persist),
+        members=parts.members,
         people=people,
         deliveries=engine,
         handed_over=stores.deliveries,
@@ -284,7 +294,17 @@ def _start_hooks(parts: _Parts, engine: Deliver) -> None:
         encode=to_bytes,
         expire_seconds=parts.settings.notify_hook_expire_seconds,
     )
-    parts.work.consume(parts.broker, EVENT_HOOKS, EventHooksConsumer(take_events, parts.broker).handle)
+    end_memberships = EndMemberships(parts.stores.inboxes)
+    consumer = EventHooksConsumer(take_events, end_memberships, parts.broker)
+    parts.work.consume(parts.broker, EVENT_HOOKS, consumer.handle)
+
+
+def _policy(settings: NotifySettings, ways: _Ways) -> Policy:
+    return Policy(
+        kinds=frozenset(ways.senders),
+        implicit_log_device=settings.is_development,
+        idle_ms=_ms(settings.notify_idle_seconds),
+    )
 
 
 def _rhythm(settings: NotifySettings) -> Rhythm:

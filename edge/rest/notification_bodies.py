@@ -9,7 +9,9 @@ from edge.rest.bodies import Answer, Request
 
 # What an edge does not know of a newer notify_service is `unknown`.
 DeviceKindName: TypeAlias = Literal["log", "web-push", "fcm", "apns", "email", "webhook", "unknown"]
-OutcomeName: TypeAlias = Literal["sent", "suppressed", "failed", "pending", "delayed", "pruned", "unknown"]
+OutcomeName: TypeAlias = Literal[
+    "sent", "suppressed", "failed", "pending", "delayed", "pruned", "cleared", "unknown"
+]
 ChatId: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{24}$")]
 WallTime: TypeAlias = Annotated[
     str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="A time of the day, such as 22:00.")

@@ -34,6 +34,7 @@ _OUTCOME_NAMES: Final[dict[pb.Outcome.ValueType, OutcomeName]] = {
     pb.OUTCOME_PENDING: "pending",
     pb.OUTCOME_DELAYED: "delayed",
     pb.OUTCOME_PRUNED: "pruned",
+    pb.OUTCOME_CLEARED: "cleared",
 }
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

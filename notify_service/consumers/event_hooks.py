@@ -1,4 +1,4 @@
-"""Queue `event-hooks`: what happened in chats, for integrators."""
+"""Queue `event-hooks`: what happened in chats, for integrators and for whoever left."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import EVENT_HOOKS
 from mesh.logs import get_logger
 from notify_service.hook_wire import BadEventError, from_wire
+from notify_service.use_cases.end_memberships import EndMemberships
 from notify_service.use_cases.take_events import Happened, TakeEvents
 from parley.events.v1.jobs_pb2 import EventBatch
 
@@ -29,8 +30,11 @@ class _Read:
 class EventHooksConsumer:
     """A `mesh.amqp.deliveries.Handler` for `EventBatch`es; what is malformed alone is dead-lettered alone."""
 
-    def __init__(self, take: TakeEvents, broker: Broker, queue: str = EVENT_HOOKS) -> None:
+    def __init__(
+        self, take: TakeEvents, end_memberships: EndMemberships, broker: Broker, queue: str = EVENT_HOOKS
+    ) -> None:
         self._take = take
+        self._end_memberships = end_memberships
         self._broker = broker
         self._queue = queue
 
@@ -42,6 +46,7 @@ class EventHooksConsumer:
         """
         read = [self._read(delivery) for delivery in deliveries]
         if happened := [event for part in read for event in part.happened]:
+            await self._end_memberships([item.event for item in happened])
             await self._take(happened)
         if bad := [letter for part in read for letter in part.bad]:
             await self._broker.publish_many(bad)

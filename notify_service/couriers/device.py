@@ -11,8 +11,7 @@ from notify_service.couriers.together import Together
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
 from notify_service.domain.ledger import MAX_DETAIL, LedgerEntry, Outcome, attempt_entry
-from notify_service.domain.push import Push, from_payload
-from notify_service.inbox_ports import PushFilter
+from notify_service.domain.push import Push, WaitingPush, from_payload
 from notify_service.ports import (
     DeviceStore,
     Ledger,
@@ -22,6 +21,7 @@ from notify_service.ports import (
     TargetGoneError,
 )
 from notify_service.use_cases.attempt import kind_of
+from notify_service.use_cases.last_look import LastLook
 
 _FRESH_MS: Final = 3_000
 """What was decided less long ago is taken for what is wanted."""
@@ -29,20 +29,23 @@ _IMPLICIT = implicit_log_device("").id
 
 
 class DeviceCourier:
-    """A `Courier`: a push through the sender of the device's kind, and an entry in the ledger per attempt."""
+    """A `Courier`: a push through the sender of the device's kind, and an entry in the ledger per attempt.
+
+    Whoever had to wait is looked at once more before each attempt, as many as ask at the same time together.
+    """
 
     def __init__(
         self,
         devices: DeviceStore,
         senders: Mapping[DeviceKind, Sender],
         ledger: Ledger,
-        outdated: PushFilter,
+        last_look: LastLook,
     ) -> None:
         self._devices = devices
         self._senders = senders
         self._ledger = ledger
         self._lookups = Together(devices.get_many)
-        self._outdated = Together(outdated.why_outdated)
+        self._last_looks = Together(last_look)
         self._gone: dict[str, Device] = {}
         """By the delivery's id: the device as it was when its provider called it gone."""
 
@@ -58,7 +61,7 @@ class DeviceCourier:
             push = from_payload(delivery.what.payload)
         except msgspec.DecodeError as error:
             raise NotAskedError("the push cannot be read") from error
-        await self._check_wanted(delivery, push)
+        push = await self._wanted(delivery, push)
         try:
             return await sender.send(replace(push, delivery_id=delivery.id), device)
         except TargetGoneError:
@@ -73,11 +76,20 @@ class DeviceCourier:
         for attempt in gone:
             self._gone.pop(attempt.delivery.id, None)
 
-    async def _check_wanted(self, delivery: Delivery, push: Push) -> None:
-        """Pushes that waited for a provider come in any order: what is shown should be the last of them."""
-        waited = delivery.attempt > 1 or now_ms() - delivery.what.created_at_ms > _FRESH_MS
-        if waited and (reason := await self._outdated.get((delivery.what.user_id, push))):
-            raise NotWantedError(reason.value)
+    async def _wanted(self, delivery: Delivery, push: Push) -> Push:
+        """What of it may go out by now.
+
+        Pushes that waited for a provider come in any order: what is shown should be the last of them. And the
+        user may have left, read, muted or switched something off meanwhile.
+        """
+        if delivery.attempt == 1 and now_ms() - delivery.what.created_at_ms <= _FRESH_MS:
+            return push
+        found = await self._last_looks.get(
+            WaitingPush(delivery.what.user_id, push, delivery.what.message_ids)
+        )
+        if not isinstance(found, Push):
+            raise NotWantedError(found.value if found else "")
+        return found
 
     async def _find(self, delivery: Delivery) -> Device | None:
         if delivery.what.target_id == _IMPLICIT:

@@ -1,41 +1,57 @@
 """The courier of mails."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from mesh.clock import now_ms
+from notify_service.couriers.together import Together
+from notify_service.domain.decision import Reason
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind
-from notify_service.domain.ledger import LedgerEntry, Outcome, attempt_entry
+from notify_service.domain.digest import Email, still_unread
+from notify_service.domain.inbox import InboxKey
+from notify_service.domain.ledger import attempt_entry
 from notify_service.domain.preferences import Preferences
+from notify_service.domain.recheck import Attention
+from notify_service.inbox_ports import Members
 from notify_service.mail_ports import Letters, Mailer
 from notify_service.mail_wire import from_proto
-from notify_service.ports import DeviceStore, Ledger, NotAskedError, PreferenceStore, TargetGoneError
+from notify_service.ports import (
+    DeviceStore,
+    Ledger,
+    NotAskedError,
+    NotWantedError,
+    PreferenceStore,
+    TargetGoneError,
+)
 from parley.events.v1 import jobs_pb2
 
 PROVIDER: Final = "smtp"
 """There is one mail server, so all mails share its rate and its breaker."""
-_UNSUBSCRIBED: Final = "disabled"
 _UTC: Final = "UTC"
 
 
 class EmailCourier:
-    """A `Courier`. The address and the user's wishes are looked up when the mail is sent."""
+    """A `Courier`. What a mail says, and to whom, is looked at once more before each attempt."""
 
     def __init__(
         self,
         *,
         devices: DeviceStore,
         preferences: PreferenceStore,
+        members: Members,
         letters: Letters,
         mailer: Mailer,
         ledger: Ledger,
     ) -> None:
         self._devices = devices
         self._preferences = preferences
+        self._members = members
+        self._attention = Together(self._ask)
         self._letters = letters
         self._mailer = mailer
         self._ledger = ledger
@@ -52,7 +68,8 @@ class EmailCourier:
         if device is None or device.kind is not DeviceKind.EMAIL or device.user_id != email.user_id:
             raise NotAskedError("the device was removed")
         if not preferences.enabled or not preferences.email_digest:
-            raise NotAskedError(_UNSUBSCRIBED)
+            raise NotWantedError(Reason.DISABLED.value)
+        email = await self._wanted(email, preferences)
         # The one place where a user says what the time is.
         time_zone = preferences.quiet_hours.time_zone if preferences.quiet_hours else _UTC
         letter = self._letters.write(email, device.address, time_zone)
@@ -67,9 +84,24 @@ class EmailCourier:
         gone = [attempt.delivery.id for attempt in attempts if attempt.outcome is AttemptOutcome.GONE]
         for device in (self._gone[delivery_id] for delivery_id in gone if delivery_id in self._gone):
             await self._devices.prune(device)
-        await self._ledger.write([_entry(attempt) for attempt in attempts])
+        await self._ledger.write([attempt_entry(attempt, DeviceKind.EMAIL) for attempt in attempts])
         for delivery_id in gone:
             self._gone.pop(delivery_id, None)
+
+    async def _wanted(self, email: Email, preferences: Preferences) -> Email:
+        """What of it may be mailed by now."""
+        keys = [InboxKey(email.user_id, chat.chat_id) for chat in email.digest.chats]
+        found = await asyncio.gather(*map(self._attention.get, keys))
+        attentions = [attention or Attention(member=False) for attention in found]
+        digest = still_unread(email.digest, attentions, preferences, now_ms())
+        if isinstance(digest, Reason):
+            raise NotWantedError(digest.value)
+        return replace(email, digest=digest)
+
+    async def _ask(self, keys: Collection[InboxKey]) -> Mapping[InboxKey, Attention]:
+        asked = list(keys)
+        attentions, _ = await self._members.attention(asked, ())
+        return dict(zip(asked, attentions, strict=True))
 
     async def _device(self, delivery: Delivery) -> Device | None:
         device_id = delivery.what.target_id
@@ -77,11 +109,3 @@ class EmailCourier:
 
     async def _wishes(self, user_id: str) -> Preferences:
         return (await self._preferences.of_users((user_id,))).get(user_id, Preferences())
-
-
-def _entry(attempt: Attempt) -> LedgerEntry:
-    entry = attempt_entry(attempt, DeviceKind.EMAIL)
-    if attempt.outcome is AttemptOutcome.FAILED and attempt.detail == _UNSUBSCRIBED:
-        # It was not sent because it was not wanted any more, which is no failure.
-        return replace(entry, outcome=Outcome.SUPPRESSED)
-    return entry

@@ -10,9 +10,10 @@ from notify_service.domain.hook_event import DeadEvent, to_json
 from notify_service.domain.subscription import REMOVED, Subscription
 from notify_service.hook_ports import DeadEvents, SignedPost, SubscriptionStore
 from notify_service.hook_wire import BadEventError, from_bytes
-from notify_service.ports import NotAskedError, SendDelayedError, TargetGoneError
+from notify_service.ports import NotAskedError, NotWantedError, SendDelayedError, TargetGoneError
 from notify_service.use_cases.known_subscriptions import KnownSubscriptions
 
+_NOT_WANTED: Final = "the subscription does not want it any more"
 _GIVEN_UP: Final = frozenset({AttemptOutcome.FAILED, AttemptOutcome.GONE})
 
 _log = get_logger()
@@ -41,6 +42,9 @@ class HookCourier:
             event = from_bytes(delivery.what.payload)
         except BadEventError as error:
             raise NotAskedError(f"the event cannot be read: {error}") from error
+        if not subscription.spec.wants(event):
+            # It was narrowed since: what waited, or is replayed, is no more to leave than what happens now.
+            raise NotWantedError(_NOT_WANTED)
         body = to_json(event if subscription.spec.include_content else event.without_content())
         at_ms = now_ms()
         try:

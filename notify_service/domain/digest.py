@@ -1,11 +1,13 @@
 """What a mail about unread messages says, and which chats it is about."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from notify_service.domain.decision import Reason
 from notify_service.domain.notification import ContentType
 from notify_service.domain.preferences import Preferences
+from notify_service.domain.recheck import Attention
 from notify_service.domain.wording import gist, one_line
 
 MAX_CHATS: Final = 20
@@ -116,6 +118,31 @@ def compose(chats: Sequence[WaitingChat], names: Mapping[str, str], preferences:
         ),
         unread=sum(chat.unread for chat in chats),
     )
+
+
+def still_unread(
+    digest: Digest, attentions: Sequence[Attention], preferences: Preferences, now_ms: int
+) -> Digest | Reason:
+    """What of a digest may be mailed by now, with what is known of its chats, in order; or why nothing may.
+
+    Chats that were read, left or muted meanwhile are left out, and all previews where they are hidden by now.
+    Chats that found no place in it are counted as before.
+    """
+    muted = {chat.chat_id for chat in preferences.muted_chats if chat.is_muted(now_ms)}
+    left: list[UnreadChat] = []
+    why = Reason.READ
+    for chat, attention in zip(digest.chats, attentions, strict=True):
+        if not attention.member:
+            why = Reason.NOT_A_MEMBER
+        elif chat.chat_id in muted:
+            why = Reason.MUTED
+        elif attention.unread:
+            preview = chat.preview if preferences.show_preview else ""
+            left.append(replace(chat, unread=attention.unread, preview=preview))
+    if not left:
+        return why
+    unlisted = digest.unread - sum(chat.unread for chat in digest.chats)
+    return Digest(tuple(left), unlisted + sum(chat.unread for chat in left))
 
 
 def _preview(chat: WaitingChat) -> str:

@@ -28,12 +28,18 @@ _REASONS: Final = {
     Reason.QUIET_HOURS: "it was in the user's quiet hours",
     Reason.NO_DEVICE: "the user had no device that this deployment can reach",
 }
+_CLEARED: Final = {
+    Reason.NOT_A_MEMBER.value: "the user was no member of the chat any more",
+    Reason.READ.value: "the user had read it",
+}
 _SENTENCES: Final = {reason.value: sentence for reason, sentence in _REASONS.items()}
 _NEVER_MAILED: Final = {reason.value for reason in Reason} - {
     reason.value for reason in (*MAY_STAY_UNREAD, Reason.COLLAPSED)
 }
 _NO_MAIL: Final = {
     "read": "nothing was unread any more",
+    "muted": "the user has muted what was unread",
+    "not-a-member": "the user was no member any more where something was unread",
     "disabled": "the user wants none",
     "no-device": "the user has no mailbox here any more",
 }
@@ -81,8 +87,11 @@ def explain(trace: Trace, devices: Sequence[Device], preferences: Preferences) -
     last. What stays unread is mailed, and the next mail is part of the answer.
     """
     entries = tuple(sorted(trace.entries, key=lambda entry: (entry.at_ms, entry.attempt, entry.id)))
-    outcome, summary = _answer(entries, trace.waiting)
-    digest = _next_digest(trace.digest) if entries and entries[-1].detail not in _NEVER_MAILED else ()
+    told = [entry for entry in entries if entry.outcome is not Outcome.CLEARED]
+    outcome, summary = _answer(told, trace.waiting)
+    if outcome is Outcome.SENT and (cleared := [entry for entry in entries if entry not in told]):
+        summary = f"{summary} {_taken_away(cleared[-1])}"
+    digest = _next_digest(trace.digest) if told and told[-1].detail not in _NEVER_MAILED else ()
     if digest:
         summary = f"{summary} {_mailed(digest[-1])}"
     return Explanation(outcome, summary, (*entries, *digest), tuple(devices), preferences)
@@ -127,6 +136,10 @@ def _told(sent: Sequence[LedgerEntry], last: Sequence[LedgerEntry]) -> str:
     told = f"It was told through {devices} ({how}), first at {to_rfc3339(sent[0].at_ms)}"
     failed = [entry for entry in last if entry.device_id not in reached]
     return f"{told}; another was not reached: {_words(failed[-1])}." if failed else f"{told}."
+
+
+def _taken_away(entry: LedgerEntry) -> str:
+    return f"It was taken away again at {to_rfc3339(entry.at_ms)}: {_CLEARED[entry.detail]}."
 
 
 def _not_told(entry: LedgerEntry) -> str:

@@ -23,10 +23,11 @@ _OUTCOMES: Final = {
     AttemptOutcome.SENT: HookOutcome.SENT,
     AttemptOutcome.FAILED: HookOutcome.FAILED,
     AttemptOutcome.GONE: HookOutcome.FAILED,
+    AttemptOutcome.DROPPED: HookOutcome.FAILED,
 }
 STORED_AS: Final = {
     HookOutcome.SENT: (AttemptOutcome.SENT,),
-    HookOutcome.FAILED: (AttemptOutcome.FAILED, AttemptOutcome.GONE),
+    HookOutcome.FAILED: (AttemptOutcome.FAILED, AttemptOutcome.GONE, AttemptOutcome.DROPPED),
 }
 """How the store calls what is settled."""
 

@@ -92,6 +92,8 @@ class Shown:
     batch_id: str
     seq: int
     """The last message it is about."""
+    message_id: str
+    """Of that message."""
     device_ids: tuple[str, ...]
 
 
@@ -117,12 +119,20 @@ class Inbox:
     told_at_ms: int = 0
     """When the user was last told of this chat."""
     read_seq: int = 0
+    left_seq: int = 0
+    """Where the user last left the chat or was removed: up to there nothing is the user's to see any more."""
     shown: Shown | None = None
 
     @property
     def to_clear(self) -> Shown | None:
-        """What devices show although it was read."""
-        return self.shown if self.shown and self.shown.seq <= self.read_seq else None
+        """What devices show although it was read, or is not the user's to see any more."""
+        return self.shown if self.shown and self.shown.seq <= max(self.read_seq, self.left_seq) else None
+
+    @property
+    def why_cleared(self) -> Reason:
+        """Why what is `to_clear` is taken away."""
+        gone = self.shown is not None and self.shown.seq <= self.left_seq
+        return Reason.NOT_A_MEMBER if gone else Reason.READ
 
     @property
     def at_rest(self) -> bool:
@@ -166,6 +176,12 @@ class Inbox:
         if seq <= self.read_seq or self.at_rest:
             return self
         return replace(self, read_seq=seq)
+
+    def left(self, seq: int) -> "Inbox":
+        """With the membership over at this position; unchanged where that makes no difference."""
+        if seq <= self.left_seq or self.at_rest:
+            return self
+        return replace(self, left_seq=seq)
 
     def claim(self, claim_id: str, until_ms: int) -> "Inbox":
         """With what waits moved to where it is decided, unless an earlier batch still is there."""
@@ -211,6 +227,8 @@ class Inbox:
         if not self.version or not push.batch_id or (self.firing and self.firing.id == push.batch_id):
             return None  # nothing is known, or it was decided just now
         shows = push.kind is PushKind.SHOW
+        if shows and 0 < push.seq <= self.left_seq:
+            return Reason.NOT_A_MEMBER
         if self.shown is None:
             return Reason.READ if shows else None
         if self.shown.batch_id != push.batch_id:

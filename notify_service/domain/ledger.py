@@ -21,6 +21,8 @@ class Outcome(Enum):
     DELAYED = "delayed"
     FAILED = "failed"
     PRUNED = "pruned"
+    CLEARED = "cleared"
+    """What was shown is taken away; the detail is the reason, the message the last one that was shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,26 @@ class Push:
     """Wake the device for it: a new message. False: it may wait until the device is awake."""
     batch_id: str = ""
     """The batch of messages that it shows, or takes away: see `domain.inbox`."""
+    chat_title: str = ""
+    """What names the chat without its last sender, for when that message must not be shown any more."""
+    seq: int = 0
+    """The position of that message; 0 for `CLEAR`."""
+    direct: bool = True
+    """It is about a direct chat."""
+    mentioned: bool = False
+    """Some message that it is about mentions the user."""
     delivery_id: str = ""
     """The delivery that carries it, by which a receiver may know a repeat; set by the courier."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPush:
+    """A push to a user that was decided some time ago."""
+
+    user_id: str
+    push: Push
+    message_ids: tuple[str, ...]
+    """What it is about; empty for `CLEAR`."""
 
 
 def to_payload(push: Push) -> bytes:

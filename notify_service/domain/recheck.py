@@ -58,7 +58,7 @@ def judge(inbox: Inbox, batch: Batch, findings: Findings, policy: Policy) -> Ver
     fates: dict[Reason, list[WaitingMessage]] = {}
     left: list[WaitingMessage] = []
     for message in batch.messages:
-        if not findings.attention.member:
+        if not findings.attention.member or message.seq <= inbox.left_seq:
             fates.setdefault(Reason.NOT_A_MEMBER, []).append(message)
         elif message.id in findings.deleted_ids:
             fates.setdefault(Reason.DELETED, []).append(message)

@@ -56,12 +56,16 @@ def word(last: Preview, count: int, *, show_preview: bool, deleted: bool = False
 
     What it says is shown only to those who want that, and not when it was deleted meanwhile.
     """
-    many = f"{count} new messages"
     if deleted:
-        return Wording(last.chat_title, many if count > 1 else "New message")
+        return Wording(last.chat_title, withheld(count))
     if not show_preview:
-        return Wording(last.title, many if count > 1 else "New message")
-    return Wording(last.title, f"{many}: {last.body}" if count > 1 else last.body)
+        return Wording(last.title, withheld(count))
+    return Wording(last.title, f"{withheld(count)}: {last.body}" if count > 1 else last.body)
+
+
+def withheld(count: int) -> str:
+    """That there are so many messages, and not what they say."""
+    return f"{count} new messages" if count > 1 else "New message"
 
 
 def gist(content_type: ContentType, content: str) -> str:

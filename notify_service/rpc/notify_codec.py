@@ -24,6 +24,7 @@ _OUTCOMES: Final = {
     Outcome.PENDING: pb.OUTCOME_PENDING,
     Outcome.DELAYED: pb.OUTCOME_DELAYED,
     Outcome.PRUNED: pb.OUTCOME_PRUNED,
+    Outcome.CLEARED: pb.OUTCOME_CLEARED,
 }
 
 

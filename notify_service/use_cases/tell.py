@@ -11,7 +11,7 @@ from notify_service.domain.decision import MAY_STAY_UNREAD, Policy, suppressed
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.inbox import Batch, Inbox, Shown
-from notify_service.domain.ledger import MAX_MESSAGES, LedgerEntry
+from notify_service.domain.ledger import MAX_MESSAGES, LedgerEntry, Outcome, entry_id
 from notify_service.domain.person import Person
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.domain.recheck import Attention, Findings, Telling, Verdict, judge
@@ -231,11 +231,39 @@ def _show(case: _Case, batch: Batch, telling: Telling, badge: int) -> Push:
         count=count,
         at_ms=batch.preview.at_ms,
         batch_id=batch.id,
+        chat_title=batch.preview.chat_title,
+        seq=telling.messages[-1].seq,
+        direct=batch.direct,
+        mentioned=any(message.mentions for message in telling.messages),
     )
 
 
 def _entries(case: _Case, at_ms: int) -> list[LedgerEntry]:
-    """Why messages of it are not told. Those that are have an entry per attempt, written by who makes it."""
+    """Why messages of it are not told, and why what is shown is taken away.
+
+    What is told has an entry per attempt, written by who makes it.
+    """
+    return [*_suppressions(case, at_ms), *_clearings(case, at_ms)]
+
+
+def _clearings(case: _Case, at_ms: int) -> list[LedgerEntry]:
+    if case.clearing is None:
+        return []
+    reason = case.inbox.why_cleared.value
+    return [
+        LedgerEntry(
+            id=entry_id(case.inbox.told_at_ms, case.clearing.batch_id, Outcome.CLEARED.value),
+            user_ids=(case.person.user_id,),
+            message_ids=(case.clearing.message_id,),
+            chat_id=case.inbox.key.chat_id,
+            outcome=Outcome.CLEARED,
+            detail=reason,
+            at_ms=at_ms,
+        )
+    ]
+
+
+def _suppressions(case: _Case, at_ms: int) -> list[LedgerEntry]:
     batch = case.inbox.firing
     if batch is None or case.verdict is None:
         return []
@@ -260,9 +288,10 @@ def _settlement(
     batch, shown = case.inbox.firing, None
     if batch and case.telling:
         device_ids = tuple(device.id for device in case.telling.devices)
-        shown = Shown(batch.id, case.telling.messages[-1].seq, device_ids)
+        last = case.telling.messages[-1]
+        shown = Shown(batch.id, last.seq, last.id, device_ids)
     elif batch and batch.id in told_before:
-        shown = Shown(batch.id, batch.last.seq, tuple(told_before[batch.id]))
+        shown = Shown(batch.id, batch.last.seq, batch.last.id, tuple(told_before[batch.id]))
     return partial(
         Inbox.settle,
         claim_id=case.inbox.claim_id,

@@ -71,7 +71,7 @@ class InboxMachine(RuleBasedStateMachine):
         batch, clearing = claimed.firing, claimed.to_clear
         shown = None
         if batch and told:
-            shown = Shown(batch.id, batch.last.seq, ("d" * 24,))
+            shown = Shown(batch.id, batch.last.seq, batch.last.id, ("d" * 24,))
             self.told_at.append(self.now)
         elif clearing:
             self.cleared.append(clearing.batch_id)

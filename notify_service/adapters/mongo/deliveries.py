@@ -200,7 +200,9 @@ class MongoDeliveries:
     async def revive(self, deliveries: Sequence[NewDelivery]) -> None:
         """Two round trips."""
         await self.add(deliveries)
-        given_up = [AttemptOutcome.FAILED.value, AttemptOutcome.GONE.value]
+        given_up = [
+            outcome.value for outcome in (AttemptOutcome.FAILED, AttemptOutcome.GONE, AttemptOutcome.DROPPED)
+        ]
         updates = [
             UpdateOne(
                 {"key": delivery.key, "outcome": {"$in": given_up}},

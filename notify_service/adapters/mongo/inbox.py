@@ -1,9 +1,9 @@
 """Collection `inbox`: one document per user and chat, as `domain.inbox.Inbox` says.
 
 `_id` is `<chatId>:<userId>`; `userId`, `version` (another one with every change), `usedAt`, and what there is
-of `waiting`, `firing`, `claim`, `claimedUntil`, `handled`, `floor`, `toldSeq`, `toldAt`, `readSeq`, `shown`.
-`due` is derived from them when they are stored, for its index. A document that was not used for 30 days is
-removed.
+of `waiting`, `firing`, `claim`, `claimedUntil`, `handled`, `floor`, `toldSeq`, `toldAt`, `readSeq`,
+`leftSeq`, `shown`. `due` is derived from them when they are stored, for its index. A document that was not
+used for 30 days is removed.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -140,6 +140,7 @@ class MongoInboxes:
             "toldSeq": inbox.told_seq,
             "toldAt": inbox.told_at_ms and to_time(inbox.told_at_ms),
             "readSeq": inbox.read_seq,
+            "leftSeq": inbox.left_seq,
             "shown": inbox.shown and _from_shown(inbox.shown),
         }
         return {field: value for field, value in document.items() if value not in (None, 0, "", [])}
@@ -167,6 +168,7 @@ def _to_inbox(document: Document) -> Inbox:
         told_seq=document.get("toldSeq", 0),
         told_at_ms=to_ms(told_at) if told_at else 0,
         read_seq=document.get("readSeq", 0),
+        left_seq=document.get("leftSeq", 0),
         shown=_to_shown(document.get("shown")),
     )
 
@@ -227,6 +229,7 @@ def _from_shown(shown: Shown) -> Document:
     return {
         "batchId": ObjectId(shown.batch_id),
         "seq": shown.seq,
+        "messageId": ObjectId(shown.message_id),
         "deviceIds": [ObjectId(device_id) for device_id in shown.device_ids],
     }
 
@@ -237,5 +240,6 @@ def _to_shown(document: Document | None) -> Shown | None:
     return Shown(
         batch_id=str(document["batchId"]),
         seq=document["seq"],
+        message_id=str(document["messageId"]),
         device_ids=tuple(str(device_id) for device_id in document["deviceIds"]),
     )

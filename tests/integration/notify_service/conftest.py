@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from mesh.amqp.connection import Broker
-from mesh.amqp.topology import NOTIFICATION_SEND, dead_queue
+from mesh.amqp.topology import EVENT_HOOKS, NOTIFICATION_SEND, dead_queue
 from mesh.clock import now_ms
 from mesh.errors import unavailable
 from mesh.ids import new_object_id
@@ -25,7 +25,9 @@ from notify_service.app import serve
 from notify_service.settings import NotifySettings
 from parley.common.v1.chat_pb2 import Role
 from parley.common.v1.message_pb2 import Message, MessageType
+from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import (
+    EventBatch,
     NewMessage,
     Notification,
     NotificationBatch,
@@ -100,11 +102,17 @@ class Service:
         """Puts one batch into the queue."""
         await self.publish_raw(NotificationBatch(notifications=jobs).SerializeToString())
 
-    async def publish_raw(self, body: bytes) -> None:
+    async def publish_raw(self, body: bytes, queue: str = NOTIFICATION_SEND) -> None:
         """Puts any bytes into the queue."""
         async with Broker(SecretStr(self.amqp_url), name="test") as broker:
             await broker.session()
-            await broker.publish(NOTIFICATION_SEND, body)
+            await broker.publish(queue, body)
+
+    async def removed(self, user: str, chat_id: str, seq: int) -> None:
+        """Tells what the log of a chat says when an admin removes somebody."""
+        event = ChatEvent(chat_id=chat_id, occurred_at_ms=now_ms(), epoch=1, seq=seq, number=seq)
+        event.member_removed.actor_id, event.member_removed.user_id = "alice", user
+        await self.publish_raw(EventBatch(events=[event]).SerializeToString(), EVENT_HOOKS)
 
     async def ledger(self, **query: Any) -> list[pb.LedgerEntry]:
         """What the ledger says."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.devices import MongoDeviceStore
-from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.couriers.device import DeviceCourier
+from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
-from notify_service.domain.inbox import Rhythm
 from notify_service.domain.ledger import Outcome
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.ports import SendDelayedError, TargetGoneError
@@ -29,6 +28,7 @@ from tests.integration.notify_service.deliveries import (
     settled,
     store_at,
 )
+from tests.integration.notify_service.scripted_members import ScriptedMembers, last_look_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -125,8 +125,10 @@ async def setting(mongo_url: str, does: Callable[[Device], Awaitable[str]] = tak
             ScriptedSender(does),
             Clock(),
         )
-        inboxes = MongoInboxes(mongo, Rhythm(0, 0, 0))
-        courier = DeviceCourier(devices, {DeviceKind.FCM: sender, DeviceKind.LOG: sender}, ledger, inboxes)
+        senders = {DeviceKind.FCM: sender, DeviceKind.LOG: sender}
+        policy = Policy(senders, implicit_log_device=True, idle_ms=300_000)
+        last_look = last_look_of(mongo, ScriptedMembers(), policy)
+        courier = DeviceCourier(devices, senders, ledger, last_look)
         deliver = Deliver(store, {Lane.DEVICE: courier}, LIMITS, PACE, clock)
         async with running_engine(deliver):
             yield Setting(store, mongo, deliver, devices, ledger, sender, clock)

@@ -286,6 +286,30 @@ async def test_what_waits_for_a_disabled_subscription_waits_on(hooks: Hooks) -> 
     assert again.id == request.id
 
 
+async def test_what_waits_goes_by_what_the_subscription_wants_by_then(hooks: Hooks) -> None:
+    subscription = await hooks.subscribe()
+    hooks.receiver.replies.append(Reply(500))
+    await hooks.publish(message())
+    (request,) = await hooks.receiver.wait_for(1)
+    replay = pb.ReplayHookDeliveryRequest(subscription_id=subscription.id, delivery_id=request.id)
+
+    async def narrow(*chat_ids: str) -> None:
+        subscription.spec.ClearField("chat_ids")
+        subscription.spec.chat_ids.extend(chat_ids)
+        await hooks.stub.UpdateSubscription(
+            pb.UpdateSubscriptionRequest(subscription_id=subscription.id, spec=subscription.spec)
+        )
+        await hooks.stub.ReplayHookDelivery(replay)  # it would come up by itself, and later
+
+    await narrow("f" * 24)
+    (dropped,) = await hooks.settled(subscription, pb.HOOK_OUTCOME_FAILED)
+    assert dropped.detail == "the subscription does not want it any more"
+    assert len(hooks.receiver.received) == 1
+    await narrow()
+    (_, again) = await hooks.receiver.wait_for(2)
+    assert again.id == request.id
+
+
 async def test_after_a_rotation_either_secret_verifies(hooks: Hooks) -> None:
     subscription = await hooks.subscribe()
     old = hooks.receiver.secrets.pop()

@@ -74,7 +74,7 @@ async def test_everything_that_is_stored_comes_back(inboxes: MongoInboxes) -> No
     await take(inboxes, key, 1)
     [claimed] = await inboxes.claim(START + 1_000, START + 9_000, 10)
     assert claimed.firing
-    shown = Shown(claimed.firing.id, 1, (new_object_id(), "0" * 24))
+    shown = Shown(claimed.firing.id, 1, new_object_id(), (new_object_id(), "0" * 24))
     settle = settlement(claimed, shown)
     await inboxes.change({key: settle})
     await take(inboxes, key, 2, 3)

@@ -31,7 +31,8 @@ from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.digest import WaitingChat
 from notify_service.domain.ledger import LedgerEntry, Outcome
 from notify_service.domain.notification import ContentType
-from notify_service.domain.preferences import Preferences
+from notify_service.domain.preferences import MutedChat, Preferences
+from notify_service.domain.recheck import Attention
 from notify_service.domain.unsubscribe import UnsubscribeTokens
 from notify_service.use_cases.deliver import Deliver
 from notify_service.use_cases.digest import DigestTimes, SendDigests
@@ -40,6 +41,7 @@ from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.jobs_pb2 import Email as EmailProto
 from parley.events.v1.jobs_pb2 import EmailBatch
 from tests.integration.notify_service.deliveries import LIMITS, PACE, Clock, store_at
+from tests.integration.notify_service.scripted_members import ScriptedMembers
 from tests.providers.smtp_server import HANG_UP, MailServer
 from tests.providers.tls import Authority
 
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMES = DigestTimes(after_ms=60_000, every_ms=86_400_000)
+_CHATS = ("harbour", "moorings", "lighthouse", "regatta")
 TOKENS = UnsubscribeTokens("a secret of the tests, 32 bytes and more")
 
 
@@ -80,6 +83,7 @@ class Post:
     """Everything that mails need, and the mailboxes they end in."""
 
     chats: Chats
+    members: ScriptedMembers
     digests: MongoDigestStore
     devices: MongoDeviceStore
     preferences: MongoPreferenceStore
@@ -130,10 +134,11 @@ async def post(mongo_url: str, amqp_url: str, tmp_path: Path) -> AsyncIterator[P
         topology = Topology(queues=(queue,))
         broker = await stack.enter_async_context(Broker(SecretStr(amqp_url), name="mail", topology=topology))
         devices, preferences = MongoDeviceStore(mongo), MongoPreferenceStore(mongo)
-        ledger, chats = MongoLedger(mongo), Chats()
+        ledger, chats, members = MongoLedger(mongo), Chats(), ScriptedMembers()
         courier = EmailCourier(
             devices=devices,
             preferences=preferences,
+            members=members,
             letters=MailLetters("Parley <chat@example.com>", "https://chat.example.com", TOKENS),
             mailer=mailer,
             ledger=ledger,
@@ -157,7 +162,7 @@ async def post(mongo_url: str, amqp_url: str, tmp_path: Path) -> AsyncIterator[P
         await stack.enter_async_context(supervised(deliver.run()))
         await stack.enter_async_context(supervised(consumer.run()))
         await broker.session()
-        yield Post(chats, digests, devices, preferences, ledger, broker, queue, server, look, clock)
+        yield Post(chats, members, digests, devices, preferences, ledger, broker, queue, server, look, clock)
 
 
 def waiting(text: str = "hello", *, ago_ms: int = 120_000, unread: int = 1) -> WaitingChat:
@@ -366,6 +371,60 @@ async def test_who_unsubscribes_before_the_mail_is_sent_does_not_get_it(post: Po
     assert post.server.taken == 0
     wishes = (await post.preferences.of_users(["bob"]))["bob"]
     assert wishes == Preferences(email_digest=False), "nothing else has changed"
+
+
+async def test_a_mail_that_waited_says_what_its_reader_may_still_know(post: Post) -> None:
+    await post.subscribe("bob")
+    read, left, muted, stays = (replace(waiting(text), group_name=text.title()) for text in _CHATS)
+    post.chats.waiting["bob"] = [read, left, muted, stays]
+    post.server.script("RCPT", "450 4.2.0 greylisted")
+    await post.arm("bob")
+    await post.look.look()
+    await post.entries("bob", 1)
+    post.members.knows["bob", read.chat_id] = Attention(member=True)
+    post.members.knows["bob", left.chat_id] = Attention(member=False)
+    post.members.knows["bob", stays.chat_id] = Attention(member=True, unread=2)
+    wishes = Preferences(show_preview=False, muted_chats=(MutedChat(muted.chat_id),))
+    await post.preferences.replace("bob", wishes)
+    post.clock.advance(2)
+    (mail,) = await post.server.mails(1)
+    assert mail.letter["Subject"] == "2 unread messages in Regatta"
+    for text in _CHATS:
+        assert text not in mail.text, f"{text!r} is not to be told any more"
+        assert (text.title() in mail.text) is (text == "regatta")
+
+
+@pytest.mark.parametrize(
+    ("attention", "reason"),
+    [(Attention(member=False), "not-a-member"), (Attention(member=True, read_seq=1), "read")],
+)
+async def test_a_mail_of_which_nothing_is_left_is_not_sent(
+    post: Post, attention: Attention, reason: str
+) -> None:
+    await post.subscribe("bob")
+    post.chats.waiting["bob"] = [waiting()]
+    post.members.usual = attention
+    await post.arm("bob")
+    await post.look.look()
+    (entry,) = await post.entries("bob", 1)
+    assert (entry.outcome, entry.detail) == (Outcome.SUPPRESSED, reason)
+    assert post.server.taken == 0
+
+
+async def test_a_mail_that_cannot_be_asked_about_waits(post: Post) -> None:
+    await post.subscribe("bob")
+    post.chats.waiting["bob"] = [waiting()]
+    post.members.down = True
+    await post.arm("bob")
+    await post.look.look()
+    async with asyncio.timeout(20):
+        while len(post.members.questions) < 3:
+            await asyncio.sleep(0.02)
+    assert post.server.taken == 0
+    post.members.down = False
+    await post.server.mails(1)
+    (entry,) = await post.entries("bob", 1)
+    assert (entry.outcome, entry.attempt) == (Outcome.SENT, 1)
 
 
 async def test_a_removed_device_gets_no_mail(post: Post) -> None:

@@ -174,12 +174,39 @@ async def test_reading_takes_away_what_devices_show(service: Service) -> None:
         await service.settled(2, user_id=user)
         await service.publish(read(user, chat_id, 3))
         await service.publish(read(user, chat_id, 4), read(user, chat_id, 4))
-        entries = await service.settled(4, user_id=user)
+        entries = await service.settled(5, user_id=user)
         await told_after(service, user, job(user, chat_id=chat_id, seq=5))
-    assert [entry.message_ids for entry in entries[:2]] == [[], []], "a clear-push is about no message"
+    pushes = [entry.message_ids for entry in entries if entry.device_id]
+    assert sorted(map(len, pushes)) == [0, 0, 1, 1], "a clear-push is about no message"
     cleared = [line for line in shown_to(lines, user) if line["event"] == "notification.cleared"]
     assert {line["device_id"] for line in cleared} == devices
     assert [line["badge"] for line in cleared] == [7, 7]
+
+
+async def test_who_is_removed_is_shown_nothing_of_the_chat_any_more(service: Service) -> None:
+    user, other, chat_id = new_user(), new_user(), new_object_id()
+    devices = {await register(service, user, address) for address in ("one", "two")}
+    await register(service, other, "one")
+    told = job(user, other, chat_id=chat_id, seq=4)
+    with capture_logs() as lines:
+        await service.publish(told)
+        await service.settled(2, user_id=user)
+        await service.settled(1, user_id=other)
+        service.persist.attention[user] = Attention(role=Role.ROLE_NONE)
+        await service.removed(user, chat_id, 5)
+        await service.removed(user, chat_id, 5)
+        entries = await service.settled(5, user_id=user)
+        await told_after(service, other, job(other, chat_id=chat_id, seq=6))
+    [why] = [entry for entry in entries if entry.outcome == pb.OUTCOME_CLEARED]
+    assert (why.detail, list(why.message_ids)) == ("not-a-member", [told.new_message.message.id])
+    cleared = [line for line in shown_to(lines, user) if line["event"] == "notification.cleared"]
+    assert {line["device_id"] for line in cleared} == devices
+    assert len(cleared) == 2
+    assert not [line for line in shown_to(lines, other) if line["event"] == "notification.cleared"]
+    request = pb.ExplainNotificationRequest(user_id=user, message_id=told.new_message.message.id)
+    answer: pb.ExplainNotificationResponse = await service.stub.ExplainNotification(request)
+    assert answer.outcome == pb.OUTCOME_SENT
+    assert answer.summary.endswith(": the user was no member of the chat any more.")
 
 
 async def test_reading_of_what_is_not_shown_sends_nothing(service: Service) -> None:

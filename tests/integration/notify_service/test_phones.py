@@ -13,19 +13,19 @@ from pydantic import SecretStr
 from mesh.ids import new_object_id
 from mesh.lifecycle import Lifecycle
 from notify_service.adapters.mongo.devices import MongoDeviceStore
-from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.couriers.device import DeviceCourier
+from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
-from notify_service.domain.inbox import Rhythm
 from notify_service.domain.ledger import Outcome
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.senders import make_vapid, open_guarded, open_senders
 from notify_service.settings import NotifySettings
 from notify_service.use_cases.deliver import Deliver
 from tests.integration.notify_service.deliveries import LIMITS, PACE, Clock, settled, store_at
+from tests.integration.notify_service.scripted_members import ScriptedMembers, last_look_of
 from tests.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer, refusal
 from tests.providers.fcm_server import FcmServer
 from tests.providers.http2_server import Fault
@@ -116,7 +116,8 @@ async def pushing(
         vapid = make_vapid(settings, MongoKeyStore(mongo))
         senders = await open_senders(settings, life, guarded, vapid)
         devices, ledger = MongoDeviceStore(mongo), MongoLedger(mongo)
-        courier = DeviceCourier(devices, senders, ledger, MongoInboxes(mongo, Rhythm(0, 0, 0)))
+        policy = Policy(senders, implicit_log_device=False, idle_ms=300_000)
+        courier = DeviceCourier(devices, senders, ledger, last_look_of(mongo, ScriptedMembers(), policy))
         deliver = Deliver(store, {Lane.DEVICE: courier}, replace(LIMITS, max_probe_seconds=0.05), PACE, clock)
         life.supervise("deliver", deliver.run)
         try:

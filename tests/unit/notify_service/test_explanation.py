@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,19 @@ def test_told_is_told_whatever_else_happened() -> None:
         f" fcm said “400” at {TIME.format(5)}, attempt 1."
     )
     assert [entry.at_ms - AT for entry in found.entries] == [1000, 3000, 5000]
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [("read", "the user had read it"), ("not-a-member", "the user was no member of the chat any more")],
+)
+def test_what_was_shown_may_be_taken_away_again(reason: str, why: str) -> None:
+    cleared = replace(decided(reason, 4), outcome=Outcome.CLEARED)
+    found = answer(tried(Outcome.SENT), cleared)
+    assert found.outcome is Outcome.SENT
+    assert found.summary.endswith(f". It was taken away again at {TIME.format(4)}: {why}.")
+    untold = answer(decided("read", 3), cleared)
+    assert untold.summary == "It was not told: the user had read it already."
 
 
 def test_two_devices() -> None:

@@ -45,7 +45,7 @@ def waiting(inbox: Inbox) -> Batch:
 def told(inbox: Inbox, at_ms: int) -> Inbox:
     claimed = inbox.claim(CLAIM, at_ms + 1)
     assert claimed.firing
-    shown = Shown(claimed.firing.id, claimed.firing.last.seq, ("d" * 24,))
+    shown = Shown(claimed.firing.id, claimed.firing.last.seq, claimed.firing.last.id, ("d" * 24,))
     return claimed.settle(CLAIM, claimed.firing.id, shown=shown, cleared_id="", at_ms=at_ms)
 
 
@@ -117,7 +117,7 @@ def test_what_was_read_is_cleared_at_once_and_only_when_all_of_it_was() -> None:
 def test_what_was_read_while_it_was_told_is_cleared_too() -> None:
     claimed = taken(arrival(1)).claim(CLAIM, START + 30_000).read(1)
     assert claimed.firing
-    shown = Shown(claimed.firing.id, 1, ("d" * 24,))
+    shown = Shown(claimed.firing.id, 1, "a" * 24, ("d" * 24,))
     settled = claimed.settle(CLAIM, claimed.firing.id, shown=shown, cleared_id="", at_ms=START)
     assert settled.to_clear == shown
 
@@ -158,6 +158,34 @@ def test_what_was_decided_long_ago_stays_decided() -> None:
 
 def stored(inbox: Inbox) -> Inbox:
     return replace(inbox, version="a" * 24)
+
+
+def test_what_is_shown_goes_when_the_membership_is_over() -> None:
+    shows = stored(told(taken(arrival(1), arrival(2)), START))
+    assert shows.left(1).to_clear is None, "what came after it is another membership's"
+    left = shows.left(3)
+    assert left.left(3) is left
+    assert (left.to_clear, left.why_cleared, left.due_ms(RHYTHM)) == (shows.shown, Reason.NOT_A_MEMBER, 0)
+    assert shows.shown
+    assert cleared_by(left, shows.shown).due_ms(RHYTHM) is None
+    assert shows.read(2).why_cleared is Reason.READ
+    assert EMPTY.left(3) is EMPTY, "nothing waits and nothing is shown"
+
+
+def test_a_removal_in_the_middle_of_telling_takes_it_away_afterwards() -> None:
+    claimed = taken(arrival(1)).claim(CLAIM, START + 1)
+    assert claimed.firing
+    shown = Shown(claimed.firing.id, 1, "a" * 24, ("d" * 24,))
+    after = claimed.left(2).settle(CLAIM, claimed.firing.id, shown=shown, cleared_id="", at_ms=START)
+    assert after.to_clear == shown
+
+
+def test_who_is_added_again_is_not_told_of_before() -> None:
+    shows = stored(told(taken(arrival(1)), START))
+    again = told(taken(arrival(3), inbox=shows.left(2)), START)
+    assert again.to_clear is None
+    late = Push(PushKind.SHOW, CHAT, 1, batch_id="b" * 24, seq=1)
+    assert again.why_outdated(late) is Reason.NOT_A_MEMBER
 
 
 def show(inbox: Inbox) -> Push:

@@ -46,6 +46,13 @@ def knows(**attention: int | bool) -> Findings:
     return replace(UNSEEN, attention=Attention(**known))  # type: ignore[arg-type]
 
 
+def test_what_was_said_before_the_membership_ended_is_not_told_to_who_was_added_again() -> None:
+    found = look(ONE, TWO, THREE, inbox=replace(INBOX, left_seq=2))
+    assert found.suppressed == ((Reason.NOT_A_MEMBER, (ONE, TWO)),)
+    assert found.telling
+    assert found.telling.messages == (THREE,)
+
+
 def test_what_nobody_has_seen_is_told_together() -> None:
     assert look(ONE, TWO, THREE) == Verdict((), Telling((ONE, TWO, THREE), (PHONE,), last_deleted=False))
 
