@@ -25,6 +25,7 @@ Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
 Database = AsyncIOMotorDatabase[Document]
 Collection = AsyncIOMotorCollection[Document]
+MakeIndexes = Callable[[Database], Awaitable[None]]
 
 # One document or one key is at fault, not the server.
 _OWN_FAULTS: Final = (DuplicateKeyError, BulkWriteError, DocumentTooLarge)
@@ -34,18 +35,22 @@ _log = get_logger()
 class Mongo:
     """One database. Until ``prepare`` has made the indexes every use is refused: uniqueness rests on them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, patient: Callable[[], Client]) -> None:
         self._database = database
+        self._patient = patient
         # The driver waits for a server to be found or to answer, call by call; callers should not.
         self._breaker = Breaker(DEPENDENCY, self._ping, is_silence=_is_silence, threshold=2)
         self._prepared = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, client: Client, database: str) -> AsyncIterator[Self]:
-        """A database of this client while entered; closes the client in the end."""
+    async def of(cls, client: Client, database: str, patient: Callable[[], Client]) -> AsyncIterator[Self]:
+        """A database of this client while entered; closes the client in the end.
+
+        `patient` makes another client, which builds the indexes (`mesh.mongo_indexes.patient_client`).
+        """
         try:
-            mongo = cls(client[database])
+            mongo = cls(client[database], patient)
             async with mongo._breaker:
                 yield mongo
         finally:
@@ -76,22 +81,23 @@ class Mongo:
                     _log.warning("mongodb.refused", code=code, error=str(error)[:500])
                 raise unavailable(DEPENDENCY, f"mongodb: {type(error).__name__}") from error
 
-    async def prepare(self, make_indexes: Callable[[Database], Awaitable[None]]) -> None:
-        """Makes the indexes, trying again until all are there.
+    async def prepare(self, needed: MakeIndexes, later: MakeIndexes | None = None) -> None:
+        """Makes the indexes, trying again until all are there, without a deadline.
 
-        ``make_indexes`` changes nothing where it is repeated, and raises ``PyMongoError``.
+        Both change nothing where they are repeated, and raise ``PyMongoError``. The database is in use once
+        ``needed`` has returned; ``later`` makes what it can do without for a while.
         """
-        backoff = Backoff(base=0.2, cap=5.0)
-        while not self._prepared.is_set():
-            try:
-                await make_indexes(self._database)
-            except PyMongoError as error:
-                delay, words = backoff.next_delay(), str(error)[:500]
-                _log.warning("mongodb.indexes_failed", error=words, retry_in_seconds=round(delay, 2))
-                await asyncio.sleep(delay)
-            else:
+        client = self._patient()
+        try:
+            database = client[self._database.name]
+            if not self._prepared.is_set():
+                await _until_made(needed, database)
                 _log.info("mongodb.indexes_made")
                 self._prepared.set()
+            if later is not None:
+                await _until_made(later, database)
+        finally:
+            client.close()
 
     async def wait_prepared(self) -> None:
         """Returns once the indexes are made."""
@@ -106,6 +112,19 @@ class Mongo:
 
     async def _ping(self) -> None:
         await self._database.command("ping")
+
+
+async def _until_made(make_indexes: MakeIndexes, database: Database) -> None:
+    backoff = Backoff(base=0.2, cap=5.0)
+    while True:
+        try:
+            await make_indexes(database)
+        except PyMongoError as error:
+            delay, words = backoff.next_delay(), str(error)[:500]
+            _log.warning("mongodb.indexes_failed", error=words, retry_in_seconds=round(delay, 2))
+            await asyncio.sleep(delay)
+        else:
+            return
 
 
 def _is_silence(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ from notify_service.adapters.dead_events import DeadEventLetters
 from notify_service.adapters.email_queue import BrokerEmailQueue
 from notify_service.adapters.letters import MailLetters
 from notify_service.adapters.mongo.database import open_mongo
-from notify_service.adapters.mongo.indexes import make_indexes
+from notify_service.adapters.mongo.indexes import make_needed, make_others
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.vapid import Vapid
@@ -161,8 +161,8 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     life.supervise("readiness", readiness.run)
     life.supervise("queue depths", QueueDepths(broker).run)
 
-    indexes = partial(make_indexes, keep_days=settings.notify_ledger_days)
-    life.supervise("make indexes", partial(mongo.prepare, indexes))
+    later = partial(make_others, keep_days=settings.notify_ledger_days)
+    life.supervise("make indexes", partial(mongo.prepare, make_needed, later))
     engine = _start_delivering(parts)
     _start_telling(parts, engine)
     _start_mailing(parts, engine)

@@ -21,7 +21,7 @@ from persist_service.adapters.chat_lists import RedisChatLists
 from persist_service.adapters.follow_ups import BrokerFollowUps
 from persist_service.adapters.mongo.changes import MongoChanges
 from persist_service.adapters.mongo.chats import MongoChats
-from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
+from persist_service.adapters.mongo.indexes import LATER, NEEDED, make_indexes
 from persist_service.adapters.mongo.markers import MongoMarkers
 from persist_service.adapters.mongo.memberships import MongoMemberships
 from persist_service.adapters.mongo.messages import MongoMessages
@@ -100,7 +100,8 @@ async def serve(settings: PersistSettings, life: Lifecycle) -> Mapping[str, int]
     readiness.on_change(server.set_serving)
     life.supervise("readiness", readiness.run)
     life.supervise("queue depths", QueueDepths(broker).run)
-    life.supervise("make indexes", partial(mongo.prepare, partial(make_indexes, indexes=INDEXES)))
+    needed, later = (partial(make_indexes, indexes=indexes) for indexes in (NEEDED, LATER))
+    life.supervise("make indexes", partial(mongo.prepare, needed, later))
     for queue, handler in _handlers(stores, mongo, broker).items():
         size = settings.persist_batch_deliveries
         consumer = Consumer(broker, queue, handler, prefetch=4 * size, batch_size=size)

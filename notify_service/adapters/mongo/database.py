@@ -2,9 +2,11 @@
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from mesh.mongo import Client, Mongo
+from mesh.mongo_indexes import patient_client
 from mesh.mongo_timing import MongoTiming
 
 DATABASE: Final = "parley_notify"
@@ -31,7 +33,7 @@ def open_mongo(url: str, database: str = DATABASE) -> AbstractAsyncContextManage
         journal=True,
         readPreference="primary",
     )
-    return Mongo.of(client, database)
+    return Mongo.of(client, database, partial(patient_client, url, "parley-notify"))
 
 
 def to_time(epoch_ms: int) -> datetime:

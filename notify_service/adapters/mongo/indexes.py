@@ -6,12 +6,13 @@ from typing import Any, Final
 from pymongo import DESCENDING, IndexModel
 
 from mesh.mongo import Database
+from mesh.mongo_indexes import build_indexes
 
 _WAITING: Final[dict[str, Any]] = {"waiting": True}
 _HOOKS: Final[dict[str, Any]] = {"lane": "hook"}
 _NEWEST_FIRST: Final = [("at", DESCENDING), ("_id", DESCENDING)]
 
-INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
+NEEDED: Final[Mapping[str, Sequence[IndexModel]]] = {
     "devices": [
         IndexModel([("userId", 1), ("kind", 1), ("address", 1)], unique=True, name="one_per_address"),
         IndexModel(
@@ -35,8 +36,12 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("dueAt", 1)], name="due", sparse=True),
         IndexModel([("leaseUntil", 1)], name="left_behind", sparse=True),
     ],
+    "inbox": [IndexModel([("due", 1)], name="due", sparse=True)],
+}
+"""Without these something would be done twice, or what is asked all the time would read whole collections."""
+
+LATER: Final[Mapping[str, Sequence[IndexModel]]] = {
     "inbox": [
-        IndexModel([("due", 1)], name="due", sparse=True),
         IndexModel([("userId", 1)], name="of_user"),
         IndexModel([("usedAt", 1)], name="unused", expireAfterSeconds=30 * 86_400),
     ],
@@ -45,6 +50,13 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("messages", 1), *_NEWEST_FIRST], name="of_message"),
     ],
 }
+"""What the service can do without while they are built: the ledger is written and hardly read, and MongoDB
+removes what is old a little later."""
+
+INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
+    name: [*NEEDED.get(name, ()), *LATER.get(name, ())] for name in (*NEEDED, *LATER)
+}
+"""All of them, but for those that remove what is older than the settings say."""
 
 KEPT_SINCE: Final[Mapping[str, str]] = {"ledger": "at", "deliveries": "settledAt"}
 """What is removed some time after the date in this field; documents without it stay."""
@@ -63,10 +75,22 @@ async def make_indexes(database: Database, *, keep_days: float = 30.0) -> None:
     Raises:
         PyMongoError: MongoDB is away or refuses.
     """
+    await make_needed(database)
+    await make_others(database, keep_days=keep_days)
+
+
+async def make_needed(database: Database) -> None:
+    """Those of them without which the service must not begin. Idempotent; raises as `make_indexes` does."""
     for collection, names in RETIRED.items():
         await _drop_indexes(database, collection, names)
-    for collection, indexes in INDEXES.items():
-        await database[collection].create_indexes(list(indexes))
+    for collection, indexes in NEEDED.items():
+        await build_indexes(database[collection], indexes)
+
+
+async def make_others(database: Database, *, keep_days: float) -> None:
+    """The rest of them. Idempotent; raises as `make_indexes` does."""
+    for collection, indexes in LATER.items():
+        await build_indexes(database[collection], indexes)
     for collection, field in KEPT_SINCE.items():
         await _keep(database, collection, field, int(keep_days * 86_400))
 
@@ -81,7 +105,8 @@ async def _drop_indexes(database: Database, collection: str, names: Sequence[str
 async def _keep(database: Database, collection: str, field: str, seconds: int) -> None:
     index = (await database[collection].index_information()).get(_KEPT_INDEX)
     if index is None:
-        await database[collection].create_index(field, name=_KEPT_INDEX, expireAfterSeconds=seconds)
+        kept = IndexModel(field, name=_KEPT_INDEX, expireAfterSeconds=seconds)
+        await build_indexes(database[collection], [kept])
     elif index["expireAfterSeconds"] != seconds:
         change = {"name": _KEPT_INDEX, "expireAfterSeconds": seconds}
         await database.command({"collMod": collection, "index": change})

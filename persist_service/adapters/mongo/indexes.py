@@ -6,6 +6,8 @@ from typing import Any, Final
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ASCENDING, IndexModel
 
+from mesh.mongo_indexes import build_indexes
+
 Indexes = Mapping[str, Sequence[IndexModel]]
 
 
@@ -13,7 +15,7 @@ def _index(*fields: str, unique: bool = False) -> IndexModel:
     return IndexModel([(field, ASCENDING) for field in fields], unique=unique)
 
 
-INDEXES: Final[Indexes] = {
+NEEDED: Final[Indexes] = {
     "users": [_index("userId", unique=True)],
     "chats": [
         IndexModel(
@@ -22,25 +24,28 @@ INDEXES: Final[Indexes] = {
             partialFilterExpression={"pairKey": {"$exists": True}},
         )
     ],
-    "memberships": [
-        _index("chatId", "userId", unique=True),
-        _index("userId", "chatId"),
-        _index("chatId", "joinedAt", "_id"),
-        _index("chatId", "role"),
-    ],
+    "memberships": [_index("chatId", "userId", unique=True), _index("userId", "chatId")],
     "messages": [
         _index("chatId", "seq", unique=True),
         _index("chatId", "senderId", "clientMsgId", unique=True),
         _index("chatId", "number", "seq"),
-        _index("senderId"),
-        _index("createdAt"),
     ],
     "changes": [_index("chatId", "seq", unique=True)],
     "statistics": [_index("chatId", "day", "block", unique=True)],
 }
+"""Without these something would be stored twice, or every call would read a whole collection."""
+
+LATER: Final[Indexes] = {
+    "memberships": [_index("chatId", "joinedAt", "_id"), _index("chatId", "role")],
+    "messages": [_index("senderId"), _index("createdAt")],
+}
+"""What the service can do without while they are built: others begin with the chat too, or nobody asks."""
+
+INDEXES: Final[Indexes] = {name: [*NEEDED.get(name, ()), *LATER.get(name, ())] for name in (*NEEDED, *LATER)}
+"""All of them."""
 
 
 async def make_indexes(database: AsyncIOMotorDatabase[dict[str, Any]], indexes: Indexes) -> None:
     """Makes those that are missing. Idempotent; raises PyMongoError when MongoDB is away or refuses."""
     for name, models in indexes.items():
-        await database[name].create_indexes(list(models))
+        await build_indexes(database[name], models)

@@ -1,10 +1,12 @@
 """The connection to MongoDB: durable writes."""
 
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from pydantic import SecretStr
 
 from mesh.mongo import Client, Mongo
+from mesh.mongo_indexes import patient_client
 from mesh.mongo_timing import MongoTiming
 
 
@@ -28,4 +30,5 @@ def open_mongo(url: SecretStr, database: str) -> AbstractAsyncContextManager[Mon
         socketTimeoutMS=15_000,
         waitQueueTimeoutMS=5_000,
     )
-    return Mongo.of(client, database)
+    patient = partial(patient_client, url.get_secret_value(), "parley-persist")
+    return Mongo.of(client, database, patient)

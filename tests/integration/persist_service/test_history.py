@@ -10,6 +10,7 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from mesh.ids import new_object_id
 from mesh.mongo import Mongo
+from mesh.mongo_indexes import patient_client
 from parley.persist.v1 import persist_service_pb2 as pb
 from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.messages import MongoMessages
@@ -99,7 +100,7 @@ async def test_a_page_of_a_long_chat_reads_a_range_about_as_long_as_the_page(
     finds = Finds()
     client = AsyncIOMotorClient[Any](mongo_url, event_listeners=[finds], datetime_conversion="DATETIME_MS")
     try:
-        mongo = Mongo(client[mongo_database])
+        mongo = Mongo(client[mongo_database], partial(patient_client, mongo_url, "test"))
         await mongo.prepare(partial(make_indexes, indexes=INDEXES))
         messages = MongoMessages(mongo)
         await messages.insert(
