@@ -54,7 +54,7 @@ from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.sweep_outbox import SweepOutbox
-from chat_service.use_cases.throttle import CREATE, Throttle
+from chat_service.use_cases.throttle import CREATE, MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
 from chat_service.use_cases.watch_departures import WatchDepartures
 from chat_service.use_cases.watch_outbox import WatchOutbox
@@ -180,6 +180,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         SetTyping.RATE_ACTION: Bucket(settings.chat_typing_rate, settings.chat_typing_burst),
         MarkRead.RATE_ACTION: Bucket(settings.chat_read_rate, settings.chat_read_burst),
         CREATE: Bucket(settings.chat_create_rate, settings.chat_create_burst),
+        MEMBERS: Bucket(settings.chat_member_rate, settings.chat_member_burst),
     }
     return _Ports(
         locks=RedisChatLocks(redis),
@@ -237,6 +238,6 @@ def _use_cases(
         list_messages=ListMessages(standings, log, ports.recent, store),
         create_direct_chat=CreateDirectChat(log, store, channels, views, throttle),
         create_group=CreateGroup(log, store, channels, views, throttle),
-        add_members=AddMembers(views, log, store, changes),
-        remove_member=RemoveMember(views, log, store, changes),
+        add_members=AddMembers(views, log, store, changes, throttle),
+        remove_member=RemoveMember(views, log, store, changes, throttle),
     )

@@ -172,13 +172,13 @@ class RecentLog(Protocol):
 
 
 class ChatLocks(Protocol):
-    """One holder per chat among all processes."""
+    """One holder per chat among all processes, in the order in which they came."""
 
     def hold(self, chat_id: str) -> AbstractAsyncContextManager[None]:
         """Holds the chat while entered, 30 s at most; entering waits 3 s at most.
 
         Raises:
-            ResourceExhausted: OVERLOADED, others hold it.
+            ResourceExhausted: OVERLOADED, others hold it, or too many wait.
             Unavailable: Redis is down. Leaving may raise it too; the lock then ends by itself.
         """
 
@@ -194,7 +194,7 @@ class Pending:
 class PendingChanges(Protocol):
     """What is being changed about the members of a chat; one change per chat.
 
-    Call it while the chat is held, see ``ChatLocks``.
+    Call it while the chat is held, see ``ChatLocks``; ``of`` may be asked without, and is then soon old.
     """
 
     async def begin(self, chat_id: str, change: Change) -> None:

@@ -48,3 +48,6 @@ class ChatSettings(ServerSettings):
     chat_read_burst: PositiveInt = 50
     chat_create_rate: Rate = 2
     chat_create_burst: PositiveInt = 50
+    chat_member_rate: Rate = 20
+    chat_member_burst: PositiveInt = 1_000
+    """Members that one user adds and removes, those of new groups too; an id of 128 bytes costs 2."""

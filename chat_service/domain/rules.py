@@ -17,6 +17,7 @@ DESCRIPTION_LIMIT = 1_000
 AVATAR_LIMIT = 500
 MEMBERS_PER_CALL = 100
 MENTIONS_LIMIT = 50
+_BYTES_PER_PRICE = 128
 
 _CLIENT_MSG_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 
@@ -51,6 +52,16 @@ def check_chat_id(chat_id: str) -> str:
     if not is_object_id(chat_id):
         raise invalid("chatId must be 24 lower-case hexadecimal digits")
     return chat_id
+
+
+def check_may_exist(chat_id: str) -> None:
+    """Sees to it that nothing is asked about a chat that cannot be.
+
+    Raises:
+        PermissionDenied: NOT_A_MEMBER, the id is no id of a chat.
+    """
+    if not is_object_id(chat_id):
+        raise not_a_member()
 
 
 def check_connection_id(connection_id: str) -> None:
@@ -135,6 +146,14 @@ def check_member_ids(member_ids: Iterable[str]) -> tuple[str, ...]:
     for member_id in distinct:
         check_user_id(member_id, "memberIds")
     return distinct
+
+
+def price_of(user_ids: Iterable[str]) -> int:
+    """What it costs to change the membership of these users: 1 each, and 1 more for each 128 bytes of an id.
+
+    An id may have 512 bytes, and stands in documents, keys, events and lists wherever its user is.
+    """
+    return sum(1 + len(user_id.encode()) // _BYTES_PER_PRICE for user_id in user_ids)
 
 
 def check_is_group(kind: ChatKind) -> None:

@@ -6,7 +6,7 @@ from chat_service.domain import rules
 from chat_service.domain.events import ChatAdded
 from chat_service.domain.model import Chat, Group
 from chat_service.ports import ChatLog, Store, UserChannels
-from chat_service.use_cases.throttle import CREATE, Throttle
+from chat_service.use_cases.throttle import CREATE, MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
 from mesh.ids import new_object_id
 
@@ -35,6 +35,7 @@ class CreateGroup:
         rules.check_group(group)
         others = tuple(item for item in dict.fromkeys(group.member_ids) if item != user_id)
         await self._throttle.check(CREATE, user_id)
+        await self._throttle.check(MEMBERS, user_id, price=rules.price_of((user_id, *others)))
         wanted = replace(group, name=group.name.strip(), member_ids=others)
         chat = await self._store.create_group(new_object_id(), user_id, wanted)
         roles = {member.user_id: member.role for member in chat.members}

@@ -83,6 +83,15 @@ class MembershipChanges:
         """Sees to it that nothing is pending in the chat; raises as ``run``."""
         await self.run(chat_id, _nothing)
 
+    async def pends_removal(self, chat_id: str, user_id: str) -> bool:
+        """Whether the removal of that user was begun and is not done; raises ``Unavailable``."""
+        pending = await self._pending.of(chat_id)
+        return (
+            pending is not None
+            and isinstance(pending.change, MemberRemoved)
+            and pending.change.user_id == user_id
+        )
+
     async def drain(self) -> None:
         """Returns once the changes under way are done."""
         if self._running:

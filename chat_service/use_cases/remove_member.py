@@ -7,6 +7,7 @@ from chat_service.domain.events import MemberRemoved
 from chat_service.domain.model import Chat, Role
 from chat_service.ports import ChatLog, Store
 from chat_service.use_cases.membership_changes import MembershipChanges
+from chat_service.use_cases.throttle import MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
 from mesh.errors import ParleyError, PermissionDenied, Unavailable
 
@@ -14,11 +15,14 @@ from mesh.errors import ParleyError, PermissionDenied, Unavailable
 class RemoveMember:
     """Rights and live delivery end at once; the log tells the others."""
 
-    def __init__(self, views: ChatViews, log: ChatLog, store: Store, changes: MembershipChanges) -> None:
+    def __init__(
+        self, views: ChatViews, log: ChatLog, store: Store, changes: MembershipChanges, throttle: Throttle
+    ) -> None:
         self._views = views
         self._log = log
         self._store = store
         self._changes = changes
+        self._throttle = throttle
 
     async def __call__(self, actor_id: str, chat_id: str, member_id: str) -> None:
         """Removes ``member_id``; who is the actor leaves, and a last admin who leaves is succeeded.
@@ -29,25 +33,26 @@ class RemoveMember:
             InvalidArgument: ``member_id`` is no user id.
             PermissionDenied: NOT_A_MEMBER (the actor), NOT_AN_ADMIN.
             FailedPrecondition: WRONG_CHAT_TYPE, LAST_ADMIN.
-            ResourceExhausted: OVERLOADED, others keep changing the group.
+            ResourceExhausted: RATE_LIMITED; OVERLOADED, others keep changing the group.
             Unavailable: Redis or the store is down; whether it happened is found out, and told, later.
         """
         rules.check_user_id(member_id, "userId")
+        rules.check_may_exist(chat_id)
+        await self._throttle.check(MEMBERS, actor_id)
+        # Before the chat is held, so that outsiders make nobody wait; and once more while it is.
+        try:
+            await self._check(actor_id, chat_id, member_id)
+        except PermissionDenied:
+            if await self._changes.pends_removal(chat_id, actor_id):
+                # Out by a call that broke off, and perhaps still delivered to.
+                await self._changes.finish(chat_id)
+            raise
         await self._changes.run(chat_id, lambda: self._remove(actor_id, chat_id, member_id))
 
     async def _remove(self, actor_id: str, chat_id: str, member_id: str) -> None:
         leaves = member_id == actor_id
         change = MemberRemoved(actor_id, member_id)
-        try:
-            chat = await self._views.get(actor_id, chat_id)
-        except PermissionDenied:
-            if leaves:
-                # Left before, perhaps by a call whose answer was lost: end what may still be delivered.
-                await self._changes.end_delivery(chat_id, change)
-            raise
-        rules.check_is_group(chat.kind)
-        if not leaves:
-            rules.check_may_change_members(chat.role)
+        chat = await self._check(actor_id, chat_id, member_id)
         # Asked first: the answer to a repeated call would not tell whether there was anyone to remove.
         (before,) = await self._store.memberships([(chat_id, member_id)])
         if before.role is not Role.NONE:
@@ -64,6 +69,13 @@ class RemoveMember:
         await self._changes.end_delivery(chat_id, change)
         if before.role is not Role.NONE:
             await self._changes.removed(await self._now(chat), replace(change, promoted_id=promoted_id))
+
+    async def _check(self, actor_id: str, chat_id: str, member_id: str) -> Chat:
+        chat = await self._views.get(actor_id, chat_id)
+        rules.check_is_group(chat.kind)
+        if member_id != actor_id:
+            rules.check_may_change_members(chat.role)
+        return chat
 
     async def _now(self, before: Chat) -> Chat:
         try:

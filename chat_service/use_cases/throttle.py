@@ -6,6 +6,8 @@ from parley.common.v1.error_pb2 import ErrorReason
 
 CREATE = "create"
 """Making chats, direct ones and groups alike."""
+MEMBERS = "members"
+"""Changing who is in a group; an item is a user who comes or goes."""
 
 
 class Throttle:

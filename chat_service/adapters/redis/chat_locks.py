@@ -1,27 +1,30 @@
-"""``ChatLocks`` on Redis."""
+"""``ChatLocks`` on Redis: a lock and, before it, a queue."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import LockError
 
-from chat_service.adapters.redis import keys
-from mesh.errors import ResourceExhausted
+from chat_service.adapters.redis import keys, scripts
+from mesh.errors import ResourceExhausted, Unavailable
+from mesh.ids import new_object_id
 from mesh.logs import get_logger
-from mesh.redis import redis_errors
 from parley.common.v1.error_pb2 import ErrorReason
 
-_LOST_AFTER_SECONDS: Final = 30.0
-_WAIT_SECONDS: Final = 3.0
-_RETRY_AFTER_MS: Final = 500
+_LOST_AFTER_MS: Final = 30_000
+_WAIT_MS: Final = 3_000
+_LONGEST_QUEUE: Final = 64  # more would not have their turn in time
+_LOOK_SECONDS: Final = 0.01  # for each place in the queue: the next in turn looks often, the others seldom
+_RETRY_AFTER_MS: Final = (500, 1_500)  # drawn from this span, so that a crowd does not come back at once
 
 _log = get_logger()
 
 
 class RedisChatLocks:
-    """The ``ChatLocks`` port. A holder that dies loses its lock after 30 s."""
+    """The ``ChatLocks`` port. A holder that dies loses its lock after 30 s, one who waits its turn after 3 s."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -29,21 +32,34 @@ class RedisChatLocks:
     @asynccontextmanager
     async def hold(self, chat_id: str) -> AsyncIterator[None]:
         """As the port says."""
-        lock = self._redis.lock(
-            keys.membership_lock(chat_id), timeout=_LOST_AFTER_SECONDS, blocking_timeout=_WAIT_SECONDS
-        )
-        with redis_errors():
-            if not await lock.acquire():
-                raise ResourceExhausted(
-                    ErrorReason.ERROR_REASON_OVERLOADED,
-                    "the members of this chat are being changed; try again",
-                    retry_after_ms=_RETRY_AFTER_MS,
-                )
+        names = (keys.membership_lock(chat_id), keys.membership_queue(chat_id))
+        token = new_object_id()
+        try:
+            await self._acquire(names, token)
+        except BaseException:
+            with suppress(Unavailable):  # then it ends by itself
+                await scripts.run_one(self._redis, scripts.RELEASE_CHAT, names, token)
+            raise
         try:
             yield
         finally:
-            try:
-                with redis_errors():
-                    await lock.release()
-            except LockError:
+            if not await scripts.run_one(self._redis, scripts.RELEASE_CHAT, names, token):
                 _log.warning("chat.lock_lost", chat_id=chat_id)
+
+    async def _acquire(self, names: Sequence[str], token: str) -> None:
+        loop = asyncio.get_running_loop()
+        gives_up_at = loop.time() + _WAIT_MS / 1_000
+        while loop.time() < gives_up_at:
+            place = await scripts.run_one(
+                self._redis, scripts.HOLD_CHAT, names, token, _WAIT_MS, _LOST_AFTER_MS, _LONGEST_QUEUE
+            )
+            if place == 0:
+                return
+            if place < 0:
+                break
+            await asyncio.sleep(_LOOK_SECONDS * place)
+        raise ResourceExhausted(
+            ErrorReason.ERROR_REASON_OVERLOADED,
+            "the members of this chat are being changed; try again",
+            retry_after_ms=random.randint(*_RETRY_AFTER_MS),  # noqa: S311 - jitter, not a secret
+        )

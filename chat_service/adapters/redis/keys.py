@@ -27,6 +27,11 @@ def membership_lock(chat_id: str) -> str:
     return f"chat:{{{chat_id}}}:members:lock"
 
 
+def membership_queue(chat_id: str) -> str:
+    """Sorted set: who waits for that lock, to when that one gives up (Redis's clock, ms)."""
+    return f"chat:{{{chat_id}}}:members:queue"
+
+
 def pending(chat_id: str) -> str:
     """Hash: entry (a change of the members that is being made, without a position), logged (0 or 1)."""
     return f"chat:{{{chat_id}}}:members:pending"

@@ -127,6 +127,8 @@ async def chat_service(
         "chat_send_burst": 1_000_000,
         "chat_create_rate": 1e6,
         "chat_create_burst": 1_000_000,
+        "chat_member_rate": 1e6,
+        "chat_member_burst": 1_000_000,
     }
     life = Lifecycle()
     try:

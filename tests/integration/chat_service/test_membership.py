@@ -7,13 +7,13 @@ import random
 import pytest
 
 from chat_service.adapters.redis import keys
-from mesh.errors import ParleyError, PermissionDenied, Unavailable
+from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, Unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.chat_pb2 import ROLE_ADMIN, ROLE_NONE
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.persist.v1.persist_service_pb2 import GetMembershipsRequest, MembershipQuery
-from tests.integration.chat_service.scaffold import World
-from tests.integration.persist_service.conftest import eventually
+from tests.integration.chat_service.scaffold import World, open_world
+from tests.integration.persist_service.conftest import Servers, eventually
 
 
 async def add(world: World, chat_id: str, *user_ids: str) -> list[str]:
@@ -116,3 +116,62 @@ async def test_a_chat_whose_members_are_being_changed_elsewhere_says_so(world: W
         await add(world, chat_id, "eve")
     assert (refused.value.code, refused.value.retryable) == ("OVERLOADED", True)
     assert not isinstance(refused.value, Unavailable)
+
+
+async def test_who_may_not_change_a_chat_is_told_so_while_others_hold_it(world: World) -> None:
+    chat_id = await world.group("alice", "bob")
+    await world.redis.set(keys.membership_lock(chat_id), "another process", px=60_000)
+    leaving = pb.LeaveChatRequest(user_id="eve", chat_id=chat_id)
+    removing = pb.RemoveMemberRequest(user_id="eve", chat_id=chat_id, member_id="bob")
+    adding = pb.AddMembersRequest(user_id="eve", chat_id=chat_id, member_ids=["frank"])
+    by_bob = pb.RemoveMemberRequest(user_id="bob", chat_id=chat_id, member_id="alice")
+    invited = pb.AddMembersRequest(user_id="bob", chat_id=chat_id, member_ids=["frank"])
+    calls = (
+        (world.chat.LeaveChat(leaving), "NOT_A_MEMBER"),
+        (world.chat.RemoveMember(removing), "NOT_A_MEMBER"),
+        (world.chat.AddMembers(adding), "NOT_A_MEMBER"),
+        (world.chat.RemoveMember(by_bob), "NOT_AN_ADMIN"),
+        (world.chat.AddMembers(invited), "NOT_AN_ADMIN"),
+        (world.chat.LeaveChat(pb.LeaveChatRequest(user_id="eve", chat_id="no id")), "NOT_A_MEMBER"),
+    )
+    for call, code in calls:
+        with pytest.raises(PermissionDenied) as refused:
+            await call
+        assert refused.value.code == code
+    assert not await world.redis.exists(keys.membership_queue(chat_id)), "somebody waited"
+
+
+async def test_an_admin_changes_members_while_outsiders_keep_trying(world: World) -> None:
+    chat_id = await world.group("alice", "bob")
+    over = asyncio.Event()
+    refused = 0
+
+    async def try_to_leave() -> None:
+        nonlocal refused
+        while not over.is_set():
+            with contextlib.suppress(PermissionDenied):
+                await world.chat.LeaveChat(pb.LeaveChatRequest(user_id="eve", chat_id=chat_id))
+            refused += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(try_to_leave())
+        for number in range(10):
+            assert await add(world, chat_id, f"user-{number}") == [f"user-{number}"]
+        over.set()
+    assert refused > 10
+
+
+async def test_changes_of_members_have_a_rate_that_counts_ids_by_their_bytes(servers: Servers) -> None:
+    async with open_world(servers, chat_member_rate=0.5, chat_member_burst=20) as world:
+        chat_id = await world.group("alice", "bob")  # 2 of the 20
+        long_ids = [f"{number}" + "\U0001f600" * 127 for number in range(3)]  # 509 bytes each: 4
+        await add(world, chat_id, *long_ids)
+        await add(world, chat_id, "carol", "dave", "erin", "frank")
+        with pytest.raises(ResourceExhausted) as refused:
+            await add(world, chat_id, *(f"user-{number}" for number in range(10)))
+        assert refused.value.code == "RATE_LIMITED"
+        assert refused.value.retry_after_ms > 1_000
+        await remove(world, chat_id, "dave")  # the refusal took nothing
+        left = pb.LeaveChatRequest(user_id="bob", chat_id=chat_id)
+        await world.chat.LeaveChat(left)  # what others did is not bob's
