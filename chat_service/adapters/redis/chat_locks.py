@@ -24,7 +24,7 @@ _log = get_logger()
 
 
 class RedisChatLocks:
-    """The ``ChatLocks`` port. A holder that dies loses its lock after 30 s, one who waits its turn after 3 s."""
+    """The ``ChatLocks`` port. A holder that dies loses its lock after 30 s, one who waits after 3 s."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
