@@ -44,7 +44,7 @@ ACCESS: Final[Mapping[str, Rules]] = {
     "grpc.reflection.v1alpha.ServerReflection": {"*": ANYBODY},
     "grpc.reflection.v1.ServerReflection": {"*": ANYBODY},
     # Asked by whatever watches over a process: kubelets, load balancers, channels.
-    "grpc.health.v1.Health": {"*": STRANGERS},
+    "grpc.health.v1.Health": {"*": ANYBODY, "Check": STRANGERS, "Watch": STRANGERS},
 }
 
 
