@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PROBE_MILLISECONDS = 1000
+#: Retryable writes are remembered in a registry that is sorted at each write once it holds 10,000, and each
+#: connection is a thread that competes for the interpreter. Measured by bench/bench_embedded_store.py.
+_OPTIONS = "retryWrites=false&maxPoolSize=2"
 
 
 def find_mongo() -> str | None:
@@ -33,8 +36,8 @@ class MongoServer(BackingServer):
 
     @property
     def url(self) -> str:
-        """`mongodb://127.0.0.1:<port>`, without a database."""
-        return f"mongodb://127.0.0.1:{self.port}"
+        """`mongodb://127.0.0.1:<port>/?...`, without a database, with the options that this store needs."""
+        return f"mongodb://127.0.0.1:{self.port}/?{_OPTIONS}"
 
     def _describe(self) -> tuple[ManagedProcess, ...]:
         program = find_mongo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from devstack.errors import PortBusyError, ServerFailedError, ServerMissingError
+from devstack.paths import MONGO_VENV
 from devstack.ports import is_free
 from devstack.servers import BackingServer, MongoServer, RabbitMQServer, RedisServer
 
@@ -42,6 +44,7 @@ async def write(server: BackingServer) -> None:
             assert redis.set("key", "kept")
     elif isinstance(server, MongoServer):
         with mongo_client(server.url) as mongo:
+            assert (mongo.options.retry_writes, mongo.options.pool_options.max_pool_size) == (False, 2)
             mongo["test"]["things"].insert_one({"_id": "kept"})
     else:
         async with await aio_pika.connect(server.url) as connection:
@@ -155,3 +158,10 @@ def test_a_paused_server_answers_nobody_until_it_is_resumed() -> None:
         server.resume()
         with Redis.from_url(server.url, socket_timeout=10) as patient:
             assert patient.ping()
+
+
+def test_the_interpreter_of_the_mongodb_stand_in_is_handed_on_quickly() -> None:
+    ask = "import sys; print(sys.getswitchinterval())"
+    python = str(MONGO_VENV / "bin" / "python")
+    told = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert float(told) == pytest.approx(0.0001)
