@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from devstack.errors import DevstackError
 from devstack.faketime import find_faketime
+from devstack.keys import private_folder
 from devstack.paths import MONGO_REQUIREMENTS, MONGO_VENV, RUN_DIR
 from devstack.promtool import find_promtool
 from devstack.servers.mongo import find_mongo
@@ -114,6 +115,7 @@ def _install_mongo() -> None:
 
 def _logged(argv: Sequence[str]) -> int:
     """Run a command with its output in the install log; its exit code."""
+    private_folder(RUN_DIR)
     _LOG.parent.mkdir(parents=True, exist_ok=True)
     with _LOG.open("ab") as log:
         log.write(f"$ {' '.join(argv)}\n".encode())

@@ -28,9 +28,15 @@ def load_or_create_keys(path: Path) -> dict[str, str]:
     return keys
 
 
+def private_folder(path: Path) -> None:
+    """Have a folder that nobody else can look into; one that is there already is closed."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace a file as a whole; nobody else can read it at any moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devstack.errors import DevstackError
+from devstack.keys import private_folder
 from devstack.paths import RUN_DIR
 from devstack.process import reaper
 
@@ -25,7 +26,7 @@ def run_lock(path: Path = LOCK_PATH) -> Iterator[None]:
     Raises:
         DevstackError: another run holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     with path.open("a+", encoding="ascii") as file:
         if not _try_lock(file.fileno()):
             pid = running_pid(path)

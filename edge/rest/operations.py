@@ -179,6 +179,16 @@ OPERATIONS: Final = (
         public=True,
     ),
     Operation(
+        name="openDevConsole",
+        method="get",
+        path="/api/v1/dev/console",
+        summary="A page of this origin for a browser's console; in development mode only, elsewhere 404",
+        answers={HTTPStatus.OK: None},
+        errors=(HTTPStatus.NOT_FOUND,),
+        public=True,
+        page=True,
+    ),
+    Operation(
         name="askToUnsubscribe",
         method="get",
         path="/api/v1/unsubscribe",

@@ -8,6 +8,7 @@ from tornado.routing import PathMatches, Rule
 from tornado.web import RequestHandler
 
 from edge.rest.chats import ChatHandler, ChatsHandler
+from edge.rest.dev_console import DevConsoleHandler
 from edge.rest.dev_token import DevTokenHandler
 from edge.rest.devices import DeviceHandler, DevicesHandler, PushConfigHandler
 from edge.rest.document import DocumentHandler
@@ -55,6 +56,7 @@ PATHS: Final[dict[str, type[RestHandler]]] = {
     "/api/v1/admin/webhooks/{subscriptionId}/deliveries": HookDeliveriesHandler,
     "/api/v1/admin/webhooks/{subscriptionId}/deliveries/{deliveryId}/replay": ReplayHandler,
     "/api/v1/dev/token": DevTokenHandler,
+    "/api/v1/dev/console": DevConsoleHandler,
     "/api/v1/unsubscribe": UnsubscribeHandler,
     "/api/v1/openapi.json": DocumentHandler,
     "/healthz": HealthHandler,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from devstack.paths import ROOT
 from devstack.ports import free_port
@@ -123,6 +126,8 @@ def _serves_restarts_and_ends(run: Run) -> None:
     chats = httpx.get(address(output, "REST") + "/chats", headers=bearer, timeout=10).json()["chats"]
     assert [chat["latestMessage"]["text"] for chat in chats] == ["Hello, Bob"]
 
+    _a_page_of_this_origin_may_connect(output)
+
     line = next(line for line in output.splitlines() if "admin check" in line)
     checked = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -143,6 +148,16 @@ def _serves_restarts_and_ends(run: Run) -> None:
     ]
     assert order == ["edge", "chat", "notify", "persist", "redis, rabbitmq, mongo"]
     assert run.descendants() == []
+
+
+def _a_page_of_this_origin_may_connect(output: str) -> None:
+    """What README.md has one do in a browser's console."""
+    url = address(output, "WebSocket")
+    origin = url.replace("ws://", "http://").removesuffix("/ws")
+    assert httpx.get(f"{origin}/api/v1/dev/console", timeout=10).status_code == 200
+    protocols = [Subprotocol("parley.v1.json"), Subprotocol(f"bearer.{address(output, 'alice')}")]
+    with connect(url, origin=Origin(origin), subprotocols=protocols, open_timeout=30) as socket:
+        assert json.loads(socket.recv(30))["event"] == "welcome"
 
 
 def test_bad_settings_of_a_service_are_shown(folder: Path) -> None:

@@ -108,6 +108,7 @@ def test_secrets_are_private_and_stay_the_same(tmp_path: Path) -> None:
     assert set(keys) == set(VARIABLES)
     assert all(len(value) >= 32 for value in keys.values())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
     path.chmod(0o644)
     assert load_or_create_keys(path) == keys
@@ -124,9 +125,11 @@ def test_a_missing_secret_is_made_and_the_others_stay(tmp_path: Path) -> None:
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     path = tmp_path / "run.lock"
     assert not is_locked(path)
     with run_lock(path):
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
         assert is_locked(path)
         with pytest.raises(DevstackError), run_lock(path):
             pass

@@ -149,6 +149,19 @@ async def test_head_is_get_without_the_body(
     assert asked.headers["Content-Length"] == str(len(got.content))
 
 
+async def test_a_console_of_this_origin_may_connect_in_development_and_is_nowhere_else(
+    api: Api, deps: RestDeps, serve: Serve
+) -> None:
+    assert (await api.call("openDevConsole")).status_code == 404
+    url = serve(replace(deps, origins=OriginPolicy(localhost=True)))
+    async with httpx.AsyncClient(base_url=url) as client:
+        page = await client.get("/api/v1/dev/console")
+    assert page.status_code == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+    policy = page.headers["Content-Security-Policy"].split("; ")
+    assert {"default-src 'none'", "connect-src 'self' ws: wss:"} <= set(policy)
+
+
 async def test_no_development_token_in_production(api: Api) -> None:
     assert error_of(await api.call("createDevToken", {"userId": "ada"})) == (404, "NOT_FOUND", False)
 
