@@ -19,7 +19,7 @@ PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.ready ## make .venv and install the backing servers that are missing
+setup: $(VENV)/.tools ## make .venv and install the backing servers that are missing
 	@$(PY) -m devstack install
 
 protos: gen/.ready ## generate gen/ from protos/
@@ -36,10 +36,10 @@ JOBS ?= 3
 test: setup gen/.ready ## run all tests against real servers, JOBS=3 side by side (they mostly wait), or JOBS=0
 	@$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-test-fast: $(VENV)/.ready gen/.ready ## the tests that need no server, in less than a minute
+test-fast: $(VENV)/.tools gen/.ready ## the tests that need no server, in less than a minute
 	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadfile tests/unit tests/properties tests/architecture
 
-lint: $(VENV)/.ready gen/.ready ## ruff, import rules, style of the protos
+lint: $(VENV)/.tools gen/.ready ## ruff, import rules, style of the protos
 	@echo "lint: ruff check" && $(VENV)/bin/ruff check --quiet
 	@echo "lint: ruff format" && $(VENV)/bin/ruff format --check --quiet
 	@echo "lint: import rules" && $(VENV)/bin/lint-imports --no-cache
@@ -47,13 +47,13 @@ lint: $(VENV)/.ready gen/.ready ## ruff, import rules, style of the protos
 # Suspended until 0.2.0, which breaks contracts while nobody runs Parley yet (CHANGELOG.md):
 # `buf breaking --against released/contract.binpb`
 
-types: $(VENV)/.ready gen/.ready ## mypy --strict
+types: $(VENV)/.tools gen/.ready ## mypy --strict
 	@$(VENV)/bin/mypy
 
-audit: $(VENV)/.ready ## look for known vulnerabilities of the locked packages
+audit: $(VENV)/.tools ## look for known vulnerabilities of the locked packages
 	@$(PY) .ci/audit.py
 
-fmt: $(VENV)/.ready ## format the Python code and the protos, and sort the imports
+fmt: $(VENV)/.tools ## format the Python code and the protos, and sort the imports
 	@$(VENV)/bin/ruff check --quiet --fix-only --select I
 	@$(VENV)/bin/ruff format --quiet
 	@if [ -d protos ]; then $(VENV)/bin/buf format --write; fi
@@ -73,9 +73,9 @@ clean: stop ## remove what was generated; the data of `make run` (.run/) stay
 	@rm -rf gen gen.new $(VENV) .venv-devstack .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.run/*' -prune -exec rm -rf {} +
 
-lock: $(VENV)/.ready ## resolve requirements*.in to exact versions again
+lock: $(VENV)/.tools ## resolve requirements*.in to exact versions again
 	@$(PY) -m pip install --quiet uv
-	@for kind in requirements requirements-build requirements-dev; do \
+	@for kind in requirements requirements-build requirements-run requirements-dev; do \
 	  $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header $$kind.in --output-file $$kind.lock; \
 	done
@@ -83,24 +83,40 @@ lock: $(VENV)/.ready ## resolve requirements*.in to exact versions again
 COMMIT ?= HEAD
 
 # The image has no comments and positions: it is small, and stays the same when only a comment changes.
-release-contract: $(VENV)/.ready ## note COMMIT=HEAD and its contract as those of the last release
+release-contract: $(VENV)/.tools ## note COMMIT=HEAD and its contract as those of the last release
 	@git archive $(COMMIT) protos buf.yaml | $(VENV)/bin/buf build '-#format=tar' --exclude-source-info \
 	  --output released/contract.binpb
 	@git rev-parse --verify '$(COMMIT)^{commit}' >released/commit
 	@echo "released/: $$(git log -1 --format='%h, %s' $(COMMIT))"
 
+# Two levels: what `make run` needs, and on top of it what checks and tests. What is missing of Debian's packages is told,
+# or installed, before pip takes its time; for a target that tests, all that the tests need.
+NEEDS = run
+setup test bench chaos: NEEDS = everything
+
 # The .pth file puts the project's own import roots into the environment, so that
 # `.venv/bin/python -m parley_client` works from anywhere without PYTHONPATH.
-$(VENV)/.ready: requirements-dev.lock
-	@.ci/ensure-venv "$(PYTHON)"
+$(VENV)/.ready: requirements-run.lock
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "setup: Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -m devstack.packages $(NEEDS)
 	@echo "setup: creating $(VENV)"
 	@"$(PYTHON)" -m venv $(VENV)
-	@echo "setup: installing the locked Python packages (a minute or two the first time)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(call install,requirements-run.lock,to run: about 200 MB)
 	@$(PY) -c 'import pathlib, sysconfig; root = pathlib.Path.cwd(); \
 	  pathlib.Path(sysconfig.get_path("purelib"), "parley.pth").write_text( \
 	    "".join(f"{root / p}\n" for p in ("", "gen", "clients/python")))'
 	@touch $@
+
+$(VENV)/.tools: $(VENV)/.ready requirements-dev.lock
+	@$(call install,requirements-dev.lock,to test and check: about 320 MB more)
+	@touch $@
+
+define install
+echo "setup: installing the locked Python packages $(2), a minute or two"; started=$$(date +%s); \
+$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); \
+echo "setup: $(VENV) has $$(du -sm $(VENV) | cut -f1) MB, after $$(($$(date +%s) - started)) s"
+endef
 
 # Generated beside gen/ and swapped in, so that a failure leaves the last good code in place.
 gen/.ready: $(VENV)/.ready $(PROTOS) $(PROTO_TREE)

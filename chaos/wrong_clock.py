@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from chaos.mesh import MeshError
-from devstack.faketime import find_faketime
 from devstack.process import ManagedProcess
+from devstack.programs import find_faketime
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where libfaketime has its files
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, ClassVar
 
 import pymongo
 import pymongo.errors
 
 from devstack.errors import ServerMissingError
-from devstack.paths import MONGO_VENV
 from devstack.ports import listens
 from devstack.process import ManagedProcess
+from devstack.programs import find_mongo
 from devstack.servers.base import BackingServer
 
 if TYPE_CHECKING:
@@ -22,11 +21,6 @@ _PROBE_MILLISECONDS = 1000
 #: Retryable writes are remembered in a registry that is sorted at each write once it holds 10,000, and each
 #: connection is a thread that competes for the interpreter. Measured by bench/bench_embedded_store.py.
 _OPTIONS = "retryWrites=false&maxPoolSize=2"
-
-
-def find_mongo() -> str | None:
-    """The server program in its own environment, or in the PATH; None if there is none."""
-    return shutil.which("secantusd-py", path=MONGO_VENV / "bin") or shutil.which("secantusd-py")
 
 
 class MongoServer(BackingServer):

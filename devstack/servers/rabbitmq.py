@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
@@ -15,6 +14,7 @@ import aio_pika.exceptions
 from devstack.errors import ServerFailedError, ServerMissingError
 from devstack.ports import free_port, listens
 from devstack.process import ManagedProcess
+from devstack.programs import find_rabbitmq
 from devstack.servers.base import BackingServer
 from devstack.servers.epmd import PortMapper
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 5.0
 _ASK_SECONDS = 10
-#: The program itself; the wrapper of the same name in /usr/sbin changes to the user `rabbitmq`.
-_DEBIAN_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 _CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{port}
@@ -36,11 +34,6 @@ disk_free_limit.absolute = 50MB
 # The write-ahead log of quorum queues is kept in memory up to this size (default 512 MB).
 raft.wal_max_size_bytes = 67108864
 """
-
-
-def find_rabbitmq() -> str | None:
-    """The server program, None if it or Erlang's epmd is missing."""
-    return shutil.which(_DEBIAN_PROGRAM) if shutil.which("epmd") else None
 
 
 class RabbitMQServer(BackingServer):

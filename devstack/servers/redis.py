@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from typing import ClassVar
 
 from devstack.errors import ServerMissingError
 from devstack.process import ManagedProcess
+from devstack.programs import find_redis
 from devstack.servers.base import BackingServer
 
 _PROBE_SECONDS = 1.0
-
-
-def find_redis() -> str | None:
-    """The server program, None if there is none."""
-    return shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 class RedisServer(BackingServer):

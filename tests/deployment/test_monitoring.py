@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from devstack.promtool import find_promtool
+from devstack.programs import find_promtool
 from mesh.amqp.topology import QUEUES, RETRY_TIERS, dead_queue
 from tests.architecture.measurements import Metric, all_metrics
 from tests.deployment.manifests import ROOT, SERVICES, overlay
