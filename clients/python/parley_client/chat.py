@@ -13,6 +13,7 @@ from parley_client.screen import line_of, note_of, plain, row_of, tick_of
 from parley_client.sessions import Login
 
 MAX_HISTORY = 100
+_DELIVERED = "delivered to"
 
 
 async def chat(login: Login, to: str | None, chat_id: str | None, *, history: int) -> None:
@@ -82,9 +83,13 @@ class Conversation:
         async for line in _lines():
             if line.strip():
                 sent = await self._client.send_message(self._chat_id, line)
-                self._last_sent = sent.seq
-                self._told.clear()
+                self.sent(sent.seq)
                 _show(tick_of(sent))
+
+    def sent(self, seq: int) -> None:
+        """Receipts are worth telling from this message on."""
+        self._last_sent = seq
+        self._told.clear()
 
     async def show(self) -> None:
         """Prints what happens in the chat."""
@@ -95,7 +100,7 @@ class Conversation:
                 case Typing(chat_id, user_id, is_typing) if chat_id == self._chat_id:
                     self._show_typing(user_id, is_typing=is_typing)
                 case Delivered(chat_id, user_id, seq) if chat_id == self._chat_id:
-                    self._show_receipt("delivered to", user_id, seq)
+                    self._show_receipt(_DELIVERED, user_id, seq)
                 case Read(chat_id, user_id, seq) if chat_id == self._chat_id:
                     self._show_receipt("read by", user_id, seq)
                 case Connected() if not self._connected_before:
@@ -121,9 +126,12 @@ class Conversation:
         (self._typing.add if is_typing else self._typing.discard)(user_id)
 
     def _show_receipt(self, what: str, user_id: str, seq: int) -> None:
-        news = (what, user_id)
-        if 0 < self._last_sent <= seq and user_id != self._client.user_id and news not in self._told:
-            self._told.add(news)
+        if not 0 < self._last_sent <= seq or user_id == self._client.user_id:
+            return
+        # What was read has arrived: that it did may be told later, and is no news then.
+        news = {(what, user_id)} if what == _DELIVERED else {(what, user_id), (_DELIVERED, user_id)}
+        if (what, user_id) not in self._told:
+            self._told |= news
             _show(f"* {what} {plain(user_id)} ✓✓")
 
 

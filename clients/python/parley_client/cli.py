@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--to", metavar="USER", help="the user to talk to")
     where.add_argument("--chat", metavar="ID", help="the chat to talk in, such as a group's")
 
-    parser = argparse.ArgumentParser(prog="parley_client", description="Chat over Parley from a terminal.")
+    parser = argparse.ArgumentParser(prog="parley", description="Chat over Parley from a terminal.")
     commands = parser.add_subparsers(dest="command", required=True)
     talk = commands.add_parser("chat", parents=[session, place], help="send the lines you type, show others'")
     talk.add_argument("--history", type=_count, default=20, metavar="N", help="lines shown first, 0 to 100")

@@ -1,16 +1,24 @@
 """The client: stays connected, sends each message once, and gives each event once and in order."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
 from parley_client.backoff import Backoff
 from parley_client.connection import Connection
-from parley_client.errors import ParleyError, SessionEndedError, TokenError, UnreachableError, error_from
+from parley_client.errors import (
+    ClientClosedError,
+    ClientDefectError,
+    ParleyError,
+    SessionEndedError,
+    TokenError,
+    TokenSourceError,
+    UnreachableError,
+    error_from,
+)
 from parley_client.events import (
     Disconnected,
     Event,
@@ -20,6 +28,7 @@ from parley_client.events import (
     heads_from,
 )
 from parley_client.inbox import Inbox
+from parley_client.link import Link
 from parley_client.models import Chat, Page, Sent, sent_from
 from parley_client.notifications import Notifications
 from parley_client.order import Order
@@ -44,7 +53,13 @@ class ParleyClient:
     be had. From then on a lost connection is made again, with back-off and jitter, until the server refuses
     it for good. `notifications` has the user's devices and preferences.
 
-    Methods raise `ParleyError` of the kind that it ended in; those that send wait for a connection.
+    Methods raise `ParleyError` of the kind that it ended in; those that send wait for a connection. Once the
+    client is left they raise `ClientClosedError`, also where they wait already.
+
+    `token` may be a function. What it raises is `TokenSourceError`: when entering it ends the attempt, later
+    it is tried again. A `ParleyError` that is not retryable ends the session for good.
+
+    Up to 10,000 events wait for `events`; see `Gap` for what happens beyond.
     """
 
     def __init__(self, url: str, token: str | TokenSource, *, backoff: Backoff | None = None) -> None:
@@ -54,20 +69,17 @@ class ParleyClient:
         self._rest = RestClient(url)
         self.notifications: Final = Notifications(self._rest)
         self._backoff = backoff or Backoff()
+        self._link = Link()
         self._inbox = Inbox()
-        self._resumer = Resumer(self._live, self._inbox)
+        self._resumer = Resumer(self._link.live, self._inbox)
         self._order = Order(self._page, self._resumer.ask)
         self._arranging: AsyncIterator[Event] | None = None
         self._incoming: Incoming
         self._joined: set[str] = set()
-        self._connection: Connection | None = None
-        self._failure: ParleyError | None = None
-        self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._refreshing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def events(self) -> AsyncIterator[Event]:
-        """What happens, for ever. One reader at a time.
+        """What happens, until the client is left. One reader at a time.
 
         Messages come each once and in the order of their chat, those missed during an interruption included,
         from the moment of the first connection (or of joining the chat) on.
@@ -76,7 +88,11 @@ class ParleyClient:
             ParleyError: the session is over for good.
         """
         while True:
-            yield await self._next_event()
+            try:
+                event = await self._next_event()
+            except ClientClosedError:
+                return
+            yield event
 
     async def send_message(
         self,
@@ -137,7 +153,7 @@ class ParleyClient:
             PermissionDeniedError: the user is no member of one of them; the others are joined.
         """
         wanted = set(chat_ids)
-        errors = await self._join(await self._live(), wanted)
+        errors = await self._join(await self._link.live(), wanted)
         self._joined |= wanted - errors.keys()
         for error in errors.values():
             raise error
@@ -160,19 +176,19 @@ class ParleyClient:
         except BaseException:
             await self._rest.__aexit__(None, None, None)
             raise
-        self._task = asyncio.create_task(self._stay(connection), name="parley-client")
+        self._start(self._stay(connection), "parley-client")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        connection = self._link.connection
+        self._end(ClientClosedError())
+        if connection is not None:
+            await connection.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._resumer.close()
         await self._rest.__aexit__(kind, error, trace)
 
@@ -200,21 +216,38 @@ class ParleyClient:
                 ended = await self._live_through(connection)
                 self._inbox.put(Disconnected(ended.message))
                 if not self._may_return(ended):
-                    raise ended
+                    self._end(ended)
+                    return
                 connection = await self._reconnect(connection.reconnect_at)
         except ParleyError as failure:
-            self._set(None, failure)
-            self._inbox.fail(failure)
+            self._end(failure)
+        except Exception as error:  # noqa: BLE001 - the last boundary of the task
+            # Whoever waits must learn of a defect too.
+            _log.exception("the client failed")
+            defect = ClientDefectError(error)
+            defect.__cause__ = error
+            self._end(defect)
+
+    def _end(self, failure: ParleyError) -> None:
+        """Nothing follows: every waiter, now or later, gets the reason. The first one counts."""
+        self._link.end(failure)
+        self._inbox.fail(failure)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _live_through(self, connection: Connection) -> ParleyError:
         since = asyncio.get_running_loop().time()
-        self._set(connection, None)
-        rejoin = asyncio.create_task(self._rejoin(connection))
+        self._link.up(connection)
+        rejoin = self._start(self._rejoin(connection), "parley-client-rejoin")
         try:
             return await connection.run(self._on_incoming)
         finally:
             rejoin.cancel()
-            self._set(None, None)
+            self._link.down()
             # Only then: a server that welcomes and drops at once is not to be hammered.
             if asyncio.get_running_loop().time() - since > _STABLE_SECONDS:
                 self._backoff.reset()
@@ -233,11 +266,22 @@ class ParleyClient:
                 delay = max(self._backoff.next_delay(), error.retry_after_ms / 1000)
 
     async def _connect(self) -> Connection:
-        self._rest.token = self._token if isinstance(self._token, str) else await self._token()
+        self._rest.token = await self._new_token()
         connection = await Connection.open(self._url, self._rest.token)
         self.user_id = connection.welcome.user_id
         self._inbox.put(connection.welcome)
         return connection
+
+    async def _new_token(self) -> str:
+        if isinstance(self._token, str):
+            return self._token
+        try:
+            return await self._token()
+        except ParleyError:
+            raise
+        except Exception as error:
+            # The program's own function: whatever it raises, its caller here knows what to do next.
+            raise TokenSourceError(error) from error
 
     def _may_return(self, ended: ParleyError) -> bool:
         # A session that was open and is refused now most likely has an old token: with a source, get a new
@@ -250,11 +294,11 @@ class ParleyClient:
         if not isinstance(incoming, TokenExpiring):
             self._inbox.put(incoming)
         elif not isinstance(self._token, str):
-            self._refreshing = asyncio.create_task(self._refresh_token(self._token))
+            self._start(self._refresh_token(), "parley-client-refresh")
 
-    async def _refresh_token(self, source: TokenSource) -> None:
+    async def _refresh_token(self) -> None:
         try:
-            self._rest.token = await source()
+            self._rest.token = await self._new_token()
             await self._request("refresh-token", {"token": self._rest.token})
         except ParleyError as error:
             # The connection ends with its token, and the next one asks for a token again.
@@ -262,10 +306,17 @@ class ParleyClient:
 
     async def _rejoin(self, connection: Connection) -> None:
         missing = self._joined - {head.chat_id for head in connection.welcome.chats}
-        if missing:
-            # If this connection is gone again, the next one joins.
-            with contextlib.suppress(ParleyError):
-                await self._join(connection, missing)
+        backoff = Backoff()
+        while missing:
+            try:
+                errors = await self._join(connection, missing)
+            except ParleyError as error:
+                errors = dict.fromkeys(missing, error)
+            missing = {chat_id for chat_id, error in errors.items() if error.retryable}
+            if missing:
+                # As long as this connection stands: when it is gone, the next one joins.
+                waits = [error.retry_after_ms / 1000 for error in errors.values()]
+                await asyncio.sleep(max(backoff.next_delay(), *waits))
 
     async def _join(self, connection: Connection, chat_ids: set[str]) -> dict[str, ParleyError]:
         data = await connection.request("join-chats", {"chatIds": sorted(chat_ids)}, heads_from)
@@ -287,21 +338,7 @@ class ParleyClient:
                 await asyncio.sleep(delay)
 
     async def _request(self, event: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        return await (await self._live()).request(event, data)
-
-    async def _live(self) -> Connection:
-        """The connection, waiting for one as long as there is hope."""
-        while self._connection is None:
-            if self._failure is not None:
-                raise self._failure
-            self._changed.clear()
-            await self._changed.wait()
-        return self._connection
-
-    def _set(self, connection: Connection | None, failure: ParleyError | None) -> None:
-        self._connection = connection
-        self._failure = failure
-        self._changed.set()
+        return await (await self._link.live()).request(event, data)
 
     async def _page(self, chat_id: str, limit: int, before: int | None) -> Page:
         return await self._rest.history(chat_id, limit=limit, before=before)

@@ -153,6 +153,16 @@ class Connection:
                 request.answer.set_exception(error_from(data))
         elif name == "error" and frame_id is None:
             self._complaint = error_from(data)
+            self._refuse_unnamed(self._complaint)
+
+    def _refuse_unnamed(self, error: ParleyError) -> None:
+        """The server could not read the id of a frame. Of several it may be any: then all are tried again."""
+        waiting = [request.answer for request in self._waiting.values() if not request.answer.done()]
+        for answer in waiting:
+            if len(waiting) == 1:
+                answer.set_exception(error)
+            else:
+                answer.set_exception(UnreachableError(f"one of {len(waiting)} frames was refused: {error}"))
 
 
 async def _welcome(socket: ClientConnection) -> Connected:

@@ -54,6 +54,28 @@ class UnreachableError(UnavailableError):
         super().__init__("UNREACHABLE", message, retryable=True)
 
 
+class ClientClosedError(ParleyError):
+    """The program has left the client."""
+
+    def __init__(self) -> None:
+        super().__init__("CLIENT_CLOSED", "the client was closed")
+
+
+class TokenSourceError(TokenError):
+    """The program's own token function failed, by the error that is the cause of this one."""
+
+    def __init__(self, error: Exception) -> None:
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        super().__init__("TOKEN_SOURCE_FAILED", f"the token function raised {what}", retryable=True)
+
+
+class ClientDefectError(ParleyError):
+    """This client has a defect, which ended it; the cause of this error is what to report."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("CLIENT_DEFECT", f"the client failed by {type(error).__name__}: {error}")
+
+
 class SessionEndedError(ParleyError):
     """The server closed the connection for good; `close_code` says why (docs/websocket-protocol.md)."""
 

@@ -44,7 +44,12 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """More was missed than is fetched by itself; `history` has what is before the messages that follow."""
+    """Something of a chat was missed for good.
+
+    Either more messages than are fetched by themselves: then `history` has what is before those that follow.
+    Or the program took no events for so long that some were dropped: then the messages follow all the same,
+    receipts and typing do not. `chat_id` is empty where it was dropped who comes and goes.
+    """
 
     chat_id: str
 
@@ -128,6 +133,14 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Overflow:
+    """Too many events waited: those of these chats were dropped, and all but the last `Connected`."""
+
+    chat_ids: tuple[str, ...]
+    connected: Connected | None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenExpiring:
     """The connection ends soon unless it gets a new token."""
 
@@ -145,7 +158,7 @@ Event = (
     | ChatChanged
 )
 """What `ParleyClient.events` gives."""
-Incoming = Event | Resync | Heads | Resumed
+Incoming = Event | Resync | Heads | Resumed | Overflow
 """What reaches the client itself."""
 FromServer = Incoming | TokenExpiring
 """What a connection tells."""

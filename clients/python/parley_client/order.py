@@ -16,6 +16,7 @@ from parley_client.events import (
     Heads,
     Incoming,
     NewMessage,
+    Overflow,
     Resumed,
     Resync,
 )
@@ -50,7 +51,21 @@ class Order:
 
     def arrange(self, incoming: Incoming) -> AsyncIterator[Event]:
         """What the program is given for something that came: nothing, an event, or several."""
-        return self._on_resumed(incoming) if isinstance(incoming, Resumed) else _these(self._take(incoming))
+        match incoming:
+            case Resumed():
+                return self._on_resumed(incoming)
+            case Overflow():
+                return _these(*self._on_overflow(incoming))
+            case _:
+                return _these(self._take(incoming))
+
+    def _on_overflow(self, overflow: Overflow) -> Iterable[Event | None]:
+        if overflow.connected is not None:
+            yield self._take(overflow.connected)
+        yield from map(Gap, overflow.chat_ids)
+        for chat_id in overflow.chat_ids:
+            self._missing.pop(chat_id, None)  # the end of it may be among what was dropped
+        self._ask(overflow.chat_ids)
 
     def _take(self, incoming: Event | Resync | Heads) -> Event | None:
         event: Event | None = None
@@ -164,6 +179,7 @@ class Order:
                 await asyncio.sleep(max(backoff.next_delay(), error.retry_after_ms / 1000))
 
 
-async def _these(event: Event | None) -> AsyncIterator[Event]:
-    if event is not None:
-        yield event
+async def _these(*events: Event | None) -> AsyncIterator[Event]:
+    for event in events:
+        if event is not None:
+            yield event

@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from parley_client.errors import ParleyError, UnreachableError, error_from
+from parley_client.errors import ClientClosedError, ParleyError, UnreachableError, error_from
 from parley_client.models import Chat, Page, chat_from, page_from
 
 _TIMEOUT_SECONDS: Final = 10.0
@@ -48,6 +48,8 @@ class RestClient:
 
     async def call(self, method: str, path: str, **arguments: Any) -> Any:
         """The JSON that a path under `/api/v1` answers; None when it answers that there is nothing to say."""
+        if self._http.is_closed:
+            raise ClientClosedError
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             response = await self._http.request(method, path, headers=headers, **arguments)

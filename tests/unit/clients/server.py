@@ -169,7 +169,7 @@ class SmallServer:
         self.sends.append(data)
         answer = self.answers.pop(0) if self.answers else None
         if isinstance(answer, dict):
-            await _reply(socket, "error", frame_id, answer)
+            await _reply(socket, "error", answer.get("id", frame_id), answer)
             return
         before = len(self.log)
         message = self.store("alice", data["content"], data["clientMsgId"])
@@ -205,7 +205,7 @@ def refusal(code: str, *, retryable: bool = False, retry_after_ms: int = 0) -> d
     return {"code": code, "message": "no", "retryable": retryable, "retryAfterMs": retry_after_ms}
 
 
-async def _reply(socket: ServerConnection, event: str, frame_id: int, data: dict[str, Any]) -> None:
+async def _reply(socket: ServerConnection, event: str, frame_id: int | None, data: dict[str, Any]) -> None:
     await socket.send(json.dumps({"event": event, "id": frame_id, "data": data}))
 
 

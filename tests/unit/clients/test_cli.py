@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from parley_client import ParleyClient
+from parley_client.chat import Conversation
 from parley_client.cli import main
 from parley_client.screen import plain
 from tests.unit.clients.server import CHAT, refusal
@@ -20,6 +22,23 @@ if TYPE_CHECKING:
 async def run(server: SmallServer, command: str, *arguments: str) -> int:
     session = ["--as", "alice", "--token", "token", "--url", server.url]
     return await asyncio.to_thread(main, [command, *session, *arguments])
+
+
+async def test_what_was_read_is_not_told_to_have_arrived_later(
+    server: SmallServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with ParleyClient(server.url, "t") as client:
+        conversation = Conversation(client, CHAT)
+        conversation.sent(2)
+        for what, seq in (("message-delivered", 1), ("message-read", 2), ("message-delivered", 2)):
+            who = {"userId": "bob", "readBy": "bob"}
+            await server.tell(what, {"chatId": CHAT, "messageId": "a" * 24, "seq": seq, **who})
+        await server.say("and so on")
+        showing = asyncio.create_task(conversation.show())
+        while "and so on" not in (shown := capsys.readouterr().out):
+            await asyncio.sleep(0.01)
+        showing.cancel()
+    assert [line for line in shown.splitlines() if "bob ✓✓" in line] == ["* read by bob ✓✓"]
 
 
 async def test_send_prints_the_ack(server: SmallServer, capsys: pytest.CaptureFixture[str]) -> None:
