@@ -11,6 +11,7 @@ from admin.output import json_option, note, table, tell
 from admin.reach import questions
 from chat_service.settings import ChatSettings
 from edge.settings import EdgeSettings
+from mesh.descriptors import FEW, for_clients, hard_limit
 from mesh.settings import EX_CONFIG, MeshSettings, SettingsError, read, unknown_variables, variable_name
 from notify_service.settings import NotifySettings
 from persist_service.settings import PersistSettings
@@ -41,7 +42,7 @@ def _service(name: str) -> str:
 async def _run(options: Namespace) -> int:
     names: Sequence[str] = options.service or list(SERVICES)
     usable, problems = _read(names)
-    for warning in (*_unknown(names), *_clashes(usable)):
+    for warning in (*_unknown(names), *_clashes(usable), *_descriptors(usable)):
         note(warning)
     if problems:
         tell({"problems": problems}, lambda: table(_PROBLEM_COLUMNS, problems), as_json=options.json)
@@ -93,6 +94,19 @@ def _clashes(usable: Mapping[str, MeshSettings]) -> Iterator[str]:
     for port, variables in ports.items():
         if port and len(variables) > 1:
             yield f"{' and '.join(variables)} are both {port}: these services cannot run on one host"
+
+
+def _descriptors(usable: Mapping[str, MeshSettings]) -> Iterator[str]:
+    """A warning where connections need more descriptors than a process started like this one may have."""
+    limit = hard_limit()
+    edge = usable.get("edge")
+    if isinstance(edge, EdgeSettings) and edge.edge_connections > for_clients(limit):
+        yield (
+            f"{variable_name('edge_connections')} is {edge.edge_connections}, and the hard limit of "
+            f"descriptors here, {limit}, leaves {for_clients(limit)} to connections"
+        )
+    elif limit < FEW:
+        yield f"the hard limit of descriptors is {limit} here; a service should have {FEW} or more"
 
 
 COMMAND: Final = Command(

@@ -43,6 +43,11 @@ class TrustedProxies:
             return str(IPv6Network((address, _CLIENT_PREFIX), strict=False))
         return str(address)
 
+    def counted_as(self, peer: str) -> str | None:
+        """What a connection of `peer` is counted as before it says anything; None, a trusted proxy's."""
+        address = _parse(peer)
+        return None if address is not None and self._trusts(address) else self.client_of(peer, ())
+
     def secure(self, peer: str, protocol: str, forwarded: Sequence[str]) -> bool:
         """Whether the client came by TLS, to the edge itself (`protocol` is then `https`) or to a proxy.
 

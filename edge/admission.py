@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh.errors import ResourceExhausted
+from mesh.http.places import FullError, Place
 from mesh.token_bucket import TokenBucket
 from parley.common.v1.error_pb2 import ErrorReason
 
@@ -17,23 +18,22 @@ _RETRY_AFTER_MS: Final = (1000, 4000)  # drawn from this span, so that a crowd d
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """Handshakes that may be under way, and per second; for one address, the same and connections. 0: any."""
+    """Handshakes that may be under way, and per second, of all and of one address. 0: any."""
 
     at_once: int
     per_second: float
-    connections_per_address: int = 0
     per_second_per_address: float = 0
 
 
 class Ticket:
     """Allows one handshake and the connection that it becomes. Both methods may be called more than once."""
 
-    __slots__ = ("_left", "_on_left", "_on_settled", "_settled")
+    __slots__ = ("_on_settled", "_place", "_settled")
 
-    def __init__(self, on_settled: Callable[[], None], on_left: Callable[[], None]) -> None:
+    def __init__(self, on_settled: Callable[[], None], place: Place) -> None:
         self._on_settled = on_settled
-        self._on_left = on_left
-        self._settled = self._left = False
+        self._place = place
+        self._settled = False
 
     def settle(self) -> None:
         """The session is open: another handshake may begin."""
@@ -44,45 +44,46 @@ class Ticket:
     def leave(self) -> None:
         """The connection is gone, or there never was one."""
         self.settle()
-        if not self._left:
-            self._left = True
-            self._on_left()
+        self._place.let_go()
 
 
 class Admission:
-    """Counts handshakes and connections. `clock` gives seconds that only go forward."""
+    """Counts handshakes. `clock` gives seconds that only go forward."""
 
     def __init__(self, limits: AdmissionLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
         self._under_way = 0
         self._bucket = _bucket(limits.per_second)
-        self._connections: dict[str, int] = {}
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
-    def enter(self, address: str) -> Ticket:
-        """Lets a handshake of `address` begin.
+    def enter(self, address: str, place: Place) -> Ticket:
+        """Lets a handshake of `address` begin, on the connection that has `place`.
 
         Raises:
             ResourceExhausted: `OVERLOADED`, too many of all; `TOO_MANY_CONNECTIONS` or `RATE_LIMITED`, too
                 many of this address.
         """
-        limits, now = self._limits, self._clock()
-        if self._under_way >= limits.at_once:
+        if self._under_way >= self._limits.at_once:
             raise _refusal(ErrorReason.ERROR_REASON_OVERLOADED, "too many handshakes are under way")
-        most = limits.connections_per_address
-        if most and self._connections.get(address, 0) >= most:
-            raise _refusal(
-                ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS, "too many connections from this address"
-            )
-        if limits.per_second_per_address and self._bucket_of(address).take(now):
+        try:
+            place.claim(address)
+        except FullError as full:
+            raise no_place(full) from None
+        try:
+            self._take(address)
+        except ResourceExhausted:
+            place.let_go()
+            raise
+        self._under_way += 1
+        return Ticket(self._settled, place)
+
+    def _take(self, address: str) -> None:
+        now = self._clock()
+        if self._limits.per_second_per_address and self._bucket_of(address).take(now):
             raise _refusal(ErrorReason.ERROR_REASON_RATE_LIMITED, "too many handshakes from this address")
         if self._bucket.take(now):
             raise _refusal(ErrorReason.ERROR_REASON_OVERLOADED, "too many handshakes")
-        self._under_way += 1
-        if most:
-            self._connections[address] = self._connections.get(address, 0) + 1
-        return Ticket(self._settled, lambda: self._left(address))
 
     def _bucket_of(self, address: str) -> TokenBucket:
         bucket = self._buckets.get(address)
@@ -96,12 +97,15 @@ class Admission:
     def _settled(self) -> None:
         self._under_way -= 1
 
-    def _left(self, address: str) -> None:
-        count = self._connections.get(address, 0)
-        if count > 1:
-            self._connections[address] = count - 1
-        else:
-            self._connections.pop(address, None)
+
+def no_place(full: FullError) -> ResourceExhausted:
+    """What a client is told for whose connection there is no place."""
+    reason = (
+        ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS
+        if full.of_address
+        else ErrorReason.ERROR_REASON_OVERLOADED
+    )
+    return _refusal(reason, str(full))
 
 
 def _bucket(per_second: float) -> TokenBucket:

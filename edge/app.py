@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from redis.asyncio import Redis
-from tornado.httpserver import HTTPServer
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
 from edge.actions import SessionServices
 from edge.addresses import TrustedProxies, parse_networks
-from edge.admission import Admission, AdmissionLimits
+from edge.admission import Admission, AdmissionLimits, no_place
 from edge.channels import Channels
 from edge.cluster_subscriber import ClusterSubscriber
 from edge.connection import ConnectionLimits
@@ -27,6 +26,7 @@ from edge.probe import Probe
 from edge.replay import Replay
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.errors import MAX_HEAD_BYTES
+from edge.rest.unasked import unasked_answer
 from edge.revocations import Revocations
 from edge.rooms import Rooms
 from edge.sends import SendQueue
@@ -35,6 +35,9 @@ from edge.subscriber import Subscriber, redis_connector
 from edge.tls import renew
 from edge.traces import ClientTraces
 from mesh.admin import open_admin
+from mesh.descriptors import for_clients
+from mesh.http.places import Places
+from mesh.http.server import HttpLimits, HttpServer
 from mesh.lifecycle import Lifecycle
 from mesh.listening import listen
 from mesh.readiness import Readiness
@@ -114,7 +117,11 @@ async def serve(settings: EdgeSettings, life: Lifecycle) -> Mapping[str, int]:
     )
     gateway = await _build_gateway(settings, life, deps)
     server = _build_server(settings, life, deps, gateway)
-    port = _listen(server, settings)
+    port = server.listen(
+        listen(
+            settings.bind_host, settings.edge_port, field="edge_port", backlog=settings.edge_listen_backlog
+        )
+    )
     admin = await life.enter(
         open_admin(settings.bind_host, settings.edge_admin_port, readiness, field="edge_admin_port")
     )
@@ -223,13 +230,12 @@ def _build_subscriber(
     return Subscriber(channels, connect, on_message=fanout.on_message, on_gap=on_gap)
 
 
-def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gateway: Gateway) -> HTTPServer:
+def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gateway: Gateway) -> HttpServer:
     """The server of WebSockets and REST; it does not listen yet."""
     admission = Admission(
         AdmissionLimits(
             at_once=settings.edge_handshakes_at_once,
             per_second=settings.edge_handshakes_per_second,
-            connections_per_address=settings.edge_connections_per_address,
             per_second_per_address=settings.edge_handshakes_per_address,
         )
     )
@@ -237,30 +243,28 @@ def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gatew
     websocket = Rule(PathMatches(r"/ws$"), HandshakeHandler, parts)
     files = settings.edge_certificate
     certificate = None if files is None else files.read()
-    server = HTTPServer(
+    most = for_clients()
+    server = HttpServer(
         Application([websocket, *routes(deps)], None, None, **application_settings(deps)),
-        ssl_options=certificate and certificate.context,
-        max_header_size=MAX_HEAD_BYTES,
-        idle_connection_timeout=settings.edge_request_seconds,
-        body_timeout=settings.edge_request_seconds,
+        limits=HttpLimits(
+            request_seconds=settings.edge_request_seconds,
+            idle_seconds=settings.edge_idle_seconds,
+            max_head_bytes=MAX_HEAD_BYTES,
+        ),
+        places=Places(min(settings.edge_connections or most, most), settings.edge_connections_per_address),
+        name="clients",
+        counted_as=deps.proxies.counted_as,
+        refusal=lambda full: unasked_answer(no_place(full)),
+        tls=None if certificate is None else certificate.context,
     )
     if files is not None and certificate is not None:
 
         def use(context: ssl.SSLContext) -> None:
-            server.ssl_options = context  # the server looks here for each connection
+            server.tls = context  # the server looks here for each connection
 
         life.supervise("certificate", partial(renew, files, certificate, use))
     return server
 
 
-def _listen(server: HTTPServer, settings: EdgeSettings) -> int:
-    sockets = listen(
-        settings.bind_host, settings.edge_port, field="edge_port", backlog=settings.edge_listen_backlog
-    )
-    server.add_sockets(sockets)
-    port: int = sockets[0].getsockname()[1]
-    return port
-
-
-async def _stop(server: HTTPServer) -> None:
+async def _stop(server: HttpServer) -> None:
     server.stop()

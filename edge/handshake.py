@@ -22,6 +22,9 @@ from edge.identity import extract_token
 from edge.rest.errors import invalid
 from edge.rest.handler import RestDeps, RestHandler
 from mesh.errors import ParleyError, PermissionDenied, Unavailable
+from mesh.http.exchange import place_of
+from mesh.logs import get_logger
+from mesh.seldom import Seldom
 from parley.common.v1.error_pb2 import ErrorReason
 
 JSON_PROTOCOL: Final = "parley.v1.json"
@@ -29,7 +32,15 @@ _OURS: Final = "parley."
 _VERSION: Final = "13"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES: Final = 16
+# What the host is that the request names is in the log: a proxy's name for this edge is not for everybody.
+_OTHER_ORIGIN: Final = (
+    "pages of this origin may not connect: PARLEY_EDGE_CORS_ORIGINS does not name it, and it is not the host "
+    "that the request names. A proxy in front must pass Host on, and be trusted to tell that TLS ends in it"
+)
 _MAX_EARLY_BYTES: Final = 65536
+
+_log = get_logger()
+_origin_refused = Seldom(10.0)
 
 
 class HandshakeHandler(RestHandler):
@@ -65,7 +76,8 @@ class HandshakeHandler(RestHandler):
 
     def _admit(self) -> Ticket:
         forwarded = self.request.headers.get_list("X-Forwarded-For")
-        return self._admission.enter(self.deps.proxies.client_of(self.request.remote_ip or "", forwarded))
+        address = self.deps.proxies.client_of(self.request.remote_ip or "", forwarded)
+        return self._admission.enter(address, place_of(self.request))
 
     async def _upgrade(self, ticket: Ticket) -> None:
         try:
@@ -105,10 +117,18 @@ class HandshakeHandler(RestHandler):
 
     def _check_origin(self) -> None:
         origin = self.request.headers.get("Origin")
-        if not self.deps.origins.allows_socket(origin, self.request.host, secure=self.secure):
-            raise PermissionDenied(
-                ErrorReason.ERROR_REASON_PERMISSION_DENIED, "pages of this origin may not connect"
+        if self.deps.origins.allows_socket(origin, self.request.host, secure=self.secure):
+            return
+        left_out = _origin_refused.due()
+        if left_out is not None:
+            _log.warning(
+                "handshake.origin_refused",
+                origin=origin,
+                host=self.request.host,
+                secure=self.secure,
+                lines_left_out=left_out,
             )
+        raise PermissionDenied(ErrorReason.ERROR_REASON_PERMISSION_DENIED, _OTHER_ORIGIN)
 
     def _check_upgrade(self) -> str:
         """What RFC 6455 section 4.2.1 asks of a request; gives the accept key."""

@@ -46,14 +46,18 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """Handshakes under way, up to the welcome; more are turned away with 503 and Retry-After."""
     edge_handshakes_per_second: PositiveSeconds = 1000.0
     """New connections per second in the long run; more are turned away in the same way."""
+    edge_connections: Annotated[int, Field(ge=0)] = 0
+    """Connections in all, from `accept` on; more get 503. 0: what the descriptors of the process allow."""
     edge_connections_per_address: Annotated[int, Field(ge=0)] = 0
-    """Connections from one address (IPv6: one /64); more get 429. 0: any number, for many may share one."""
+    """Connections from one address (IPv6: one /64), from `accept` on; more get 429. 0: any number."""
     edge_handshakes_per_address: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     """Handshakes per second from one address; more get 429. 0: any number."""
     edge_trusted_proxies: Annotated[CommaSeparated, AfterValidator(_networks)] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For and -Proto are believed; else all clients are one."""
     edge_request_seconds: PositiveSeconds = 20.0
-    """How long a request, or the next on the same connection, may take to arrive; then it is cut off."""
+    """How long the head of a request may take, its body, and reading the answer; then it is cut off."""
+    edge_idle_seconds: PositiveSeconds = 120.0
+    """How long a connection may wait for its next request: longer than a proxy in front keeps it."""
     edge_expiry_warning_seconds: PositiveSeconds = 60.0
     """How long before its token ends a client is told to send a new one."""
     edge_renew_seconds: Annotated[float, Field(gt=0, le=120)] = 60.0

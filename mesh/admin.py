@@ -3,13 +3,19 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
+from mesh.http.places import Places
+from mesh.http.server import HttpLimits, HttpServer
 from mesh.listening import listen
 from mesh.readiness import Readiness
+
+# Prometheus and probes: few, quick, and what more comes must not take the service's descriptors.
+_LIMITS: Final = HttpLimits(request_seconds=10.0, idle_seconds=120.0, max_body_bytes=65536)
+_MOST_CONNECTIONS: Final = 64
 
 
 class _Handler(RequestHandler):
@@ -71,13 +77,11 @@ async def open_admin(host: str, port: int, readiness: Readiness, *, field: str) 
         log_function=_no_access_log,
     )
     sockets = listen(host, port, field=field)
-    server = HTTPServer(application)
-    server.add_sockets(sockets)
+    server = HttpServer(application, limits=_LIMITS, places=Places(_MOST_CONNECTIONS), name="admin")
     try:
-        yield sockets[0].getsockname()[1]
+        yield server.listen(sockets)
     finally:
-        server.stop()
-        await server.close_all_connections()
+        await server.close()
 
 
 def _no_access_log(_handler: RequestHandler) -> None:

@@ -21,6 +21,7 @@ from mesh import tracing
 from mesh.backoff import Backoff
 from mesh.build import tell_build
 from mesh.cancellation import end, is_cancelled
+from mesh.descriptors import raise_limit
 from mesh.event_loop import watch_lag
 from mesh.logs import configure_logs, get_logger
 from mesh.metrics import TASK_RESTARTS
@@ -126,6 +127,7 @@ def run_service(name: str, settings: MeshSettings, serve: Serve) -> None:
         guess = {"did_you_mean": meant} if meant else {}
         _log.warning("settings.unknown_variable", variable=found, **guess)
     tell_build(name)
+    raise_limit()
     with _tracing(name, settings):
         code = uvloop.run(_run(settings, serve))
     sys.exit(code)

@@ -19,6 +19,18 @@ EVENT_LOOP_LAG_SECONDS: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 
+HTTP_CONNECTIONS: Final = Gauge(
+    "parley_http_connections",
+    "Open connections of an HTTP port, WebSockets not among them, by port (clients, admin).",
+    ("port",),
+)
+HTTP_CONNECTIONS_ENDED: Final = Counter(
+    "parley_http_connections_ended_total",
+    "Connections that an HTTP port ended: without a request (idle), too slow with one (slow), for others "
+    "(dropped), or for which there was no place, in all (full) or for their address (address).",
+    ("port", "why"),
+)
+
 RPC_SERVER_SECONDS: Final = Histogram(
     "parley_rpc_server_seconds",
     "Time to answer a gRPC call, by method and status code; what is refused unread or unparsed counts too.",

@@ -85,7 +85,7 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
         ),
         (("google.auth", "google.oauth2"), ("notify_service/credentials.py",)),
         (("httpcore", "httpx", "h2"), ("notify_service/adapters/senders/", "edge/identity/")),
-        (("tornado",), ("mesh/admin.py", "mesh/listening.py", "edge/")),
+        (("tornado",), ("mesh/admin.py", "mesh/listening.py", "mesh/http/", "edge/")),
     ],
 )
 def test_a_driver_is_known_to_its_adapters_and_to_app_only(

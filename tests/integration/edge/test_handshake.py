@@ -7,10 +7,12 @@ from typing import Any
 
 import jwt
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from mesh.seldom import Seldom
 from tests.integration.edge.conftest import Edge, StartEdge, token
 from tests.integration.edge.scaffold import SECRET, ScaffoldChat
 
@@ -124,6 +126,26 @@ async def test_pages_of_other_sites_may_not_connect(edge: Edge) -> None:
         status, error = await _refusal(edge, additional_headers=proof, origin=Origin(origin))
         assert (status, error["code"]) == (403, "PERMISSION_DENIED")
     assert edge.chat.sessions == {}
+
+
+async def test_a_proxy_that_does_not_pass_the_host_on_is_named_as_the_cause(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Nginx does by `proxy_pass` alone: `Host` is its own name for the edge."""
+    monkeypatch.setattr("edge.handshake._origin_refused", Seldom(60.0))
+    proof = {"Authorization": f"Bearer {token('alice')}"}
+    with capture_logs() as lines:
+        for _ in range(3):
+            status, error = await _refusal(
+                edge, additional_headers=proof, origin=Origin("https://chat.example.com")
+            )
+            assert (status, error["code"]) == (403, "PERMISSION_DENIED")
+            for cause in ("PARLEY_EDGE_CORS_ORIGINS", "Host", "proxy"):
+                assert cause in error["message"]
+            assert str(edge.port) not in error["message"], "the proxy's name for the edge is not for clients"
+    (line,) = (line for line in lines if line["event"] == "handshake.origin_refused")
+    assert line["origin"] == "https://chat.example.com"
+    assert line["host"] == f"127.0.0.1:{edge.port}"
 
 
 async def test_pages_of_this_host_and_of_allowed_sites_may(start_edge: StartEdge) -> None:

@@ -83,7 +83,7 @@ async def test_readyz_names_the_dependency_that_is_down_and_each_change_is_logge
             return answer.status_code, report["dependencies"]["redis"]
 
         with caplog.at_level(logging.DEBUG, "tornado.access"):
-            assert await state() == (503, "not checked yet")
+            assert await state() == (503, "not checked yet (PARLEY_REDIS_URL)")
         assert not caplog.records  # an answer, not an error
         with capture_logs() as logs:
             await readiness.poll()

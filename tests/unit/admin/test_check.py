@@ -122,3 +122,17 @@ def test_a_number_of_the_settings_is_finite_and_in_plain_digits(
     assert code == 78
     told = {problem["variable"] for problem in json.loads(out)["problems"]}
     assert told >= set(_NUMBERS), "each is refused"
+
+
+def test_descriptors_that_do_not_suffice_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("admin.check.hard_limit", lambda: 1000)
+    assert "1000 here" in run(capsys)[2]
+    monkeypatch.setattr("admin.check.hard_limit", lambda: 10_000)
+    assert run(capsys)[2] == ""
+    monkeypatch.setenv("PARLEY_EDGE_CONNECTIONS", "9745")
+    code, _, told = run(capsys)
+    assert code == 0
+    assert "PARLEY_EDGE_CONNECTIONS is 9745" in told
+    assert "leaves 9744" in told

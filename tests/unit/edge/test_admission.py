@@ -4,15 +4,22 @@ import pytest
 from pydantic import ValidationError
 
 from edge.addresses import TrustedProxies, parse_networks
-from edge.admission import Admission, AdmissionLimits
+from edge.admission import Admission, AdmissionLimits, Ticket
 from edge.backlog import Backlog
 from edge.settings import EdgeSettings
 from mesh.errors import ResourceExhausted
+from mesh.http.places import Places
+
+PLACES = Places(1000)
 
 
-def _code(admission: Admission, address: str = "192.0.2.1") -> str:
+def _enter(admission: Admission, address: str, places: Places = PLACES) -> Ticket:
+    return admission.enter(address, places.enter(None))
+
+
+def _code(admission: Admission, address: str = "192.0.2.1", places: Places = PLACES) -> str:
     with pytest.raises(ResourceExhausted) as refused:
-        admission.enter(address)
+        admission.enter(address, places.enter(None))
     assert 1000 <= refused.value.retry_after_ms <= 4000
     return refused.value.code
 
@@ -24,42 +31,43 @@ def now() -> list[float]:
 
 def test_so_many_handshakes_may_be_under_way(now: list[float]) -> None:
     admission = Admission(AdmissionLimits(at_once=2, per_second=100), clock=lambda: now[0])
-    first, _second = admission.enter("a"), admission.enter("b")
+    first, _second = _enter(admission, "a"), _enter(admission, "b")
     assert _code(admission) == "OVERLOADED"
     first.settle()
-    third = admission.enter("c")
+    third = _enter(admission, "c")
     assert _code(admission) == "OVERLOADED"
     third.leave()
     third.leave()
     third.settle()
-    admission.enter("d")
+    _enter(admission, "d")
     assert _code(admission) == "OVERLOADED"
 
 
 def test_so_many_may_come_in_a_second_and_refused_ones_cost_nothing(now: list[float]) -> None:
     admission = Admission(AdmissionLimits(at_once=100, per_second=3), clock=lambda: now[0])
     for _ in range(3):
-        admission.enter("a").leave()
+        _enter(admission, "a").leave()
     for _ in range(50):
         assert _code(admission) == "OVERLOADED"
     now[0] += 1 / 3 + 0.001
-    admission.enter("a")
+    _enter(admission, "a")
     assert _code(admission) == "OVERLOADED"
 
 
 def test_one_address_has_limits_of_its_own(now: list[float]) -> None:
-    limits = AdmissionLimits(at_once=100, per_second=100, connections_per_address=2, per_second_per_address=3)
-    admission = Admission(limits, clock=lambda: now[0])
-    tickets = [admission.enter("a"), admission.enter("a")]
+    limits = AdmissionLimits(at_once=100, per_second=100, per_second_per_address=3)
+    admission, places = Admission(limits, clock=lambda: now[0]), Places(1000, per_address=2)
+    tickets = [_enter(admission, "a", places), _enter(admission, "a", places)]
     tickets[0].settle()
-    assert _code(admission, "a") == "TOO_MANY_CONNECTIONS"
-    admission.enter("b")
+    assert _code(admission, "a", places) == "TOO_MANY_CONNECTIONS"
+    _enter(admission, "b", places)
     tickets[0].leave()
-    admission.enter("a").leave()
-    assert _code(admission, "a") == "RATE_LIMITED"
-    admission.enter("b")
+    _enter(admission, "a", places).leave()
+    assert _code(admission, "a", places) == "RATE_LIMITED"
+    assert _code(admission, "a", places) == "RATE_LIMITED", "who was refused is not counted"
+    _enter(admission, "b", places)
     now[0] += 1
-    admission.enter("a")
+    _enter(admission, "a", places)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,19 @@ def test_one_address_has_limits_of_its_own(now: list[float]) -> None:
 def test_a_client_is_where_trusted_proxies_say(peer: str, forwarded: list[str], client: str) -> None:
     proxies = TrustedProxies(parse_networks(["10.0.0.0/8", "fd00::1"]))
     assert proxies.client_of(peer, forwarded) == client
+
+
+@pytest.mark.parametrize(
+    ("peer", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("10.1.2.3", None),
+        ("::ffff:10.1.2.3", None),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+    ],
+)
+def test_a_connection_of_a_trusted_proxy_is_counted_later(peer: str, counted: str | None) -> None:
+    assert TrustedProxies(parse_networks(["10.0.0.0/8"])).counted_as(peer) == counted
 
 
 @pytest.mark.parametrize(

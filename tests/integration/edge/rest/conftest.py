@@ -14,7 +14,6 @@ import httpx
 import jwt
 import pytest
 from pydantic import SecretStr
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
@@ -25,6 +24,8 @@ from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.errors import MAX_HEAD_BYTES
 from edge.revocations import Revocations
+from mesh.http.places import Places
+from mesh.http.server import HttpLimits, HttpServer
 from mesh.readiness import Readiness
 from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
@@ -134,20 +135,19 @@ Serve = Callable[[RestDeps], str]
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     """Serves the routes until the test ends; gives the address."""
-    servers: list[HTTPServer] = []
+    servers: list[HttpServer] = []
 
     def start(deps: RestDeps) -> str:
         (socket,) = bind_sockets(0, "127.0.0.1")
         application = Application(cast("Any", routes(deps)), None, None, **application_settings(deps))
-        server = HTTPServer(application, max_header_size=MAX_HEAD_BYTES)
-        server.add_socket(socket)
+        limits = HttpLimits(request_seconds=20, idle_seconds=90, max_head_bytes=MAX_HEAD_BYTES)
+        server = HttpServer(application, limits=limits, places=Places(1000), name="clients")
         servers.append(server)
-        return f"http://127.0.0.1:{socket.getsockname()[1]}"
+        return f"http://127.0.0.1:{server.listen([socket])}"
 
     yield start
     for server in servers:
-        server.stop()
-        await server.close_all_connections()
+        await server.close()
 
 
 @pytest.fixture
