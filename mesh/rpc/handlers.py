@@ -282,4 +282,9 @@ def _failure(error: Exception, method: str) -> ParleyError:
 
 async def _abort(context: Context, failure: ParleyError) -> NoReturn:
     trailers = ((STATUS_TRAILER, to_status(failure).SerializeToString()),)
-    await context.abort(failure.status, failure.message, trailers)
+    try:
+        await context.abort(failure.status, failure.message, trailers)
+    except grpc.aio.InternalError:
+        # The call is over: its caller went, or gRPC refused it by itself, because it is compressed say. gRPC
+        # logs a traceback of any other exception, so strangers could fill the log.
+        raise asyncio.CancelledError from None
