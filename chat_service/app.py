@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from chat_service.adapters.broker import RabbitBroker
 from chat_service.adapters.redis.chat_locks import RedisChatLocks
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
+from chat_service.adapters.redis.edge_leases import RedisEdgeLeases
 from chat_service.adapters.redis.outbox import RedisOutbox
 from chat_service.adapters.redis.pending_changes import RedisPendingChanges
 from chat_service.adapters.redis.presence import RedisPresence
@@ -21,6 +22,7 @@ from chat_service.ports import (
     Broker,
     ChatLocks,
     ChatLog,
+    EdgeLeases,
     Outbox,
     OutboxSizes,
     PendingChanges,
@@ -57,6 +59,7 @@ from chat_service.use_cases.sweep_outbox import SweepOutbox
 from chat_service.use_cases.throttle import CREATE, MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
 from chat_service.use_cases.watch_departures import WatchDepartures
+from chat_service.use_cases.watch_edges import WatchEdges
 from chat_service.use_cases.watch_outbox import WatchOutbox
 from mesh.admin import open_admin
 from mesh.amqp.connection import Broker as Amqp
@@ -74,6 +77,8 @@ _OUTBOX_SIZE_SECONDS = 10.0
 _FINISH_SECONDS = 5.0
 _FINISH_AGE_MS = 30_000  # by then the lock of a process that died is lost
 _DEPARTURES_SECONDS = 0.5
+_EDGES_SECONDS = 1.0
+_EDGES_PATIENCE_SECONDS = 5.0  # more than an edge that lives lets pass between two renewals of its lease
 _CALLS_IN_FLIGHT_SECONDS = 10.0
 
 
@@ -154,6 +159,13 @@ def _supervise(
     life.supervise("pending changes", finisher.run)
     departures = WatchDepartures(ports.presence, ports.store, announcer, interval_seconds=_DEPARTURES_SECONDS)
     life.supervise("departures", departures.run)
+    edges = WatchEdges(
+        ports.leases,
+        ports.presence,
+        interval_seconds=_EDGES_SECONDS,
+        patience_seconds=_EDGES_PATIENCE_SECONDS,
+    )
+    life.supervise("edges", edges.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,7 @@ class _Ports:
     broker: Broker
     store: Store
     presence: Presence
+    leases: EdgeLeases
     revocations: Revocations
     channels: UserChannels
     limiter: RateLimiter
@@ -195,6 +208,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
             sessions_per_user=settings.chat_sessions_per_user,
             grace_ms=int(settings.chat_offline_grace_seconds * 1_000),
         ),
+        leases=RedisEdgeLeases(redis),
         revocations=RedisRevocations(redis),
         channels=RedisUserChannels(redis),
         limiter=RedisRateLimiter(redis, buckets),
@@ -225,7 +239,7 @@ def _use_cases(
             content_limit=settings.chat_content_limit,
         ),
         open_session=OpenSession(ports.presence, revoked, log, store, announcer),
-        renew_sessions=RenewSessions(ports.presence, revoked, announcer),
+        renew_sessions=RenewSessions(ports.presence, ports.leases, revoked, announcer),
         revoke_sessions=RevokeSessions(ports.presence, ports.revocations, channels, store),
         revoked=revoked,
         presence=ports.presence,

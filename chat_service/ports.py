@@ -297,6 +297,25 @@ class Presence(Protocol):
         """Ids of the user's live connections."""
 
 
+class EdgeLeases(Protocol):
+    """Which edges live, so that the sessions of one that died end with it."""
+
+    async def keep(self, edge_id: str) -> bool:
+        """Keeps the edge's lease for some seconds; whether it had one."""
+
+    async def lapsed(self, limit: int) -> list[str]:
+        """Edges whose lease is over."""
+
+    async def take(self, edge_id: str) -> bool:
+        """Ends a lease that is over; False when it was kept meanwhile, or another took it."""
+
+    async def sessions(self, edge_id: str, limit: int) -> list[Session]:
+        """Some of the sessions that the edge holds."""
+
+    async def end(self, edge_id: str) -> bool:
+        """Ends the edge's lease, so that it renews all that it holds; False when it has none."""
+
+
 class Revocations(Protocol):
     """What was revoked lately. Asked on every handshake, so that it must not need the store."""
 

@@ -1,10 +1,13 @@
 """Keeps chat_service's view of this edge's sessions true: renewed while they live, closed when they end.
 
+The edge has a lease there, which is kept every few seconds: when the edge dies, its sessions end with it.
+
 A renewal also tells when the client last did something. Whoever returns after a pause is renewed without
 waiting for the turn of all: who looks again should not be taken for idle for another minute.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -12,14 +15,16 @@ from edge.identity import Identity
 from mesh.backoff import Backoff
 from mesh.clock import now_ms
 from mesh.errors import ParleyError
+from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 
 _RENEW_BATCH: Final = 1000  # the limit of RenewSessions
 _RETURNED_SECONDS: Final = 1.0  # those who return within this time are renewed together
+_LEASE_SECONDS: Final = 3.0
 _CLOSERS: Final = 8
-_CLOSE_ATTEMPTS: Final = 4
+_SESSION_SECONDS: Final = 300.0  # so long a session lives that nobody renews
 
 _log = get_logger()
 
@@ -39,7 +44,8 @@ class PresenceKeeper:
         self._live: dict[str, pb.Session] = {}
         self._returned: dict[str, None] = {}
         self._some_returned = asyncio.Event()
-        self._ended: asyncio.Queue[pb.Session] = asyncio.Queue()
+        self._ended: asyncio.Queue[tuple[pb.Session, float]] = asyncio.Queue()
+        self.edge_id: Final = new_object_id()
 
     def add(self, identity: Identity, connection_id: str) -> None:
         """A session is about to be opened, or goes on with another token; both are the client's doing."""
@@ -69,17 +75,35 @@ class PresenceKeeper:
         """A connection is gone: its session is closed soon, in the background."""
         session = self._live.pop(connection_id, None)
         if session is not None:
-            self._ended.put_nowait(session)
+            self._end(session)
 
     def end_again(self, identity: Identity, connection_id: str) -> None:
         """A session that ended may have come to life again in chat_service: it is closed once more."""
-        self._ended.put_nowait(pb.Session(user_id=identity.user_id, connection_id=connection_id))
+        self._end(pb.Session(user_id=identity.user_id, connection_id=connection_id))
+
+    def _end(self, session: pb.Session) -> None:
+        self._ended.put_nowait((session, time.monotonic() + _SESSION_SECONDS))
 
     async def renew(self) -> None:
-        """Renews all sessions every `renew_seconds`, and at once who returned, until cancelled."""
+        """Renews all sessions every `renew_seconds`, at once who returned, and the lease, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_lease(), name="keep-lease")
             group.create_task(self._renew_all(), name="renew-all")
             group.create_task(self._renew_returned(), name="renew-returned")
+
+    async def _keep_lease(self) -> None:
+        while True:
+            try:
+                answer = await self._chats.RenewSessions(
+                    pb.RenewSessionsRequest(edge_id=self.edge_id), timeout=_LEASE_SECONDS
+                )
+            except ParleyError as error:
+                _log.debug("sessions.lease_not_kept", code=error.code)
+            else:
+                if answer.renew_all and self._live:
+                    _log.warning("sessions.lease_lapsed", sessions=len(self._live))
+                    await self._renew(list(self._live))
+            await asyncio.sleep(_LEASE_SECONDS)
 
     async def _renew_all(self) -> None:
         while True:
@@ -101,7 +125,9 @@ class PresenceKeeper:
             if not sessions:
                 continue
             try:
-                answer = await self._chats.RenewSessions(pb.RenewSessionsRequest(sessions=sessions))
+                answer = await self._chats.RenewSessions(
+                    pb.RenewSessionsRequest(sessions=sessions, edge_id=self.edge_id)
+                )
             except ParleyError as error:
                 # Four more renewals fit into the life of a session.
                 _log.warning("sessions.renewal_failed", code=error.code)
@@ -111,7 +137,7 @@ class PresenceKeeper:
             for session in sessions:
                 if session.connection_id not in self._live:
                     # It ended meanwhile, and the renewal may have come behind its end: it ends once more.
-                    self._ended.put_nowait(session)
+                    self._end(session)
 
     async def close(self) -> None:
         """Closes ended sessions until cancelled, a few at a time."""
@@ -120,22 +146,24 @@ class PresenceKeeper:
                 group.create_task(self._close_ended(), name=f"close-sessions-{number}")
 
     async def closed(self) -> None:
-        """Returns once every session that ended so far was closed or given up."""
+        """Returns once every session that ended so far was closed, or is over by itself."""
         await self._ended.join()
 
     async def _close_ended(self) -> None:
         while True:
-            session = await self._ended.get()
+            session, until = await self._ended.get()
             try:
-                await self._close_one(session)
+                await self._close_one(session, until)
             finally:
                 self._ended.task_done()
 
-    async def _close_one(self, session: pb.Session) -> None:
-        backoff = Backoff(base=0.2, cap=2.0)
-        for _ in range(_CLOSE_ATTEMPTS):
+    async def _close_one(self, session: pb.Session, until: float) -> None:
+        """Insists: whoever is taken for online without being there is not notified of anything."""
+        request = pb.CloseSessionRequest(session=session, edge_id=self.edge_id)
+        backoff, code = Backoff(base=0.2, cap=2.0), ""
+        while time.monotonic() < until:
             try:
-                await self._chats.CloseSession(pb.CloseSessionRequest(session=session))
+                await self._chats.CloseSession(request)
             except ParleyError as error:
                 code = error.code
                 await asyncio.sleep(backoff.next_delay())

@@ -255,6 +255,7 @@ class Session:
             connection_id=self.connection.id,
             token_issued_at_ms=self.identity.issued_at_ms,
             last_active_ms=self._services.presence.last_active_ms(self.connection.id),
+            edge_id=self._services.presence.edge_id,
         )
 
     def _warn(self, left_ms: int) -> None:

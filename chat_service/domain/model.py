@@ -270,7 +270,7 @@ class PointerMove:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One live connection of a user.
+    """One live connection of a user, held by an edge; ``edge_id`` is empty for a caller without a lease.
 
     ``token_issued_at_ms`` is 0 when its token does not say. ``last_active_ms`` is when the client last did
     something, 0 when that is not known.
@@ -280,6 +280,7 @@ class Session:
     connection_id: str
     token_issued_at_ms: int = 0
     last_active_ms: int = 0
+    edge_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

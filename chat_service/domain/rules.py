@@ -12,6 +12,7 @@ from parley.common.v1.error_pb2 import ErrorReason
 
 USER_ID_LIMIT = 128  # characters
 CONNECTION_ID_LIMIT = 64
+EDGE_ID_LIMIT = 64
 NAME_LIMIT = 100
 DESCRIPTION_LIMIT = 1_000
 AVATAR_LIMIT = 500
@@ -72,6 +73,17 @@ def check_connection_id(connection_id: str) -> None:
     """
     if len(connection_id) > CONNECTION_ID_LIMIT:
         raise invalid(f"connectionId is longer than {CONNECTION_ID_LIMIT} characters")
+
+
+def check_edge_id(edge_id: str) -> str:
+    """The id of an edge, or nothing.
+
+    Raises:
+        InvalidArgument: it is too long.
+    """
+    if len(edge_id) > EDGE_ID_LIMIT:
+        raise invalid(f"edgeId is longer than {EDGE_ID_LIMIT} characters")
+    return edge_id
 
 
 def session_revoked() -> Unauthenticated:

@@ -89,6 +89,7 @@ class ChatRpc(ChatServiceServicer):
             request.connection_id,
             request.token_issued_at_ms,
             request.last_active_ms or now_ms(),
+            rules.check_edge_id(request.edge_id),
         )
         chat_ids, truncated = await self._do.open_session(session, request.user_name)
         return pb.OpenSessionResponse(chat_ids=chat_ids, truncated=truncated)
@@ -97,20 +98,24 @@ class ChatRpc(ChatServiceServicer):
         self, request: pb.RenewSessionsRequest, context: Context
     ) -> pb.RenewSessionsResponse:
         """See the proto."""
-        _check_count("sessions", len(request.sessions), RENEW_LIMIT)
-        revoked = await self._do.renew_sessions(list(map(_session, request.sessions)))
+        edge_id = rules.check_edge_id(request.edge_id)
+        if request.sessions or not edge_id:
+            _check_count("sessions", len(request.sessions), RENEW_LIMIT)
+        sessions = [_session(session, edge_id) for session in request.sessions]
+        revoked, renew_all = await self._do.renew_sessions(sessions, edge_id)
         return pb.RenewSessionsResponse(
             revoked=[
                 pb.Session(user_id=session.user_id, connection_id=session.connection_id)
                 for session in revoked
-            ]
+            ],
+            renew_all=renew_all,
         )
 
     async def CloseSession(
         self, request: pb.CloseSessionRequest, context: Context
     ) -> pb.CloseSessionResponse:
         """See the proto."""
-        await self._do.presence.close(_session(request.session))
+        await self._do.presence.close(_session(request.session, rules.check_edge_id(request.edge_id)))
         return pb.CloseSessionResponse()
 
     async def RevokeSessions(
@@ -246,8 +251,14 @@ def _trace_of_call() -> str:
     return "" if span is None or current_caller() == _EDGE else span.traceparent
 
 
-def _session(session: pb.Session) -> Session:
-    return Session(session.user_id, session.connection_id, session.token_issued_at_ms, session.last_active_ms)
+def _session(session: pb.Session, edge_id: str) -> Session:
+    return Session(
+        session.user_id,
+        session.connection_id,
+        session.token_issued_at_ms,
+        session.last_active_ms,
+        edge_id,
+    )
 
 
 def _send_result(outcome: Accepted | ParleyError) -> pb.SendResult:

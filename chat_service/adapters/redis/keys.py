@@ -5,6 +5,7 @@ from mesh.redis_cluster.slots import hash_tag
 OUTBOX_INDEX = "outbox:index"
 PRESENCE_INDEX = "presence:index"
 PENDING_INDEX = "pending:index"
+EDGES_INDEX = "edges:index"
 
 
 def channel(chat_id: str) -> str:
@@ -81,6 +82,11 @@ def user_channel(user_id: str) -> str:
 def sessions(user_id: str) -> str:
     """Sorted set: connection id to when it expires, Unix milliseconds."""
     return f"user:{{{hash_tag(user_id)}}}:sessions"
+
+
+def edge_sessions(edge_id: str) -> str:
+    """Hash: connection id to user id, of the sessions that an edge holds."""
+    return f"edge:{{{edge_id}}}:sessions"
 
 
 def online(user_id: str) -> str:

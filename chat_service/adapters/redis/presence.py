@@ -35,12 +35,12 @@ class RedisPresence:
                 ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS,
                 f"a user may have {self._limit} live connections",
             )
-        return bool(await self._index([session.user_id]))
+        return bool(await self._index([session]))
 
     async def renew(self, sessions: Sequence[Session]) -> list[str]:
         """As the port says."""
         await self._keep(sessions, 0)
-        return await self._index(list(dict.fromkeys(session.user_id for session in sessions)))
+        return await self._index(sessions)
 
     async def close(self, session: Session) -> None:
         """As the port says."""
@@ -52,11 +52,14 @@ class RedisPresence:
             session.connection_id,
             at_ms,
         )
-        if left == 0:
-            with redis_errors():
-                await self._redis.zadd(
-                    keys.PRESENCE_INDEX, {session.user_id: at_ms + self._grace_ms}, xx=True
-                )
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                if session.edge_id:
+                    pipe.hdel(keys.edge_sessions(session.edge_id), session.connection_id)
+                if left == 0:
+                    # Also if Redis had forgotten the user: others may believe it online.
+                    pipe.zadd(keys.PRESENCE_INDEX, {session.user_id: at_ms + self._grace_ms})
+                await pipe.execute()
 
     async def departed(self, limit: int) -> list[str]:
         """As the port says."""
@@ -122,11 +125,19 @@ class RedisPresence:
         )
         return [answer == 1 for answer in answers]
 
-    async def _index(self, user_ids: Sequence[str]) -> list[str]:
+    async def _index(self, sessions: Sequence[Session]) -> list[str]:
         expires_ms = now_ms() + SESSION_SECONDS * 1_000
+        user_ids = list(dict.fromkeys(session.user_id for session in sessions))
+        held: dict[str, dict[Any, Any]] = {}
+        for session in sessions:
+            if session.edge_id:
+                held.setdefault(session.edge_id, {})[session.connection_id] = session.user_id
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id in user_ids:
                     pipe.zadd(keys.PRESENCE_INDEX, {user_id: expires_ms})
+                for edge_id, connections in held.items():
+                    pipe.hset(keys.edge_sessions(edge_id), mapping=connections)
+                    pipe.expire(keys.edge_sessions(edge_id), SESSION_SECONDS)
                 added: list[int] = await pipe.execute()
-        return [user_id for user_id, answer in zip(user_ids, added, strict=True) if answer]
+        return [user_id for user_id, answer in zip(user_ids, added, strict=False) if answer]

@@ -8,8 +8,10 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from chat_service.adapters.redis import keys
+from chat_service.adapters.redis.edge_leases import RedisEdgeLeases
 from chat_service.adapters.redis.presence import RedisPresence
 from chat_service.domain.model import Session
+from chat_service.use_cases.watch_edges import WatchEdges
 from mesh.clock import now_ms
 from mesh.errors import ResourceExhausted
 from mesh.redis import open_redis
@@ -118,6 +120,57 @@ async def test_who_is_there_and_does_nobody_knows_what_counts_as_active(
     await who.renew([Session("alice", "phone")])  # from an edge that tells no activity
     assert (await RedisActivity(redis).last_active(["alice", "bob"])).keys() == {"alice"}
     assert started <= (await RedisActivity(redis).last_active(["alice"]))["alice"] <= now_ms()
+
+
+async def test_who_leaves_is_told_to_be_gone_also_if_redis_had_forgotten(redis: Redis) -> None:
+    who = presence(redis)
+    await who.open(Session("alice", "page"))
+    await redis.flushall()
+    await who.close(Session("alice", "page"))
+    assert await departed(who) == ["alice"]
+
+
+async def test_sessions_end_with_the_lease_of_their_edge_and_no_others(redis: Redis) -> None:
+    who, leases = presence(redis), RedisEdgeLeases(redis)
+    for edge_id in ("dead", "alive"):
+        assert not await leases.keep(edge_id)
+        assert await leases.keep(edge_id)
+    for number in range(3):
+        await who.open(Session("alice", f"lost-{number}", edge_id="dead"))
+    await who.open(Session("bob", "lost", edge_id="dead"))
+    await who.open(Session("bob", "kept", edge_id="alive"))
+    await who.open(Session("carol", "without"))
+    await who.close(Session("alice", "lost-2", edge_id="dead"))
+    watch = asyncio.create_task(WatchEdges(leases, who, interval_seconds=0.02, patience_seconds=0.1).run())
+    assert await who.departed(10) == []
+    await redis.zadd(keys.EDGES_INDEX, {"dead": now_ms() - 1})  # as 10 s without a renewal leave it
+    assert await departed(who) == ["alice"]
+    watch.cancel()
+    assert await who.sessions("bob") == ["kept"]
+    assert await who.online(["alice", "bob", "carol"]) == ["bob", "carol"]
+    for number in range(2):
+        await who.open(Session("alice", str(number), edge_id="alive"))  # they count no more
+    assert not await leases.keep("dead")  # it is told, if it comes back
+
+
+async def test_a_lease_that_is_kept_within_the_patience_ends_nothing(redis: Redis) -> None:
+    who, leases = presence(redis), RedisEdgeLeases(redis)
+    await who.open(Session("alice", "page", edge_id="slow"))
+    watch = asyncio.create_task(WatchEdges(leases, who, interval_seconds=0.01, patience_seconds=3_600).run())
+    for _ in range(5):
+        await redis.zadd(keys.EDGES_INDEX, {"slow": now_ms() - 1})
+        assert await leases.lapsed(10) == ["slow"]
+        assert await leases.keep("slow")
+    watch.cancel()
+    assert await who.sessions("alice") == ["page"]
+
+
+async def test_an_edge_that_is_back_while_its_sessions_end_renews_them_all(redis: Redis) -> None:
+    who, leases = presence(redis), RedisEdgeLeases(redis)
+    await who.open(Session("alice", "page", edge_id="back"))
+    await leases.keep("back")
+    await WatchEdges(leases, who, interval_seconds=1, patience_seconds=1)._end_sessions("back")
+    assert not await leases.keep("back")
 
 
 async def test_only_one_of_many_lookers_is_told(redis: Redis) -> None:

@@ -8,7 +8,7 @@ system, with the real chat_service, are in `tests/e2e`.
 # ruff: noqa: N802, ARG002 - the names and arguments of a servicer are gRPC's
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -52,6 +52,10 @@ class ScaffoldChat(ChatServiceServicer):
     logs: dict[str, Log] = field(default_factory=lambda: defaultdict(Log))
     sessions: dict[str, str] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
+    leases: Counter[str] = field(default_factory=Counter)
+    lapsed: bool = False
+    """The next edge that keeps its lease is told that it had none."""
     delivered: list[pb.Delivery] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     items: list[pb.SendItem] = field(default_factory=list)
@@ -168,6 +172,10 @@ class ScaffoldChat(ChatServiceServicer):
         return pb.OpenSessionResponse(chat_ids=chat_ids)
 
     async def RenewSessions(self, request: pb.RenewSessionsRequest, context: Any) -> pb.RenewSessionsResponse:
+        if not request.sessions:
+            self.leases[request.edge_id] += 1
+            lapsed, self.lapsed = self.lapsed, False
+            return pb.RenewSessionsResponse(renew_all=lapsed)
         await self._enter("RenewSessions")
         self.tokens |= {session.connection_id: session.token_issued_at_ms for session in request.sessions}
         self.renewed_active_ms += [session.last_active_ms for session in request.sessions]
@@ -253,6 +261,7 @@ class ScaffoldChat(ChatServiceServicer):
 
     async def _enter(self, method: str) -> None:
         self.entered[method].set()
+        self.calls[method] += 1
         if method in self.gates:
             await self.gates[method].wait()
         if method in self.failures:
