@@ -16,6 +16,7 @@ from chat_service.adapters.redis.presence import RedisPresence
 from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
 from chat_service.adapters.redis.recent_log import RedisRecentLog
 from chat_service.adapters.redis.revocations import RedisRevocations
+from chat_service.adapters.redis.strangers import RedisStrangers
 from chat_service.adapters.redis.user_channels import RedisUserChannels
 from chat_service.adapters.store import IDEMPOTENT_CALLS, PersistStore
 from chat_service.ports import (
@@ -31,6 +32,7 @@ from chat_service.ports import (
     RecentLog,
     Revocations,
     Store,
+    Strangers,
     UserChannels,
 )
 from chat_service.rpc.servicer import ChatRpc, UseCases
@@ -41,10 +43,12 @@ from chat_service.use_cases.announcer import Announcer
 from chat_service.use_cases.create_direct_chat import CreateDirectChat
 from chat_service.use_cases.create_group import CreateGroup
 from chat_service.use_cases.finish_changes import FinishChanges
+from chat_service.use_cases.join_chats import JoinChats
 from chat_service.use_cases.list_messages import ListMessages
 from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
 from chat_service.use_cases.membership_changes import MembershipChanges
+from chat_service.use_cases.membership_questions import STRANGERS, MembershipQuestions
 from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.read_log import ReadLog
 from chat_service.use_cases.reading import Reading
@@ -56,7 +60,7 @@ from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.sweep_outbox import SweepOutbox
-from chat_service.use_cases.throttle import CREATE, MEMBERS, Throttle
+from chat_service.use_cases.throttle import CREATE, JOIN, MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
 from chat_service.use_cases.watch_departures import WatchDepartures
 from chat_service.use_cases.watch_edges import WatchEdges
@@ -113,7 +117,8 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     server = await life.enter(
         RpcServer("chat", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
     )
-    standings = Standings(ports.log, ports.store)
+    questions = MembershipQuestions(ports.log, ports.strangers, ports.store, ports.limiter)
+    standings = Standings(ports.log, ports.store, questions)
     views = ChatViews(standings, ports.presence, ports.store)
     changes = MembershipChanges(
         locks=ports.locks,
@@ -126,7 +131,13 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
         channels=ports.channels,
     )
     use_cases = _use_cases(
-        settings, ports, announcer=announcer, standings=standings, views=views, changes=changes
+        settings,
+        ports,
+        announcer=announcer,
+        questions=questions,
+        standings=standings,
+        views=views,
+        changes=changes,
     )
     server.add(add_ChatServiceServicer_to_server, ChatRpc(use_cases))
     port = await server.start(settings.bind_host, settings.chat_port, field="chat_port")
@@ -182,6 +193,7 @@ class _Ports:
     revocations: Revocations
     channels: UserChannels
     limiter: RateLimiter
+    strangers: Strangers
 
 
 def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistServiceStub) -> _Ports:
@@ -193,6 +205,8 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         SetTyping.RATE_ACTION: Bucket(settings.chat_typing_rate, settings.chat_typing_burst),
         MarkRead.RATE_ACTION: Bucket(settings.chat_read_rate, settings.chat_read_burst),
         CREATE: Bucket(settings.chat_create_rate, settings.chat_create_burst),
+        JOIN: Bucket(settings.chat_join_rate, settings.chat_join_burst),
+        STRANGERS: Bucket(settings.chat_stranger_rate, settings.chat_stranger_burst),
         MEMBERS: Bucket(settings.chat_member_rate, settings.chat_member_burst),
     }
     return _Ports(
@@ -212,6 +226,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         revocations=RedisRevocations(redis),
         channels=RedisUserChannels(redis),
         limiter=RedisRateLimiter(redis, buckets),
+        strangers=RedisStrangers(redis),
     )
 
 
@@ -220,6 +235,7 @@ def _use_cases(
     ports: _Ports,
     *,
     announcer: Announcer,
+    questions: MembershipQuestions,
     standings: Standings,
     views: ChatViews,
     changes: MembershipChanges,
@@ -235,6 +251,7 @@ def _use_cases(
             broker=ports.broker,
             store=store,
             limiter=ports.limiter,
+            questions=questions,
             reading=reading,
             content_limit=settings.chat_content_limit,
         ),
@@ -243,8 +260,8 @@ def _use_cases(
         revoke_sessions=RevokeSessions(ports.presence, ports.revocations, channels, store),
         revoked=revoked,
         presence=ports.presence,
-        standings=standings,
-        read_log=ReadLog(standings, ports.recent, store),
+        join_chats=JoinChats(standings, throttle),
+        read_log=ReadLog(standings, ports.recent, store, throttle),
         views=views,
         set_typing=SetTyping(standings, log, throttle),
         mark_read=MarkRead(standings, reading, ports.recent, store, throttle),

@@ -67,11 +67,18 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What Redis knows of a user in a chat; None where it must be asked of the store."""
+    """What Redis knows of a user in a chat; None where it must be asked of the store.
+
+    Of who is no member, or is not known to be one, nothing but the role is looked up.
+    """
 
     role: Role | None
     head: Head | None
     read: ReadPointer | None
+
+
+Pair = tuple[str, str]
+"""A chat and a user."""
 
 
 class ChatLog(Protocol):
@@ -107,7 +114,7 @@ class ChatLog(Protocol):
         """What is known of one user in several chats."""
 
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
-        """Keeps what the store said, per chat id; whatever was written meanwhile wins."""
+        """Keeps what the store said of chats of the user; whatever was written meanwhile wins."""
 
     async def deny(self, chat_id: str, user_id: str) -> None:
         """Takes the user's rights in the chat away at once, before the store hears of it."""
@@ -142,6 +149,16 @@ class Recent:
 
     messages: tuple[Message, ...]
     whole: bool
+
+
+class Strangers(Protocol):
+    """Who is no member of what, remembered for some seconds, of each user up to a limit."""
+
+    async def known(self, pairs: Sequence[Pair]) -> set[Pair]:
+        """Those who were no members a moment ago. A role that is known in the chat itself counts more."""
+
+    async def remember(self, pairs: Sequence[Pair]) -> None:
+        """Keeps what the store said."""
 
 
 class RecentLog(Protocol):

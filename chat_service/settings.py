@@ -48,6 +48,12 @@ class ChatSettings(ServerSettings):
     chat_read_burst: PositiveInt = 50
     chat_create_rate: Rate = 2
     chat_create_burst: PositiveInt = 50
+    chat_join_rate: Rate = 200
+    chat_join_burst: PositiveInt = 5_000
+    """Chats that one user names to join them or to resume them."""
+    chat_stranger_rate: Rate = 10
+    chat_stranger_burst: PositiveInt = 1_000
+    """Of all chats that one user names in whatever way: those of which the user is no member."""
     chat_member_rate: Rate = 20
     chat_member_burst: PositiveInt = 1_000
     """Members that one user adds and removes, those of new groups too; an id of 128 bytes costs 2."""

@@ -172,7 +172,7 @@ class Actions:
         self._answer(frame_id, data)
 
     async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
-        joined = await self._services.membership.join(self._connection, command.chat_ids)
+        joined = await self._services.membership.join_named(self._connection, command.chat_ids)
         self.left.difference_update(command.chat_ids)
         self._answer(frame_id, joined_data(joined.heads, joined.refused))
         self._services.membership.release(self._connection, joined)

@@ -21,6 +21,7 @@ from edge.handshake import HandshakeHandler
 from edge.identity import open_verifier
 from edge.identity.dev_tokens import DevTokens
 from edge.membership import Membership
+from edge.permission import JoinPermission
 from edge.presence_keeper import PresenceKeeper
 from edge.probe import Probe
 from edge.replay import Replay
@@ -161,11 +162,14 @@ async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps
         on_empty=lambda chat_id: channels.unwant(chat_channel(chat_id)),
     )
     deliveries = DeliveryReports(deps.chat)
+    permission = JoinPermission(channels, deps.chat)
     services = SessionServices(
         chats=deps.chat,
         sends=SendQueue(deps.chat, lanes=settings.edge_send_lanes, limit=settings.edge_send_queue),
-        membership=Membership(rooms, channels, deps.chat),
-        replay=Replay(rooms, channels, deps.chat, deliveries, most_entries=settings.edge_resume_entries),
+        membership=Membership(rooms, channels, deps.chat, permission),
+        replay=Replay(
+            rooms, channels, deps.chat, deliveries, permission, most_entries=settings.edge_resume_entries
+        ),
         presence=PresenceKeeper(deps.chat, on_revoked, renew_seconds=settings.edge_renew_seconds),
         verifier=deps.verifier,
         revocations=deps.revocations,

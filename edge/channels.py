@@ -42,6 +42,10 @@ class Channels:
     def __len__(self) -> int:
         return len(self._known)
 
+    def has(self, name: bytes) -> bool:
+        """Whether it is subscribed to, or about to be, also where nobody wants it any more."""
+        return name in self._known
+
     def want(self, name: bytes) -> None:
         """Has it subscribed to, now or once Redis is back. Idempotent."""
         known = self._known.get(name)

@@ -2,19 +2,17 @@
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from edge.channels import Channels
 from edge.connection import Connection
 from edge.fanout import chat_channel, user_channel
+from edge.permission import CHATS_PER_CALL, JoinPermission
 from edge.rooms import Rooms
 from mesh.errors import ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.chat_pb2 import ChatHead
 from parley.common.v1.error_pb2 import ErrorReason
-
-_CHATS_PER_CALL: Final = 1_000  # the limit of JoinChats; one connection may be in more
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,10 @@ class Joined:
 class Membership:
     """Joins connections to chats without a gap."""
 
-    def __init__(self, rooms: Rooms, channels: Channels, chats: ChatServiceStub) -> None:
+    def __init__(
+        self, rooms: Rooms, channels: Channels, chats: ChatServiceStub, permission: JoinPermission
+    ) -> None:
+        self._permission = permission
         self._rooms = rooms
         self._channels = channels
         self._chats = chats
@@ -52,7 +53,19 @@ class Membership:
         """The chats that a connection is in."""
         return self._rooms.chats_of(connection)
 
-    async def join(self, connection: Connection, chat_ids: Iterable[str]) -> Joined:
+    async def join_named(self, connection: Connection, chat_ids: Iterable[str]) -> Joined:
+        """As `join`, for chats that the user names: nothing is subscribed to that the user may not join.
+
+        Raises:
+            ParleyError: as `join`; or the user names too many.
+        """
+        wanted = list(dict.fromkeys(chat_ids))
+        refused = await self._permission.refusals(connection.user_id, wanted)
+        rest = [chat_id for chat_id in wanted if chat_id not in refused]
+        joined = await self.join(connection, rest, by_user=True)
+        return Joined(joined.heads, [*refused.items(), *joined.refused])
+
+    async def join(self, connection: Connection, chat_ids: Iterable[str], *, by_user: bool = False) -> Joined:
         """Joins chats; frames of those newly joined are held until `release`. Chats joined already are fine.
 
         Raises:
@@ -64,7 +77,7 @@ class Membership:
         new = [chat_id for chat_id in wanted if self._rooms.hold(connection, chat_id)]
         try:
             await self._channels.confirmed(map(chat_channel, wanted))
-            results = [result async for result in self._ask(connection.user_id, wanted)]
+            results = [result async for result in self._ask(connection.user_id, wanted, by_user=by_user)]
         except ParleyError:
             for chat_id in new:
                 self._rooms.leave(connection, chat_id)
@@ -83,10 +96,11 @@ class Membership:
                 self._rooms.leave(connection, chat_id)
         return joined
 
-    async def _ask(self, user_id: str, chat_ids: list[str]) -> AsyncIterator[JoinResult]:
-        for start in range(0, len(chat_ids), _CHATS_PER_CALL):
-            some = chat_ids[start : start + _CHATS_PER_CALL]
-            response = await self._chats.JoinChats(JoinChatsRequest(user_id=user_id, chat_ids=some))
+    async def _ask(self, user_id: str, chat_ids: list[str], *, by_user: bool) -> AsyncIterator[JoinResult]:
+        for start in range(0, len(chat_ids), CHATS_PER_CALL):
+            some = chat_ids[start : start + CHATS_PER_CALL]
+            request = JoinChatsRequest(user_id=user_id, chat_ids=some, by_user=by_user)
+            response = await self._chats.JoinChats(request)
             for result in response.results:
                 yield result
 

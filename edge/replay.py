@@ -14,6 +14,7 @@ from edge.channels import Channels
 from edge.connection import Connection
 from edge.deliveries import DeliveryReports
 from edge.fanout import RECEIPTS_MEMBERS, chat_channel
+from edge.permission import JoinPermission
 from edge.protocol.events import frame_for
 from edge.protocol.frames import encode
 from edge.rooms import Rooms
@@ -59,6 +60,7 @@ class Replay:
         channels: Channels,
         chats: ChatServiceStub,
         deliveries: DeliveryReports,
+        permission: JoinPermission,
         *,
         most_entries: int,
     ) -> None:
@@ -66,6 +68,7 @@ class Replay:
         self._channels = channels
         self._chats = chats
         self._deliveries = deliveries
+        self._permission = permission
         self._most_entries = most_entries
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
@@ -75,8 +78,18 @@ class Replay:
         Raises:
             ParleyError: nothing was sent, Redis or chat_service cannot be reached.
         """
+        named = {cursor.chat_id: cursor for cursor in cursors}
+        refused = await self._permission.refusals(connection.user_id, named)
         if not connection.open:
             return []
+        strangers = [
+            Progress(named.pop(chat), was_live=False, error=error) for chat, error in refused.items()
+        ]
+        if not named:
+            return strangers
+        return [*strangers, *await self._run(connection, named.values())]
+
+    async def _run(self, connection: Connection, cursors: Iterable[Cursor]) -> list[Progress]:
         chats = [
             Progress(cursor, was_live=self._rooms.hold_again(connection, cursor.chat_id))
             for cursor in cursors

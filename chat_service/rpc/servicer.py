@@ -11,6 +11,7 @@ from chat_service.ports import Presence
 from chat_service.use_cases.add_members import AddMembers
 from chat_service.use_cases.create_direct_chat import CreateDirectChat
 from chat_service.use_cases.create_group import CreateGroup
+from chat_service.use_cases.join_chats import JoinChats
 from chat_service.use_cases.list_messages import ListMessages
 from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
@@ -22,7 +23,6 @@ from chat_service.use_cases.revoke_sessions import RevokeSessions
 from chat_service.use_cases.revoked import Revoked
 from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
-from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.views import ChatViews
 from mesh import tracing
 from mesh.clock import now_ms
@@ -53,7 +53,7 @@ class UseCases:
     revoke_sessions: RevokeSessions
     revoked: Revoked
     presence: Presence
-    standings: Standings
+    join_chats: JoinChats
     read_log: ReadLog
     views: ChatViews
     set_typing: SetTyping
@@ -147,7 +147,7 @@ class ChatRpc(ChatServiceServicer):
     async def JoinChats(self, request: pb.JoinChatsRequest, context: Context) -> pb.JoinChatsResponse:
         """See the proto."""
         _check_count("chat_ids", len(request.chat_ids), JOIN_LIMIT)
-        standings = await self._do.standings.of(request.user_id, request.chat_ids)
+        standings = await self._do.join_chats(request.user_id, request.chat_ids, by_user=request.by_user)
         return pb.JoinChatsResponse(results=map(_join_result, standings))
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Context) -> pb.ReadLogResponse:

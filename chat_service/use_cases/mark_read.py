@@ -1,5 +1,6 @@
 """A member read up to a message, or the whole chat."""
 
+from chat_service.domain import rules
 from chat_service.domain.model import Head, Message, ReadPointer
 from chat_service.ports import RecentLog, Store
 from chat_service.use_cases.reading import Reading
@@ -34,6 +35,7 @@ class MarkRead:
             ResourceExhausted: RATE_LIMITED.
             Unavailable: Redis, RabbitMQ or the store is down.
         """
+        rules.check_may_exist(chat_id)
         await self._throttle.check(self.RATE_ACTION, user_id)
         head = (await self._standings.of_member(user_id, chat_id)).head
         place: Message | Head = await self._find(user_id, chat_id, message_id) if message_id else head

@@ -8,6 +8,7 @@ from chat_service.domain.resume import Cursor, Entry, Slice, Window
 from chat_service.metrics import RESUMES
 from chat_service.ports import RecentLog, Store
 from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.throttle import JOIN, Throttle
 from chat_service.use_cases.wholeness import RETRY_AFTER_MS
 from mesh.clock import now_ms
 from mesh.errors import ParleyError, Unavailable, unavailable
@@ -27,7 +28,8 @@ class ReadLog:
     there are, and one more to the store for chats whose recent log does not reach back far enough.
     """
 
-    def __init__(self, standings: Standings, recent: RecentLog, store: Store) -> None:
+    def __init__(self, standings: Standings, recent: RecentLog, store: Store, throttle: Throttle) -> None:
+        self._throttle = throttle
         self._standings = standings
         self._recent = recent
         self._store = store
@@ -39,11 +41,13 @@ class ReadLog:
 
         Raises:
             InvalidArgument: ``limit`` is out of its range.
+            ResourceExhausted: RATE_LIMITED, the user named too many chats; nothing was read.
             Unavailable: Redis is down.
         """
         limit = limit or DEFAULT_LIMIT
         if limit > MAX_LIMIT:
             raise rules.invalid(f"limit must be 1 to {MAX_LIMIT}")
+        await self._throttle.check(JOIN, user_id, price=len(cursors) * rules.price_of((user_id,)))
         standings = await self._standings.of(user_id, [cursor.chat_id for cursor in cursors])
         answers: dict[int, Slice | ParleyError] = {}
         windows: dict[int, Window] = {}

@@ -9,9 +9,10 @@ from typing import Final
 
 from chat_service.domain import rules
 from chat_service.domain.events import Read
-from chat_service.domain.model import Accepted, Draft, NewMessage
+from chat_service.domain.model import Accepted, Draft, Membership, NewMessage, Role
 from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
-from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, RateLimiter, Refusal, Store, Taken
+from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, Pair, RateLimiter, Refusal, Store, Taken
+from chat_service.use_cases.membership_questions import MembershipQuestions
 from chat_service.use_cases.reading import Reading
 from mesh import tracing
 from mesh.clock import now_ms
@@ -50,6 +51,7 @@ class SendMessages:
         broker: Broker,
         store: Store,
         limiter: RateLimiter,
+        questions: MembershipQuestions,
         reading: Reading,
         content_limit: int,
     ) -> None:
@@ -58,6 +60,7 @@ class SendMessages:
         self._broker = broker
         self._store = store
         self._limiter = limiter
+        self._questions = questions
         self._reading = reading
         self._content_limit = content_limit
 
@@ -198,14 +201,24 @@ class SendMessages:
             if not again:
                 break
             try:
-                pending = await self._load({index: pending[index] for index in again}, again)
+                pending = await self._load({index: pending[index] for index in again}, again, answers)
             except Unavailable as error:
                 answers.update(dict.fromkeys(again, error))
                 break
+            if not pending:
+                break
         return taken
 
-    async def _load(self, pending: dict[int, NewMessage], why: dict[int, Refusal]) -> dict[int, NewMessage]:
-        """Asks the store for what the log lacks, and tells the log; the messages to offer it again."""
+    async def _load(
+        self,
+        pending: dict[int, NewMessage],
+        why: dict[int, Refusal],
+        answers: dict[int, Accepted | ParleyError],
+    ) -> dict[int, NewMessage]:
+        """Asks the store for what the log lacks, and tells the log; the messages to offer it again.
+
+        Those of senders who turn out to be no members have their answer.
+        """
         strangers: set[tuple[str, str]] = set()
         headless: set[str] = set()
         unsure: dict[int, NewMessage] = {}
@@ -217,16 +230,14 @@ class SendMessages:
             else:
                 unsure[index] = message
         if strangers:
-            pairs = list(strangers)
-            memberships = await self._store.memberships(pairs)
-            for (chat_id, user_id), membership in zip(pairs, memberships, strict=True):
-                await self._log.remember(user_id, {chat_id: membership})
+            found = await self._questions.ask(list(strangers))
+            pending = _of_members(pending, found, answers)
         if headless:
             await self._log.restore_heads(await self._store.rebuild_heads(list(headless)))
         if not unsure:
             return pending
-        found = await self._store.find_sends(list(unsure.values()))
-        await self._log.remember_sends([send for send in found if send is not None])
+        sends = await self._store.find_sends(list(unsure.values()))
+        await self._log.remember_sends([send for send in sends if send is not None])
         # Also those that were found: the log looks for a first answer before it asks whether one is new.
         return pending | {index: replace(message, is_new=True) for index, message in unsure.items()}
 
@@ -241,6 +252,24 @@ class SendMessages:
         except Unavailable:
             # The broker has them: they are durable. The sweeper hands them over once more, which is harmless.
             _log.warning("chat.outbox_not_cleared", entries=len(entries))
+
+
+def _of_members(
+    pending: Mapping[int, NewMessage],
+    found: Mapping[Pair, Membership | ParleyError],
+    answers: dict[int, Accepted | ParleyError],
+) -> dict[int, NewMessage]:
+    """The messages whose senders were not found to be strangers; ``answers`` gets those of the others."""
+    kept: dict[int, NewMessage] = {}
+    for index, message in pending.items():
+        item = found.get((message.chat_id, message.sender_id))
+        if isinstance(item, ParleyError):
+            answers[index] = item
+        elif item is not None and item.role is Role.NONE:
+            answers[index] = rules.not_a_member()
+        else:
+            kept[index] = message
+    return kept
 
 
 def _begin_spans(drafts: Sequence[Draft]) -> dict[int, tracing.Span]:

@@ -27,6 +27,7 @@ class SetTyping:
             Unavailable: Redis is down.
         """
         rules.check_connection_id(connection_id)
+        rules.check_may_exist(chat_id)
         await self._throttle.check(self.RATE_ACTION, user_id)
         await self._standings.of_member(user_id, chat_id)
         if await self._log.mark_typing(chat_id, user_id, connection_id, is_typing=is_typing):

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from chat_service.domain import rules
-from chat_service.domain.model import Membership, ReadPointer, Role, Standing
+from chat_service.domain.model import ReadPointer, Role, Standing
 from chat_service.ports import ChatLog, Known, Store
+from chat_service.use_cases.membership_questions import MembershipQuestions
 from mesh.errors import ParleyError, Unavailable
 from mesh.ids import is_object_id
 
@@ -12,9 +13,10 @@ from mesh.ids import is_object_id
 class Standings:
     """Shared by the use cases that act on a chat for a user."""
 
-    def __init__(self, log: ChatLog, store: Store) -> None:
+    def __init__(self, log: ChatLog, store: Store, questions: MembershipQuestions) -> None:
         self._log = log
         self._store = store
+        self._questions = questions
 
     async def of_member(self, user_id: str, chat_id: str) -> Standing:
         """The standing of a member.
@@ -38,40 +40,53 @@ class Standings:
             Unavailable: Redis is down.
         """
         valid = [chat_id for chat_id in dict.fromkeys(chat_ids) if is_object_id(chat_id)]
-        known = dict(zip(valid, await self._log.known(user_id, valid), strict=True))
+        known = dict(zip(valid, await self._log.known(user_id, valid), strict=True)) if valid else {}
+        refused: dict[str, ParleyError] = {}
+        problem: ParleyError = rules.not_a_member()
         try:
             # Twice: a head that is rebuilt because Redis is older than it was takes cached roles with it.
             for _ in range(2):
-                await self._complete(user_id, known)
+                await self._load_memberships(user_id, known, refused)
+                await self._restore_heads(user_id, known)
         except Unavailable as error:
-            problem: ParleyError = error
-        else:
-            problem = rules.not_a_member()
-        return [_standing(chat_id, known.get(chat_id), problem) for chat_id in chat_ids]
+            problem = error
+        return [
+            refused[chat_id] if chat_id in refused else _standing(chat_id, known.get(chat_id), problem)
+            for chat_id in chat_ids
+        ]
 
-    async def _complete(self, user_id: str, known: dict[str, Known]) -> None:
-        """Asks the store for what is missing, and Redis again."""
+    async def _load_memberships(
+        self, user_id: str, known: dict[str, Known], refused: dict[str, ParleyError]
+    ) -> None:
+        """Asks the store for roles and pointers that are missing, and Redis again."""
         strangers = [
-            chat_id
-            for chat_id, fact in known.items()
-            if fact.role is None or (_is_in(fact) and fact.read is None)
+            chat_id for chat_id, fact in known.items() if fact.role is None and chat_id not in refused
         ]
-        loaded: dict[str, Membership] = {}
+        pointless = [chat_id for chat_id, fact in known.items() if _is_in(fact) and fact.read is None]
+        again = list(pointless)
+        if pointless:
+            await self._questions.load([(chat_id, user_id) for chat_id in pointless])
         if strangers:
-            answers = await self._store.memberships([(chat_id, user_id) for chat_id in strangers])
-            loaded = dict(zip(strangers, answers, strict=True))
-            await self._log.remember(user_id, loaded)
-        headless = [
-            chat_id
-            for chat_id, fact in known.items()
-            if fact.head is None
-            and (_is_in(fact) or (chat_id in loaded and loaded[chat_id].role is not Role.NONE))
-        ]
+            answers = await self._questions.ask([(chat_id, user_id) for chat_id in strangers])
+            for chat_id in strangers:
+                answer = answers[chat_id, user_id]
+                if isinstance(answer, ParleyError):
+                    refused[chat_id] = answer
+                elif answer.role is Role.NONE:
+                    refused[chat_id] = rules.not_a_member()
+                else:
+                    again.append(chat_id)
+        await self._look_again(user_id, known, again)
+
+    async def _restore_heads(self, user_id: str, known: dict[str, Known]) -> None:
+        headless = [chat_id for chat_id, fact in known.items() if _is_in(fact) and fact.head is None]
         if headless:
             await self._log.restore_heads(await self._store.rebuild_heads(headless))
-        again = list(dict.fromkeys((*strangers, *headless)))
-        if again:
-            known.update(zip(again, await self._log.known(user_id, again), strict=True))
+            await self._look_again(user_id, known, headless)
+
+    async def _look_again(self, user_id: str, known: dict[str, Known], chat_ids: Sequence[str]) -> None:
+        if chat_ids:
+            known.update(zip(chat_ids, await self._log.known(user_id, chat_ids), strict=True))
 
 
 def _is_in(fact: Known) -> bool:

@@ -6,6 +6,8 @@ from parley.common.v1.error_pb2 import ErrorReason
 
 CREATE = "create"
 """Making chats, direct ones and groups alike."""
+JOIN = "join"
+"""Naming chats, to join them or to read what was missed; an item is a chat."""
 MEMBERS = "members"
 """Changing who is in a group; an item is a user who comes or goes."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, replies, scripts
@@ -191,23 +192,25 @@ class RedisChatLog:
     async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
         """As the port says."""
         seen = list(map(self._seen.of, chat_ids))
-        with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for chat_id in chat_ids:
-                    pipe.hget(keys.members(chat_id), user_id)
-                    pipe.hmget(keys.head(chat_id), replies.HEAD_FIELDS)
-                    pipe.hget(keys.read(chat_id), user_id)
-                answers: list[Any] = await pipe.execute()
-        return [
-            Known(
-                role=None if role is None else Role(role.decode()),
-                head=self._seen.check(chat_id, before, replies.head(head)),
-                read=None if read is None else replies.read_pointer(read),
-            )
-            for chat_id, before, role, head, read in zip(
-                chat_ids, seen, answers[::3], answers[1::3], answers[2::3], strict=True
-            )
-        ]
+        answers = await scripts.run(self._redis, [self._look_up_call(user_id, chat) for chat in chat_ids])
+        return [self._known(*triple) for triple in zip(chat_ids, seen, answers, strict=True)]
+
+    @staticmethod
+    def _look_up_call(user_id: str, chat_id: str) -> scripts.Call:
+        return scripts.Call(
+            scripts.LOOK_UP,
+            (keys.members(chat_id), keys.head(chat_id), keys.read(chat_id)),
+            (user_id, *replies.HEAD_FIELDS),
+        )
+
+    def _known(self, chat_id: str, before: tuple[int, int], answer: Any) -> Known:
+        if isinstance(answer, RedisError):
+            raise answer
+        role = None if answer[0] is None else Role(answer[0].decode())
+        if role is None or role is Role.NONE:
+            return Known(role, head=None, read=None)
+        head = self._seen.check(chat_id, before, replies.head(answer[2:]))
+        return Known(role, head, None if answer[1] is None else replies.read_pointer(answer[1]))
 
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
         """As the port says."""
@@ -216,9 +219,8 @@ class RedisChatLog:
                 for chat_id, membership in memberships.items():
                     pipe.hsetnx(keys.members(chat_id), user_id, str(membership.role))
                     pipe.expire(keys.members(chat_id), self._keep.recent_seconds)
-                    if membership.role is not Role.NONE:
-                        pipe.hsetnx(keys.read(chat_id), user_id, replies.encode_pointer(membership.read))
-                        pipe.expire(keys.read(chat_id), self._keep.recent_seconds)
+                    pipe.hsetnx(keys.read(chat_id), user_id, replies.encode_pointer(membership.read))
+                    pipe.expire(keys.read(chat_id), self._keep.recent_seconds)
                 await pipe.execute()
 
     async def deny(self, chat_id: str, user_id: str) -> None:
@@ -229,7 +231,11 @@ class RedisChatLog:
     async def forget_roles(self, chat_id: str, user_ids: Sequence[str]) -> None:
         """As the port says."""
         with redis_errors():
-            await self._redis.hdel(keys.members(chat_id), *user_ids)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hdel(keys.members(chat_id), *user_ids)
+                for user_id in user_ids:
+                    pipe.zrem(keys.strangers(user_id), chat_id)
+                await pipe.execute()
 
     async def announce(self, chat_ids: Sequence[str], signal: Signal) -> None:
         """As the port says."""

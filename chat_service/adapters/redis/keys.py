@@ -99,6 +99,11 @@ def revoked(user_id: str) -> str:
     return f"user:{{{hash_tag(user_id)}}}:revoked"
 
 
+def strangers(user_id: str) -> str:
+    """Sorted set: chats that the user is no member of, or that do not exist, to when that was asked (ms)."""
+    return f"user:{{{hash_tag(user_id)}}}:strangers"
+
+
 def rate(user_id: str, action: str) -> str:
     """Hash: a token bucket."""
     return f"rate:{{{user_id}}}:{action}"
