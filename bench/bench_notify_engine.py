@@ -34,6 +34,8 @@ from notify_service.adapters.mongo.indexes import INDEXES, make_indexes
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.couriers.device import DeviceCourier
+from notify_service.couriers.trust import Trust
+from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
@@ -148,7 +150,11 @@ async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
         await store.add(new)
         added = adding.stop(count)
         courier = DeviceCourier(
-            devices, {DeviceKind.FCM: NullSender()}, MongoLedger(mongo), _last_look(mongo, devices)
+            devices,
+            {DeviceKind.FCM: NullSender()},
+            MongoLedger(mongo),
+            _last_look(mongo, devices),
+            Trust(BrakeLimits()),
         )
         limits = Limits(concurrency=slots, rate=1e9, unearned=slots, shared=slots)
         deliver = Deliver(store, {Lane.DEVICE: courier}, limits, Pace())

@@ -31,7 +31,9 @@ from notify_service.couriers.device import DeviceCourier
 from notify_service.couriers.email import PROVIDER as SMTP_PROVIDER
 from notify_service.couriers.email import EmailCourier
 from notify_service.couriers.hook import HookCourier
+from notify_service.couriers.trust import Trust
 from notify_service.domain.address import require_url
+from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
@@ -226,8 +228,9 @@ def _start_delivering(parts: _Parts) -> Deliver:
 
 def _couriers(parts: _Parts) -> dict[Lane, Courier]:
     stores, ways, settings = parts.stores, parts.ways, parts.settings
+    trust = Trust(BrakeLimits(settings.notify_brake_share, settings.notify_brake_least))
     couriers: dict[Lane, Courier] = {
-        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger, parts.last_look()),
+        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger, parts.last_look(), trust),
         Lane.HOOK: HookCourier(parts.known, stores.subscriptions, ways.hooks, DeadEventLetters(parts.broker)),
     }
     if ways.mailer:
@@ -238,6 +241,7 @@ def _couriers(parts: _Parts) -> dict[Lane, Courier]:
             letters=MailLetters(settings.notify_smtp_from, settings.notify_public_url, parts.tokens),
             mailer=ways.mailer,
             ledger=stores.ledger,
+            trust=trust,
         )
     return couriers
 

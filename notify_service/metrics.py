@@ -35,6 +35,11 @@ OLDEST_SECONDS: Final = Gauge(
     "Age of the oldest delivery on its way, by lane; 0 when none is.",
     ("lane",),
 )
+PROVIDER_BRAKE: Final = Gauge(
+    "parley_provider_brake",
+    "Providers that call so many devices unknown that this process forgets none; absent for all others.",
+    ("provider",),
+)
 PROVIDER_BREAKER: Final = Gauge(
     "parley_provider_breaker_state",
     "Providers that this process does not ask now, because they did not answer; absent for all others.",

@@ -30,6 +30,10 @@ class TargetGoneError(SendError):
     """The device or subscription is no more, or never was: it should be forgotten."""
 
 
+class TargetUnknownError(TargetGoneError):
+    """The provider does not know the device: it is gone, or the settings lead to where it never was."""
+
+
 class NotWantedError(SendError):
     """It need not go out any more, and nobody was asked; the text is the reason, as the ledger has it."""
 

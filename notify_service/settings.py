@@ -68,6 +68,10 @@ class NotifySettings(ServerSettings):
     """Attempts under way at one provider, per process."""
     notify_provider_rate: PositiveSeconds = 200.0
     """Attempts that begin at one provider per second, per process."""
+    notify_brake_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """When this share of a provider's answers within a minute calls devices unknown, none is forgotten."""
+    notify_brake_least: PositiveInt = 10
+    """And when these are so many at least, per process."""
     notify_allow_loopback: bool = False
     """Development: let Web Push and webhooks go to this machine, over plain http as well."""
     notify_ca_file: Path | None = None

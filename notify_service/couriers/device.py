@@ -8,6 +8,7 @@ import msgspec
 
 from mesh.clock import now_ms
 from notify_service.couriers.together import Together
+from notify_service.couriers.trust import Trust
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
 from notify_service.domain.ledger import MAX_DETAIL, LedgerEntry, Outcome, attempt_entry
@@ -18,7 +19,9 @@ from notify_service.ports import (
     NotAskedError,
     NotWantedError,
     Sender,
+    SendError,
     TargetGoneError,
+    TargetUnknownError,
 )
 from notify_service.use_cases.attempt import kind_of
 from notify_service.use_cases.last_look import LastLook
@@ -40,10 +43,12 @@ class DeviceCourier:
         senders: Mapping[DeviceKind, Sender],
         ledger: Ledger,
         last_look: LastLook,
+        trust: Trust,
     ) -> None:
         self._devices = devices
         self._senders = senders
         self._ledger = ledger
+        self._trust = trust
         self._lookups = Together(devices.get_many)
         self._last_looks = Together(last_look)
         self._gone: dict[str, Device] = {}
@@ -63,10 +68,15 @@ class DeviceCourier:
             raise NotAskedError("the push cannot be read") from error
         push = await self._wanted(delivery, push)
         try:
-            return await sender.send(replace(push, delivery_id=delivery.id), device)
-        except TargetGoneError:
-            self._gone[delivery.id] = device
-            raise
+            receipt = await sender.send(replace(push, delivery_id=delivery.id), device)
+        except SendError as error:
+            doubtful = isinstance(error, TargetUnknownError)
+            found = self._trust.refused(delivery.what.provider, error, doubtful=doubtful)
+            if isinstance(found, TargetGoneError):
+                self._gone[delivery.id] = device
+            raise found from error
+        self._trust.took(delivery.what.provider)
+        return receipt
 
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Forgets the devices that are gone, and writes one entry for each attempt."""

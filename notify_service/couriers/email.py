@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from mesh.clock import now_ms
 from notify_service.couriers.together import Together
+from notify_service.couriers.trust import Trust
 from notify_service.domain.decision import Reason
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind
@@ -26,6 +27,7 @@ from notify_service.ports import (
     NotAskedError,
     NotWantedError,
     PreferenceStore,
+    SendError,
     TargetGoneError,
 )
 from parley.events.v1 import jobs_pb2
@@ -47,6 +49,7 @@ class EmailCourier:
         letters: Letters,
         mailer: Mailer,
         ledger: Ledger,
+        trust: Trust,
     ) -> None:
         self._devices = devices
         self._preferences = preferences
@@ -55,6 +58,7 @@ class EmailCourier:
         self._letters = letters
         self._mailer = mailer
         self._ledger = ledger
+        self._trust = trust
         self._gone: dict[str, Device] = {}
         """By the delivery's id: the device as it was when the mail server did not know its mailbox."""
 
@@ -74,10 +78,16 @@ class EmailCourier:
         time_zone = preferences.quiet_hours.time_zone if preferences.quiet_hours else _UTC
         letter = self._letters.write(email, device.address, time_zone)
         try:
-            return await self._mailer.send(letter)
-        except TargetGoneError:
-            self._gone[delivery.id] = device
-            raise
+            words = await self._mailer.send(letter)
+        except SendError as error:
+            # A server that relays wrongly may call all mailboxes unknown, and none registers anew by itself.
+            doubtful = isinstance(error, TargetGoneError)
+            found = self._trust.refused(PROVIDER, error, doubtful=doubtful)
+            if isinstance(found, TargetGoneError):
+                self._gone[delivery.id] = device
+            raise found from error
+        self._trust.took(PROVIDER)
+        return words
 
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Writes the ledger, and forgets mailboxes that do not exist."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from mesh.ids import new_object_id
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.couriers.device import DeviceCourier
+from notify_service.couriers.trust import Trust
+from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
 from notify_service.domain.ledger import Outcome
 from notify_service.domain.push import Push, PushKind, to_payload
-from notify_service.ports import SendDelayedError, TargetGoneError
+from notify_service.ports import SendDelayedError, TargetGoneError, TargetUnknownError
 from notify_service.use_cases.deliver import Deliver
 from notify_service.use_cases.explain import ExplainNotification
 from tests.integration.notify_service.deliveries import (
@@ -128,7 +134,7 @@ async def setting(mongo_url: str, does: Callable[[Device], Awaitable[str]] = tak
         senders = {DeviceKind.FCM: sender, DeviceKind.LOG: sender}
         policy = Policy(senders, implicit_log_device=True, idle_ms=300_000)
         last_look = last_look_of(mongo, ScriptedMembers(), policy)
-        courier = DeviceCourier(devices, senders, ledger, last_look)
+        courier = DeviceCourier(devices, senders, ledger, last_look, Trust(BrakeLimits()))
         deliver = Deliver(store, {Lane.DEVICE: courier}, LIMITS, PACE, clock)
         async with running_engine(deliver):
             yield Setting(store, mongo, deliver, devices, ledger, sender, clock)
@@ -256,3 +262,35 @@ async def test_devices_are_looked_up_together(mongo_url: str) -> None:
         await settled(it.mongo, 13)
         assert it.devices.questions - before <= 3
         assert len(it.sender.pushes) == 13
+
+
+async def test_a_wrong_environment_forgets_few_devices_and_loses_no_push(mongo_url: str) -> None:
+    wrong = True
+
+    async def does(device: Device) -> str:
+        if wrong:
+            raise TargetUnknownError("HTTP 400: BadDeviceToken")
+        return await take(device)
+
+    async with setting(mongo_url, does) as it:
+        devices = [await it.device(f"user-{number}") for number in range(30)]
+        with capture_logs() as lines:
+            await it.deliver.add(it.pushes(*devices))
+            waiting = it.mongo.collection("deliveries")
+            words = {"$regex": "BadDeviceToken .too many devices are unknown there"}
+            async with asyncio.timeout(20):
+                while not await waiting.count_documents({"waiting": True, "words": words}):
+                    await asyncio.sleep(0.02)
+        left = [device for device in devices if await it.devices.get_many([device.id])]
+        assert len(devices) - len(left) == BrakeLimits().least - 1
+        assert [line["provider"] for line in lines if line["event"] == "provider.devices_unknown"] == ["fcm"]
+        assert REGISTRY.get_sample_value("parley_provider_brake", {"provider": "fcm"}) == 1
+
+        wrong = False
+        async with asyncio.timeout(20):
+            while await waiting.count_documents({"waiting": True}):
+                it.clock.advance(2)
+                await asyncio.sleep(0.05)
+        told = {device.address for _, device in it.sender.pushes}
+        assert told >= {device.address for device in left}
+        assert await waiting.count_documents({"outcome": "sent"}) == len(left)

@@ -13,6 +13,8 @@ from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.couriers.device import DeviceCourier
+from notify_service.couriers.trust import Trust
+from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
@@ -124,7 +126,11 @@ async def waiting(mongo_url: str) -> AsyncIterator[Waiting]:
         members, phone, clock, ledger = ScriptedMembers(), Phone(), Clock(), MongoLedger(mongo)
         devices = MongoDeviceStore(mongo)
         courier = DeviceCourier(
-            devices, {DeviceKind.FCM: phone}, ledger, last_look_of(mongo, members, POLICY)
+            devices,
+            {DeviceKind.FCM: phone},
+            ledger,
+            last_look_of(mongo, members, POLICY),
+            Trust(BrakeLimits()),
         )
         deliver = Deliver(store, {Lane.DEVICE: courier}, LIMITS, PACE, clock)
         async with running_engine(deliver):

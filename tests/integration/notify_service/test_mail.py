@@ -26,6 +26,8 @@ from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.adapters.senders.smtp import SmtpMailer, SmtpServer
 from notify_service.consumers.email_send import EmailConsumer
 from notify_service.couriers.email import EmailCourier
+from notify_service.couriers.trust import Trust
+from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.digest import WaitingChat
@@ -142,6 +144,7 @@ async def post(mongo_url: str, amqp_url: str, tmp_path: Path) -> AsyncIterator[P
             letters=MailLetters("Parley <chat@example.com>", "https://chat.example.com", TOKENS),
             mailer=mailer,
             ledger=ledger,
+            trust=Trust(BrakeLimits()),
         )
         clock = Clock()
         deliver = Deliver(store, {Lane.EMAIL: courier}, LIMITS, PACE, clock)
@@ -342,6 +345,20 @@ async def test_a_mailbox_that_does_not_exist_is_forgotten(post: Post) -> None:
     (entry,) = await post.entries("bob", 1)
     assert (entry.outcome, entry.detail) == (Outcome.PRUNED, "550 5.1.1 no such user")
     assert await post.devices.list("bob") == []
+
+
+async def test_a_mail_server_that_relays_wrongly_makes_few_mailboxes_forgotten(post: Post) -> None:
+    users = [f"user-{number}" for number in range(14)]
+    for user_id in users:
+        await post.subscribe(user_id)
+        post.server.script("RCPT", "550 5.1.1 no such user")
+        post.chats.waiting[user_id] = [waiting()]
+    await post.arm(*users)
+    await post.look.look()
+    for user_id in users:
+        await post.entries(user_id, 1)
+    left = await post.devices.of_users(users)
+    assert len(left) == len(users) - BrakeLimits().least + 1
 
 
 async def test_a_mail_server_that_is_away_for_a_while_loses_no_mail(post: Post) -> None:

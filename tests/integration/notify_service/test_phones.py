@@ -16,6 +16,8 @@ from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.couriers.device import DeviceCourier
+from notify_service.couriers.trust import Trust
+from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
@@ -117,7 +119,9 @@ async def pushing(
         senders = await open_senders(settings, life, guarded, vapid)
         devices, ledger = MongoDeviceStore(mongo), MongoLedger(mongo)
         policy = Policy(senders, implicit_log_device=False, idle_ms=300_000)
-        courier = DeviceCourier(devices, senders, ledger, last_look_of(mongo, ScriptedMembers(), policy))
+        courier = DeviceCourier(
+            devices, senders, ledger, last_look_of(mongo, ScriptedMembers(), policy), Trust(BrakeLimits())
+        )
         deliver = Deliver(store, {Lane.DEVICE: courier}, replace(LIMITS, max_probe_seconds=0.05), PACE, clock)
         life.supervise("deliver", deliver.run)
         try:

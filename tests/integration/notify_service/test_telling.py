@@ -17,6 +17,8 @@ from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.senders.log import LogSender
 from notify_service.couriers.device import DeviceCourier
+from notify_service.couriers.trust import Trust
+from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
@@ -308,7 +310,9 @@ async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(mongo: Mon
     provider = Provider()
     people = People(stores.devices, stores.preferences)
     last_look = LastLook(stores.inboxes, process.members, people, POLICY)
-    courier = DeviceCourier(stores.devices, {DeviceKind.LOG: provider}, stores.ledger, last_look)
+    courier = DeviceCourier(
+        stores.devices, {DeviceKind.LOG: provider}, stores.ledger, last_look, Trust(BrakeLimits())
+    )
     async with running_engine(Deliver(stores.deliveries, {Lane.DEVICE: courier}, LIMITS, PACE)):
         await settled(mongo, 5)
     assert sorted(provider.took) == sorted([("show", newer.id), ("clear", ""), ("show", first[stays].id)])

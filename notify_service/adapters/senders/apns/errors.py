@@ -12,9 +12,17 @@ from notify_service.adapters.senders.answer_json import decode
 from notify_service.adapters.senders.http import Answer, retry_after_seconds
 from notify_service.adapters.senders.words import quote
 from notify_service.domain.device import Device
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import (
+    SendDelayedError,
+    SendError,
+    SendRefusedError,
+    TargetGoneError,
+    TargetUnknownError,
+)
 
-_GONE: Final = frozenset({"BadDeviceToken", "DeviceTokenNotForTopic", "ExpiredToken", "Unregistered"})
+_GONE: Final = frozenset({"ExpiredToken", "Unregistered"})
+_UNKNOWN: Final = frozenset({"BadDeviceToken", "DeviceTokenNotForTopic"})
+"""Also what every device meets where the settings name the wrong environment or topic."""
 _EXPIRED: Final = "ExpiredProviderToken"
 _OF_THE_REQUEST: Final = frozenset(
     {
@@ -58,6 +66,8 @@ def apns_error(answer: Answer, device: Device) -> SendError:
     if body is None:
         return SendDelayedError(quote(answer.words, device.address), retry_after_seconds=retry_after)
     words = quote(f"HTTP {answer.status}: {body.reason}", device.address)
+    if body.reason in _UNKNOWN:
+        return TargetUnknownError(words)
     if body.reason in _GONE:
         if answer.status == HTTPStatus.GONE and body.timestamp < device.refreshed_at_ms and body.timestamp:
             # The app registered again since, and APNs may not know everywhere yet.

@@ -11,11 +11,19 @@ import msgspec
 from notify_service.adapters.senders.answer_json import decode
 from notify_service.adapters.senders.http import Answer, retry_after_seconds
 from notify_service.adapters.senders.words import quote
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import (
+    SendDelayedError,
+    SendError,
+    SendRefusedError,
+    TargetGoneError,
+    TargetUnknownError,
+)
 
 _QUOTA_SECONDS: Final = 60.0
 """How long Firebase wants everybody to wait when a quota is used up and it gives no time."""
-_GONE: Final = frozenset({"UNREGISTERED", "SENDER_ID_MISMATCH"})
+_GONE: Final = "UNREGISTERED"
+_UNKNOWN: Final = "SENDER_ID_MISMATCH"
+"""Also what every device meets where the settings name the wrong project."""
 _QUOTA: Final = frozenset({"QUOTA_EXCEEDED", "RESOURCE_EXHAUSTED"})
 _OF_THE_REQUEST: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 """What one message is refused for, for good. Other statuses blame the credentials, the project, Firebase."""
@@ -66,7 +74,9 @@ def fcm_error(answer: Answer, token: str) -> SendError:
     if status is None:
         return SendDelayedError(quote(answer.words, token), retry_after_seconds=retry_after)
     words = quote(f"{status.code}: {status.message}", token)
-    if status.code in _GONE or _blames_the_token(status):
+    if status.code == _UNKNOWN:
+        return TargetUnknownError(words)
+    if status.code == _GONE or _blames_the_token(status):
         return TargetGoneError(words)
     if status.code in _QUOTA or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         retry_after = _QUOTA_SECONDS if retry_after is None else retry_after

@@ -3,7 +3,13 @@ import pytest
 from notify_service.adapters.senders.apns.errors import apns_error, is_provider_token_expired
 from notify_service.adapters.senders.http import Answer
 from notify_service.domain.device import Device, DeviceKind
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import (
+    SendDelayedError,
+    SendError,
+    SendRefusedError,
+    TargetGoneError,
+    TargetUnknownError,
+)
 from tests.providers.apns_server import refusal
 from tests.providers.http2_server import Reply
 
@@ -25,8 +31,8 @@ def error_of(reply: Reply) -> SendError:
 @pytest.mark.parametrize(
     ("status", "reason", "kind", "provider_down"),
     [
-        (400, "BadDeviceToken", TargetGoneError, None),
-        (400, "DeviceTokenNotForTopic", TargetGoneError, None),
+        (400, "BadDeviceToken", TargetUnknownError, None),
+        (400, "DeviceTokenNotForTopic", TargetUnknownError, None),
         (410, "ExpiredToken", TargetGoneError, None),
         (410, "Unregistered", TargetGoneError, None),
         (400, "BadCollapseId", SendRefusedError, None),

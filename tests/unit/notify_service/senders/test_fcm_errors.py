@@ -2,7 +2,13 @@ import pytest
 
 from notify_service.adapters.senders.fcm.errors import fcm_error, is_access_refused
 from notify_service.adapters.senders.http import Answer
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import (
+    SendDelayedError,
+    SendError,
+    SendRefusedError,
+    TargetGoneError,
+    TargetUnknownError,
+)
 from tests.providers.fcm_server import refusal
 from tests.providers.http2_server import Reply
 
@@ -25,7 +31,7 @@ def answer(reply: Reply) -> Answer:
     ("reply", "kind", "provider_down"),
     [
         (refusal(404, "NOT_FOUND", fcm_code="UNREGISTERED"), TargetGoneError, None),
-        (refusal(403, "PERMISSION_DENIED", fcm_code="SENDER_ID_MISMATCH"), TargetGoneError, None),
+        (refusal(403, "PERMISSION_DENIED", fcm_code="SENDER_ID_MISMATCH"), TargetUnknownError, None),
         (
             refusal(400, "INVALID_ARGUMENT", INVALID_TOKEN, fcm_code="INVALID_ARGUMENT"),
             TargetGoneError,
