@@ -12,7 +12,7 @@ size and with the same indexes. CPU is this process's alone, without MongoDB's.
 import argparse
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -75,9 +75,9 @@ class Everybody:
         """Members, all of them."""
         return [Attention(member=True, unread=1)] * len(keys), ()
 
-    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
+    async def unread_totals(self, without: Mapping[str, Collection[str]]) -> Mapping[str, int]:
         """One for each."""
-        return [1] * len(user_ids)
+        return dict.fromkeys(without, 1)
 
 
 def _last_look(mongo: Mongo, devices: MongoDeviceStore) -> LastLook:

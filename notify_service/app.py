@@ -308,6 +308,7 @@ def _policy(settings: NotifySettings, ways: _Ways) -> Policy:
         kinds=frozenset(ways.senders),
         implicit_log_device=settings.is_development,
         idle_ms=_ms(settings.notify_idle_seconds),
+        badge_counts_muted=settings.notify_badge_muted,
     )
 
 

@@ -69,6 +69,6 @@ class Members(Protocol):
         """
         ...
 
-    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
-        """Unread messages of each user in all chats, in order; raises as `attention` does."""
+    async def unread_totals(self, without: Mapping[str, Collection[str]]) -> Mapping[str, int]:
+        """Unread messages of each user in all chats, but for those named here; raises as `attention` does."""
         ...

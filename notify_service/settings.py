@@ -55,6 +55,8 @@ class NotifySettings(ServerSettings):
     """How long a message stays unread before it is mailed."""
     notify_digest_every_seconds: _UpToAMonth = 86400.0
     """A user gets at most one digest in this time."""
+    notify_badge_muted: bool = False
+    """What is unread in muted chats counts in the badge."""
     notify_ledger_days: Annotated[float, Field(ge=1, le=3650)] = 30.0
     """How long the ledger answers, and repeats are known: longer than jobs are tried again."""
 

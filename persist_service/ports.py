@@ -5,7 +5,7 @@ Everything here awaits input or output. Unless a docstring says otherwise, a met
 safe), and returning means: durable on a majority.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -160,8 +160,11 @@ class Memberships(Protocol):
         A number without a position counts messages as not unread, and as not read either.
         """
 
-    async def unread_totals(self, user_ids: Collection[str]) -> dict[str, int]:
-        """How many messages of all their chats are after the read pointers of those users who have chats."""
+    async def unread_totals(self, without: Mapping[str, Collection[str]]) -> dict[str, int]:
+        """How many messages are after the read pointers of those of the users who have chats.
+
+        In all their chats, but for those that are named with the user.
+        """
 
 
 class Messages(Protocol):

@@ -60,10 +60,19 @@ class Policy:
     """Development only: a user without a device is shown notifications in the log."""
     idle_ms: int
     """A connected user who did nothing for so long is told."""
+    badge_counts_muted: bool = False
+    """What is unread in muted chats is in the badge."""
 
     def active(self, last_active_ms: int, at_ms: int) -> bool:
         """Whether a user with a live connection, and busy with it, needs no telling."""
         return last_active_ms > 0 and at_ms - last_active_ms < self.idle_ms
+
+    def uncounted(self, person: Person, at_ms: int) -> frozenset[str]:
+        """Chats of the user that the badge leaves out."""
+        if self.badge_counts_muted:
+            return frozenset()
+        muted = (chat for chat in person.preferences.muted_chats if chat.is_muted(at_ms))
+        return frozenset(chat.chat_id for chat in muted)
 
     def reach(self, person: Person) -> tuple[Device, ...]:
         """Those of the user's devices that can be told."""

@@ -22,7 +22,7 @@ class Push:
     kind: PushKind
     chat_id: str
     badge: int
-    """Unread messages of the user in all chats."""
+    """Unread messages of the user in all chats that count."""
     title: str = ""
     """Empty for `CLEAR`."""
     body: str = ""

@@ -90,7 +90,7 @@ class Tell:
         _count(cases)
 
     async def _carry_out(self, cases: Sequence[_Case], at_ms: int) -> None:
-        badges = await self._badges(cases)
+        badges = await self._badges(cases, at_ms)
         deliveries = [
             delivery
             for case in cases
@@ -136,13 +136,17 @@ class Tell:
             told.setdefault(batch_id, []).append(device_id)
         return told
 
-    async def _badges(self, cases: Sequence[_Case]) -> Mapping[str, int]:
-        users = sorted({case.person.user_id for case in cases if case.telling or case.clearing})
-        return dict(zip(users, await self._members.unread_totals(users), strict=True)) if users else {}
+    async def _badges(self, cases: Sequence[_Case], at_ms: int) -> Mapping[str, int]:
+        people = {case.person.user_id: case.person for case in cases if case.telling or case.clearing}
+        if not people:
+            return {}
+        without = {user_id: self._policy.uncounted(person, at_ms) for user_id, person in people.items()}
+        return await self._members.unread_totals(without)
 
     def _deliveries_of(self, case: _Case, badge: int, at_ms: int) -> list[NewDelivery]:
         if case.telling and case.inbox.firing:
-            push = _show(case, case.inbox.firing, case.telling, badge)
+            counts = case.inbox.key.chat_id not in self._policy.uncounted(case.person, at_ms)
+            push = _show(case, case.inbox.firing, case.telling, badge, counts=counts)
             traceparent = case.span.traceparent if case.span else ""
             message_ids = tuple(message.id for message in case.telling.messages)
             return [
@@ -215,7 +219,7 @@ def _begin_span(inbox: Inbox, verdict: Verdict | None) -> tracing.Span | None:
     )
 
 
-def _show(case: _Case, batch: Batch, telling: Telling, badge: int) -> Push:
+def _show(case: _Case, batch: Batch, telling: Telling, badge: int, *, counts: bool) -> Push:
     # What is asked at two moments may not fit: there is one message at least, and it is in the total.
     count = max(1, case.attention.unread)
     shows = case.person.preferences.show_preview
@@ -223,7 +227,7 @@ def _show(case: _Case, batch: Batch, telling: Telling, badge: int) -> Push:
     return Push(
         kind=PushKind.SHOW,
         chat_id=case.inbox.key.chat_id,
-        badge=max(count, badge),
+        badge=max(count if counts else 1, badge),
         title=wording.title,
         body=wording.body,
         message_id=telling.messages[-1].id,

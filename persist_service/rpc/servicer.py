@@ -268,6 +268,11 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         self, request: pb.GetUnreadTotalsRequest, context: Context
     ) -> pb.GetUnreadTotalsResponse:
         """Tells how many messages users have not read."""
-        checks.count_within(request.user_ids, "user_ids", 1, 500)
-        totals = await self.memberships.unread_totals(set(request.user_ids))
-        return pb.GetUnreadTotalsResponse(totals=[totals.get(user_id, 0) for user_id in request.user_ids])
+        checks.count_within(request.queries, "queries", 1, 500)
+        without = {query.user_id: query.without_chat_ids for query in request.queries}
+        left_out = [chat_id for query in request.queries for chat_id in query.without_chat_ids]
+        checks.count_within(left_out, "without_chat_ids", 0, 10_000)
+        totals = await self.memberships.unread_totals(
+            {user_id: set(filter(is_object_id, chat_ids)) for user_id, chat_ids in without.items()}
+        )
+        return pb.GetUnreadTotalsResponse(totals=[totals.get(query.user_id, 0) for query in request.queries])

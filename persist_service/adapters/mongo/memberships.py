@@ -1,7 +1,7 @@
 """Collection ``memberships``: one document per member and chat, with the member's pointers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Collection as AnyOf
 
 from bson import ObjectId
@@ -144,11 +144,18 @@ class MongoMemberships:
             with self._mongo.guard():
                 await self._memberships.bulk_write(writes, ordered=False)
 
-    async def unread_totals(self, user_ids: AnyOf[str]) -> dict[str, int]:
+    async def unread_totals(self, without: Mapping[str, AnyOf[str]]) -> dict[str, int]:
         """As the port says: one aggregation; the counts of chats are looked up by their ids."""
+        everywhere = [user_id for user_id, chats in without.items() if not chats]
+        choices: list[Document] = [{"userId": {"$in": everywhere}}] if everywhere else []
+        choices += [
+            {"userId": user_id, "chatId": {"$nin": [ObjectId(chat) for chat in chats]}}
+            for user_id, chats in without.items()
+            if chats
+        ]
         unread = {"$subtract": ["$chat.lastNumber", "$readNumber"]}
         pipeline: list[Document] = [
-            {"$match": {"userId": {"$in": list(user_ids)}}},
+            {"$match": choices[0] if len(choices) == 1 else {"$or": choices}},
             {"$lookup": {"from": "chats", "localField": "chatId", "foreignField": "_id", "as": "chat"}},
             {"$unwind": "$chat"},
             # A pointer that was moved for a message may be ahead of the chat for a moment.

@@ -79,9 +79,11 @@ class ScriptedPersist(PersistServiceServicer):
         request: persist_pb.GetUnreadTotalsRequest,
         context: Any,  # noqa: ARG002
     ) -> persist_pb.GetUnreadTotalsResponse:
-        """Seven for everybody."""
+        """Seven for everybody, and two less for each chat that is left out."""
         self._called("GetUnreadTotals")
-        return persist_pb.GetUnreadTotalsResponse(totals=[7] * len(request.user_ids))
+        return persist_pb.GetUnreadTotalsResponse(
+            totals=[7 - 2 * len(query.without_chat_ids) for query in request.queries]
+        )
 
     def _called(self, method: str) -> None:
         self.calls[method] += 1

@@ -14,7 +14,7 @@ from notify_service.use_cases.last_look import LastLook
 from notify_service.use_cases.people import People
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mesh.mongo import Mongo
     from notify_service.domain.decision import Policy
@@ -42,8 +42,8 @@ class ScriptedMembers:
         known = [self.knows.get((key.user_id, key.chat_id), self.usual) for key in keys]
         return known, self.deleted & {message_id for _, message_id in messages}
 
-    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
-        return [1] * len(user_ids)
+    async def unread_totals(self, without: Mapping[str, Collection[str]]) -> Mapping[str, int]:
+        return dict.fromkeys(without, 1)
 
 
 def last_look_of(mongo: Mongo, members: ScriptedMembers, policy: Policy) -> LastLook:

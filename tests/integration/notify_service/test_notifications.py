@@ -330,3 +330,20 @@ async def test_every_kind_of_malformed_job_is_named(
     await service.publish(poison)
     letters = await dead_letters(service.amqp_url, poison.SerializeToString())
     assert str(letters[0].headers["x-parley-reason"]).startswith(reason)
+
+
+@pytest.mark.parametrize(("counts", "badges"), [(False, (5, 5)), (True, (7, 7))])
+async def test_muted_chats_are_in_the_badge_where_the_deployment_wants_that(
+    amqp_url: str, mongo_url: str, *, counts: bool, badges: tuple[int, int]
+) -> None:
+    user, chat_id, muted = new_user(), new_object_id(), new_object_id()
+    chats = [pb.MutedChat(chat_id=muted), pb.MutedChat(chat_id=new_object_id(), until_ms=1)]
+    async with running(amqp_url, mongo_url, notify_badge_muted=counts) as service:
+        await prefer(service, user, muted_chats=chats, mention_overrides=True)
+        with capture_logs() as lines:
+            await told_after(service, user, job(user, chat_id=chat_id))
+            mention = job(
+                user, chat_id=muted, mentions=[user], kind=NotificationType.NOTIFICATION_TYPE_GROUP_MESSAGE
+            )
+            await told_after(service, user, mention)
+    assert tuple(line["badge"] for line in shown_to(lines, user)) == badges

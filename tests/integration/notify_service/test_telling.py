@@ -65,8 +65,8 @@ class Unaware:
             raise KeyError("a defect")
         return [Attention(member=True, read_seq=self.read_seq, unread=1) for _ in keys], ()
 
-    async def unread_totals(self, user_ids: Sequence[str]) -> Sequence[int]:
-        return [1] * len(user_ids)
+    async def unread_totals(self, without: Mapping[str, Collection[str]]) -> Mapping[str, int]:
+        return dict.fromkeys(without, 1)
 
 
 class Provider:

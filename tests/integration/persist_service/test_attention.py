@@ -35,7 +35,8 @@ async def ask(
 
 
 async def totals(service: Service, *user_ids: str) -> list[int]:
-    return list((await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(user_ids=user_ids))).totals)
+    queries = [pb.UnreadTotalQuery(user_id=user_id) for user_id in user_ids]
+    return list((await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(queries=queries))).totals)
 
 
 async def test_it_tells_what_each_member_knows_of_each_chat(service: Service, servers: Servers) -> None:
@@ -105,6 +106,14 @@ async def test_the_total_counts_all_chats_of_a_user(service: Service) -> None:
     for log in logs:
         await service.stored(log.chat_id, log.seq)
     assert await totals(service, "bob", "peer-0", "nobody", "bob") == [6, 0, 0, 6]
+    without = [logs[1].chat_id, new_object_id(), "no id"]
+    queries = [
+        pb.UnreadTotalQuery(user_id="bob", without_chat_ids=without),
+        pb.UnreadTotalQuery(user_id="peer-0", without_chat_ids=without),
+        pb.UnreadTotalQuery(user_id="nobody"),
+    ]
+    answer = await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(queries=queries))
+    assert list(answer.totals) == [4, 0, 0]
 
 
 async def test_the_total_of_a_user_in_a_thousand_chats_is_quick(service: Service) -> None:
@@ -113,7 +122,9 @@ async def test_the_total_of_a_user_in_a_thousand_chats_is_quick(service: Service
     service.db.memberships.insert_many(
         {"chatId": chat, "userId": "bob", "readNumber": 5 if n % 2 else 9} for n, chat in enumerate(chats)
     )
-    answer = await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(user_ids=["bob"]), timeout=2.0)
+    answer = await service.stub.GetUnreadTotals(
+        pb.GetUnreadTotalsRequest(queries=[pb.UnreadTotalQuery(user_id="bob")]), timeout=2.0
+    )
     assert list(answer.totals) == [1_000]
 
 
@@ -128,9 +139,10 @@ async def test_questions_beyond_the_limits_are_refused(service: Service) -> None
     ):
         with pytest.raises(InvalidArgument):
             await service.stub.GetAttention(request)
-    for user_ids in ([], ["bob"] * 501):
+    bob = pb.UnreadTotalQuery(user_id="bob", without_chat_ids=[chat_id] * 5_001)
+    for queries in ([], [pb.UnreadTotalQuery(user_id="bob")] * 501, [bob, bob]):
         with pytest.raises(InvalidArgument):
-            await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(user_ids=user_ids))
+            await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(queries=queries))
 
 
 async def test_what_was_said_before_joining_is_history_and_not_unread(service: Service) -> None:

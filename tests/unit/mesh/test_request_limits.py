@@ -56,7 +56,9 @@ LARGEST: Final[dict[str, Any]] = {
     "parley.persist.v1.PersistService/GetAttention": persist.GetAttentionRequest(
         queries=[_QUERY] * 500, messages=[persist.MessageKey(chat_id=ID, message_id=ID)] * 2000
     ),
-    "parley.persist.v1.PersistService/GetUnreadTotals": persist.GetUnreadTotalsRequest(**_USERS),
+    "parley.persist.v1.PersistService/GetUnreadTotals": persist.GetUnreadTotalsRequest(
+        queries=[persist.UnreadTotalQuery(user_id=USER, without_chat_ids=[ID] * 20)] * 500
+    ),
     "parley.notify.v1.NotifyService/RegisterDevice": notify.RegisterDeviceRequest(
         user_id=USER, address="x" * 4096, label=USER[:100]
     ),

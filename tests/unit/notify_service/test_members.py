@@ -36,8 +36,9 @@ class Stub:
         )
 
     async def GetUnreadTotals(self, request: pb.GetUnreadTotalsRequest) -> pb.GetUnreadTotalsResponse:  # noqa: N802
-        self.asked.append((len(request.user_ids), 0))
-        return pb.GetUnreadTotalsResponse(totals=map(int, request.user_ids))
+        left_out = sum(len(query.without_chat_ids) for query in request.queries)
+        self.asked.append((len(request.queries), left_out))
+        return pb.GetUnreadTotalsResponse(totals=[int(query.user_id) for query in request.queries])
 
 
 def members_of(stub: Stub) -> PersistMembers:
@@ -57,9 +58,17 @@ async def test_more_than_a_call_takes_is_asked_in_several() -> None:
 
 async def test_totals_are_in_the_order_of_the_users() -> None:
     stub = Stub()
-    users = [str(number) for number in range(700)]
-    assert await members_of(stub).unread_totals(users) == list(range(700))
+    users: dict[str, tuple[str, ...]] = {str(number): () for number in range(700)}
+    assert await members_of(stub).unread_totals(users) == {user: int(user) for user in users}
     assert stub.asked == [(500, 0), (200, 0)]
+
+
+async def test_totals_without_many_chats_are_asked_for_in_several_calls() -> None:
+    stub = Stub()
+    muted = [f"{number:024x}" for number in range(4_000)]
+    users = {"1": muted, "2": muted, "3": muted, "4": (), "5": muted[:1]}
+    assert set(await members_of(stub).unread_totals(users)) == set(users)
+    assert stub.asked == [(2, 8_000), (3, 4_001)]
 
 
 async def test_who_has_no_role_is_no_member() -> None:
@@ -88,7 +97,7 @@ async def test_a_store_that_has_too_much_to_do_is_waited_for() -> None:
     chat = WaitingChat(CHAT, "", "alice", 2, 1, "alice", ContentType.TEXT, "hello", 1)
     for question in (
         members.attention([InboxKey("bob", CHAT)], ()),
-        members.unread_totals(["bob"]),
+        members.unread_totals({"bob": ()}),
         chats.of_user("bob"),
         chats.unread_since(chat),
         chats.names(["bob"]),
