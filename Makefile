@@ -14,7 +14,7 @@ PY     := $(VENV)/bin/python
 PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 
-.PHONY: help setup protos run stop test test-fast lint types audit fmt bench chaos clean lock release-contract
+.PHONY: help setup protos run stop test test-fast test-extras lint types audit fmt bench chaos clean lock release-contract
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ test: setup gen/.ready ## run all tests against real servers, JOBS=3 side by sid
 
 test-fast: $(VENV)/.tools gen/.ready ## the tests that need no server, in less than a minute
 	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadfile tests/unit tests/properties tests/architecture
+
+test-extras: setup gen/.ready ## tests with programs of others in front (Nginx, by apt where it is missing)
+	@$(PY) -m devstack.packages extras
+	@$(PY) -m pytest tests/extras
 
 lint: $(VENV)/.tools gen/.ready ## ruff, import rules, style of the protos
 	@echo "lint: ruff check" && $(VENV)/bin/ruff check --quiet

@@ -1,7 +1,7 @@
 """Debian's packages: what is missing is told in one list, or installed, before anything else takes its time.
 
-`python -m devstack.packages run|everything` runs before there is an environment, with the system's Python; so
-this needs nothing but the standard library.
+`python -m devstack.packages run|everything|extras` runs before there is an environment, with the system's
+Python; so this needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from devstack.errors import DevstackError
 from devstack.keys import private_folder
 from devstack.paths import ROOT, RUN_DIR
-from devstack.programs import find_faketime, find_promtool, find_rabbitmq, find_redis
+from devstack.programs import find_faketime, find_nginx, find_promtool, find_rabbitmq, find_redis
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,7 +36,10 @@ _PACKAGES = {
     "rabbitmq": ("rabbitmq-server", find_rabbitmq),
     "faketime": ("libfaketime", find_faketime),
     "promtool": ("prometheus", find_promtool),
+    "nginx": ("nginx-light", find_nginx),
 }
+#: What only `make test-extras` needs.
+_EXTRAS = ("nginx",)
 #: The kinds that a system needs to run, unless the variable names a server of the user's own.
 _RUN = {"venv": None, "redis": "PARLEY_REDIS_URL", "rabbitmq": "PARLEY_AMQP_URL"}
 
@@ -101,8 +104,8 @@ def log_tail(lines: int = 15) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Install what `run` needs, or `everything`."""
-    kinds = list(_PACKAGES)
+    """Install what `run` needs, the `extras`, or `everything` but these."""
+    kinds = [kind for kind in _PACKAGES if (kind in _EXTRAS) == (arguments == ["extras"])]
     if arguments == ["run"]:
         kinds = [kind for kind, variable in _RUN.items() if not (variable and os.environ.get(variable))]
     try:

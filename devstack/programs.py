@@ -38,3 +38,8 @@ def find_promtool() -> Path | None:
     """What checks Prometheus' rules, of Debian's package `prometheus`."""
     found = shutil.which("promtool")
     return Path(found) if found else None
+
+
+def find_nginx() -> str | None:
+    """Debian's Nginx, which is in no user's PATH, or another one."""
+    return shutil.which("nginx") or shutil.which("/usr/sbin/nginx")

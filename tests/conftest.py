@@ -39,7 +39,17 @@ structlog.configure(
 
 _TESTS = Path(__file__).parent
 #: The order in which folders run: what is quick, and tells more exactly what is wrong, comes first.
-_ORDER = ("unit", "properties", "architecture", "contract", "deployment", "integration", "e2e", "faults")
+_ORDER = (
+    "unit",
+    "properties",
+    "architecture",
+    "contract",
+    "deployment",
+    "integration",
+    "e2e",
+    "faults",
+    "extras",
+)
 
 _database_numbers = itertools.count(1)
 
