@@ -185,6 +185,7 @@ async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps
             max_buffer_bytes=settings.edge_max_buffer_bytes,
             frames_per_second=settings.edge_frames_per_second,
             frames_burst=settings.edge_frames_burst,
+            frame_bytes=settings.edge_frame_bytes,
         ),
         # The drain of connections has half of the time: some must be left for sends to end and for goodbyes.
         drain_seconds=min(settings.edge_drain_spread_seconds, settings.drain_seconds / 5),

@@ -41,6 +41,7 @@ class ConnectionLimits:
     max_buffer_bytes: int
     frames_per_second: float
     frames_burst: int
+    frame_bytes: int
     close_linger_seconds: float = 5.0
 
 
@@ -280,7 +281,8 @@ class Connection(asyncio.Protocol):
         if opcode is Opcode.CLOSE:
             self._on_close(payload)
         elif self.open:
-            verdict = self._budget.take(self._loop.time())
+            price = 1 + len(payload) // self._limits.frame_bytes
+            verdict = self._budget.take(self._loop.time(), price)
             if verdict is Verdict.FLOOD:
                 self.close(CloseCode.FLOOD)
             elif opcode is Opcode.TEXT:

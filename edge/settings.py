@@ -70,6 +70,8 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """How many frames a connection may send in the long run; more are refused with RATE_LIMITED."""
     edge_frames_burst: PositiveInt = 100
     """How many it may send at once. As many again are refused; more are a flood and end it with 4008."""
+    edge_frame_bytes: PositiveInt = 2048
+    """A frame counts once more for each so many bytes of it, for to read it costs as much."""
     edge_client_traces: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     """How many traces per second are recorded because clients have begun them; others are left to chance."""
     edge_send_lanes: Annotated[int, Field(ge=1, le=64)] = 4

@@ -175,6 +175,21 @@ async def test_frames_beyond_the_budget_are_refused_and_a_flood_ends_the_connect
     await _still_works(bob)
 
 
+async def test_a_large_frame_costs_as_much_as_several(start_edge: StartEdge, chat: ScaffoldChat) -> None:
+    edge = await start_edge(edge_frames_per_second=0.1, edge_frames_burst=10, edge_frame_bytes=1024)
+    chat.members[CHAT] = {"alice", "bob"}
+    alice = await edge.client("alice")
+    frame = {"chatId": CHAT, "content": "x" * 5_500}  # 6 of the 10
+    assert (await alice.ask("send-message", 1, clientMsgId="1", **frame))["event"] == "ack"
+    refused = await alice.ask("send-message", 2, clientMsgId="2", **frame)
+    assert refused["data"]["code"] == "RATE_LIMITED"
+    assert refused["data"]["retryAfterMs"] > 10_000  # 2 more tokens
+    for number in range(4):
+        assert (await alice.ask("mark-chat-read", number + 3, chatId=CHAT))["event"] == "ack"
+    await alice.send("send-message", 9, clientMsgId="9", **frame)
+    assert await alice.close_code() == 4008
+
+
 async def test_what_is_not_the_users_is_refused(alice: Client, chat: ScaffoldChat) -> None:
     foreign = "f" * 24
     chat.members[foreign] = {"carol"}
