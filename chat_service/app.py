@@ -119,7 +119,8 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     )
     questions = MembershipQuestions(ports.log, ports.strangers, ports.store, ports.limiter)
     standings = Standings(ports.log, ports.store, questions)
-    views = ChatViews(standings, ports.presence, ports.store)
+    throttle = Throttle(ports.limiter)
+    views = ChatViews(standings, ports.log, ports.presence, ports.store, throttle)
     changes = MembershipChanges(
         locks=ports.locks,
         pending=ports.pending,
@@ -133,6 +134,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     use_cases = _use_cases(
         settings,
         ports,
+        throttle,
         announcer=announcer,
         questions=questions,
         standings=standings,
@@ -204,6 +206,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         send_messages.RATE_ACTION: Bucket(settings.chat_send_rate, settings.chat_send_burst),
         SetTyping.RATE_ACTION: Bucket(settings.chat_typing_rate, settings.chat_typing_burst),
         MarkRead.RATE_ACTION: Bucket(settings.chat_read_rate, settings.chat_read_burst),
+        ChatViews.RATE_ACTION: Bucket(settings.chat_list_rate, settings.chat_list_burst),
         CREATE: Bucket(settings.chat_create_rate, settings.chat_create_burst),
         JOIN: Bucket(settings.chat_join_rate, settings.chat_join_burst),
         STRANGERS: Bucket(settings.chat_stranger_rate, settings.chat_stranger_burst),
@@ -233,6 +236,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
 def _use_cases(
     settings: ChatSettings,
     ports: _Ports,
+    throttle: Throttle,
     *,
     announcer: Announcer,
     questions: MembershipQuestions,
@@ -241,7 +245,6 @@ def _use_cases(
     changes: MembershipChanges,
 ) -> UseCases:
     log, store, channels = ports.log, ports.store, ports.channels
-    throttle = Throttle(ports.limiter)
     revoked = Revoked(ports.revocations, store)
     reading = Reading(log, ports.recent, ports.broker)
     return UseCases(

@@ -1,6 +1,6 @@
 """What happens as protobuf: log entries, signals, news for users, and the batches for the broker. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from chat_service import wire
@@ -17,24 +17,27 @@ from chat_service.domain.events import (
     Typing,
     UserNews,
 )
-from chat_service.domain.model import ContentType, LatestMessage, Message, NewMessage, PointerMove, Position
+from chat_service.domain.model import LatestMessage, Message, NewMessage, PointerMove, Position
 from chat_service.domain.resume import Entry
-from parley.common.v1 import message_pb2
+from parley.common.v1 import chat_pb2, message_pb2
 from parley.events.v1 import chat_event_pb2, jobs_pb2, user_event_pb2
 
 _MORE: Final = 0x80  # the bit that says that a varint goes on
 
 
-def latest_of_entry(encoded: bytes) -> LatestMessage:
+def latest_of(value: NewMessage) -> bytes:
+    """What the head of the log keeps of its last message, without the position: the script appends it."""
+    return chat_pb2.LatestMessage(
+        text=value.content[: wire.LATEST_TEXT_LIMIT],
+        sender_id=value.sender_id,
+        timestamp_ms=value.created_at_ms,
+        type=wire.type_pb(value.type),
+    ).SerializeToString()
+
+
+def latest(encoded: bytes) -> LatestMessage:
     """The last message as the head of the log has it."""
-    event = chat_event_pb2.ChatEvent.FromString(encoded)
-    return LatestMessage(
-        text=event.message.content[: wire.LATEST_TEXT_LIMIT],
-        sender_id=event.message.sender_id,
-        timestamp_ms=event.message.created_at_ms,
-        seq=event.seq,
-        type=wire.content_type(event.message.type) or ContentType.TEXT,
-    )
+    return wire.latest(chat_pb2.LatestMessage.FromString(encoded))
 
 
 def new_message_entry(value: NewMessage) -> bytes:
@@ -140,9 +143,18 @@ def logged(encoded: bytes) -> tuple[Position, Message | None]:
     return position, wire.message(event.message, seq=event.seq, number=event.number)
 
 
-def user_event(user_id: str, news: UserNews, at_ms: int) -> bytes:
-    """What a user's channel carries."""
-    event = user_event_pb2.UserEvent(user_id=user_id, occurred_at_ms=at_ms)
+def user_events(news: Mapping[str, UserNews], at_ms: int) -> dict[str, bytes]:
+    """What the channels of users carry. What many are told is encoded once: encoded parts may be joined."""
+    bodies = {id(item): _user_event_body(item) for item in news.values()}
+    return {
+        user_id: user_event_pb2.UserEvent(user_id=user_id, occurred_at_ms=at_ms).SerializeToString()
+        + bodies[id(item)]
+        for user_id, item in news.items()
+    }
+
+
+def _user_event_body(news: UserNews) -> bytes:
+    event = user_event_pb2.UserEvent()
     if isinstance(news, ChatAdded):
         event.chat_added.chat.CopyFrom(wire.chat_pb(news.chat))
         event.chat_added.actor_id = news.actor_id

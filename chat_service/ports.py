@@ -18,6 +18,8 @@ from chat_service.domain.model import (
     FoundSend,
     Group,
     Head,
+    LatestMessage,
+    MemberPage,
     MemberPointers,
     Membership,
     Message,
@@ -27,7 +29,7 @@ from chat_service.domain.model import (
     Role,
     Session,
     StoredHead,
-    UserChat,
+    UserChats,
 )
 from chat_service.domain.resume import Entry, Window
 from chat_service.domain.revocation import Revocation
@@ -101,7 +103,7 @@ class ChatLog(Protocol):
         is missing: then nothing was done.
         """
 
-    async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
+    async def begin(self, chat_id: str, roles: Mapping[str, Role], member_count: int) -> None:
         """Starts the log of a chat that was just made. Does nothing when it has one."""
 
     async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
@@ -112,6 +114,9 @@ class ChatLog(Protocol):
 
     async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
         """What is known of one user in several chats."""
+
+    async def latest(self, chat_ids: Sequence[str]) -> list[LatestMessage | None]:
+        """The last message of each chat; None where there is none, or it is not known."""
 
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
         """Keeps what the store said of chats of the user; whatever was written meanwhile wins."""
@@ -388,14 +393,20 @@ class Store(Protocol):
     async def create_direct(self, user_id: str, peer_id: str) -> tuple[Chat, bool]:
         """The direct chat of the pair, and whether it is new."""
 
-    async def create_group(self, chat_id: str, user_id: str, group: Group) -> Chat:
-        """A new group under that id."""
-
-    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> Chat:
-        """The group afterwards.
+    async def create_group(
+        self, chat_id: str, user_id: str, group: Group, *, strangers_limited: bool
+    ) -> Chat:
+        """A new group under that id.
 
         Raises:
-            FailedPrecondition: CHAT_FULL, WRONG_CHAT_TYPE.
+            FailedPrecondition: TOO_MANY_GROUPS, where strangers are limited.
+        """
+
+    async def add_members(self, chat_id: str, member_ids: Sequence[str], added_by_id: str = "") -> Chat:
+        """The group afterwards. ``added_by_id`` may be a stranger to them, who is limited.
+
+        Raises:
+            FailedPrecondition: CHAT_FULL, WRONG_CHAT_TYPE, TOO_MANY_GROUPS.
         """
 
     async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> str:
@@ -412,14 +423,30 @@ class Store(Protocol):
             NotFound: CHAT_NOT_FOUND.
         """
 
+    async def get_chats(self, chat_ids: Sequence[str]) -> Mapping[str, Chat]:
+        """Up to 100 chats by id; one that does not exist is left out."""
+
+    async def list_members(self, chat_id: str, role: Role | None, limit: int, cursor: str) -> MemberPage:
+        """Members by joining, those with ``role`` alone.
+
+        Raises:
+            InvalidArgument: the cursor is none.
+        """
+
     async def memberships(self, pairs: Sequence[tuple[str, str]]) -> list[Membership]:
         """One answer per pair of chat and user."""
 
     async def rebuild_heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
         """Begins a new life of logs that Redis lost, durably; a chat that does not exist is left out."""
 
-    async def list_chats(self, user_id: str, limit: int) -> tuple[list[UserChat], bool]:
-        """The user's chats, the last changed first, and whether there are more."""
+    async def list_chats(
+        self, user_id: str, limit: int, cursor: str = "", *, fresh: bool = False
+    ) -> UserChats:
+        """A page of the user's chats, the last changed first; what is not ``fresh`` may be 300 s old.
+
+        Raises:
+            InvalidArgument: the cursor is none.
+        """
 
     async def list_messages(
         self, chat_id: str, limit: int, *, before_seq: int = 0, before_number: int = 0

@@ -46,6 +46,9 @@ class ChatSettings(ServerSettings):
     chat_typing_burst: PositiveInt = 10
     chat_read_rate: Rate = 20
     chat_read_burst: PositiveInt = 50
+    chat_list_rate: Rate = 10
+    chat_list_burst: PositiveInt = 100
+    """Pages of chat lists; each takes time in proportion to the user's chats."""
     chat_create_rate: Rate = 2
     chat_create_burst: PositiveInt = 50
     chat_join_rate: Rate = 200

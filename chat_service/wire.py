@@ -74,6 +74,21 @@ def role(pb: chat_pb2.Role.ValueType) -> Role:
     return Role.MEMBER if pb == chat_pb2.ROLE_MEMBER else Role.NONE
 
 
+def role_filter(pb: chat_pb2.Role.ValueType) -> Role | None:
+    """Whom a list of members is about; None: everybody."""
+    return None if pb == chat_pb2.ROLE_UNSPECIFIED else role(pb)
+
+
+def role_filter_pb(value: Role | None) -> chat_pb2.Role.ValueType:
+    """What ``role_filter`` reads."""
+    return chat_pb2.ROLE_UNSPECIFIED if value is None else _ROLE_TO_PB[value]
+
+
+def kind(pb: chat_pb2.ChatType.ValueType) -> ChatKind:
+    """Direct or group."""
+    return ChatKind.DIRECT if pb == chat_pb2.CHAT_TYPE_DIRECT else ChatKind.GROUP
+
+
 def message(pb: message_pb2.Message, *, seq: int = 0, number: int = 0) -> Message:
     """``seq`` and ``number`` are given where they stand outside of the message."""
     return Message(
@@ -148,7 +163,7 @@ def chat(pb: chat_pb2.Chat) -> Chat:
     """A chat as the store has it."""
     return Chat(
         id=pb.id,
-        kind=ChatKind.DIRECT if pb.type == chat_pb2.CHAT_TYPE_DIRECT else ChatKind.GROUP,
+        kind=kind(pb.type),
         members=tuple(map(member, pb.members)),
         member_count=pb.member_count,
         created_at_ms=pb.created_at_ms,
@@ -171,7 +186,6 @@ def chat_pb(value: Chat) -> chat_pb2.Chat:
     return chat_pb2.Chat(
         id=value.id,
         type=_KIND_TO_PB[value.kind],
-        users=[member.user_id for member in value.members],
         members=map(member_pb, value.members),
         member_count=value.member_count,
         latest_message=None

@@ -1,5 +1,6 @@
 """The commands of a client, carried out for one connection."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from edge import metrics
 from edge.connection import Connection
 from edge.identity import Identity, TokenVerifier
 from edge.membership import Membership
+from edge.pending_joins import PendingJoins
 from edge.presence_keeper import PresenceKeeper
 from edge.protocol import answers, commands
 from edge.protocol.close_codes import CloseCode
@@ -37,6 +39,7 @@ class SessionServices:
     membership: Membership
     replay: Replay
     presence: PresenceKeeper
+    pending_joins: asyncio.Semaphore
     verifier: TokenVerifier
     revocations: Revocations
     traces: ClientTraces
@@ -52,12 +55,26 @@ class Actions:
     the chats that the client wants nothing of on this connection, though the user is a member.
     """
 
-    __slots__ = ("_chats", "_connection", "_finishing", "_on_refresh", "_sends", "_services", "left")
+    __slots__ = (
+        "_chats",
+        "_connection",
+        "_finishing",
+        "_on_refresh",
+        "_pending",
+        "_sends",
+        "_services",
+        "left",
+    )
 
     def __init__(
-        self, connection: Connection, services: SessionServices, on_refresh: Callable[[Identity], int]
+        self,
+        connection: Connection,
+        services: SessionServices,
+        pending: PendingJoins,
+        on_refresh: Callable[[Identity], int],
     ) -> None:
         self._connection = connection
+        self._pending = pending
         self._on_refresh = on_refresh
         self._services = services
         self._chats = services.chats
@@ -174,12 +191,15 @@ class Actions:
     async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
         joined = await self._services.membership.join_named(self._connection, command.chat_ids)
         self.left.difference_update(command.chat_ids)
+        for head in joined.heads:
+            self._pending.discard(head.chat_id)
         self._answer(frame_id, joined_data(joined.heads, joined.refused))
         self._services.membership.release(self._connection, joined)
 
     def _leave_chats(self, frame_id: commands.FrameId, command: commands.LeaveChats) -> None:
         for chat_id in command.chat_ids:
-            if self._services.membership.leave(self._connection, chat_id):
+            pending = self._pending.discard(chat_id)
+            if self._services.membership.leave(self._connection, chat_id) or pending:
                 self.left.add(chat_id)
         self._answer(frame_id, answers.LeftData(chat_ids=command.chat_ids))
 

@@ -1,5 +1,6 @@
 """The composition root: the only module that builds adapters."""
 
+import asyncio
 import ssl
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -8,6 +9,7 @@ from redis.asyncio import Redis
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
+from edge import pending_joins
 from edge.actions import SessionServices
 from edge.addresses import TrustedProxies, parse_networks
 from edge.admission import Admission, AdmissionLimits, no_place
@@ -63,6 +65,7 @@ _IDEMPOTENT = tuple(
         "MarkRead",
         "ListChats",
         "GetChat",
+        "ListMembers",
         "ListMessages",
         "ListSessions",
         "RevokeSessions",
@@ -171,6 +174,7 @@ async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps
             rooms, channels, deps.chat, deliveries, permission, most_entries=settings.edge_resume_entries
         ),
         presence=PresenceKeeper(deps.chat, on_revoked, renew_seconds=settings.edge_renew_seconds),
+        pending_joins=asyncio.Semaphore(pending_joins.AT_ONCE),
         verifier=deps.verifier,
         revocations=deps.revocations,
         traces=deps.traces,

@@ -183,16 +183,17 @@ class Gateway:
         backoff = Backoff(base=0.2, cap=5.0)
         while queue:
             session = queue.pop()
-            while session.connection.open:
-                try:
-                    await session.recheck()
-                except ParleyError as error:
-                    _log.warning("gateway.recheck_failed", code=error.code)
-                    if not error.retryable:
-                        # What it may see is not known and will not be: a fresh connection finds out.
-                        session.connection.close(CloseCode.TRY_AGAIN_LATER)
-                        break
+            if not session.connection.open:
+                continue
+            try:
+                await session.recheck()
+            except ParleyError as error:
+                _log.warning("gateway.recheck_failed", code=error.code)
+                if error.retryable:
+                    queue.insert(0, session)  # the others first: it may be its trouble alone
                     await asyncio.sleep(backoff.next_delay())
                 else:
-                    backoff.reset()
-                    break
+                    # What it may see is not known and will not be: a fresh connection finds out.
+                    session.connection.close(CloseCode.TRY_AGAIN_LATER)
+            else:
+                backoff.reset()

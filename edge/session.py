@@ -6,7 +6,7 @@ task that exists only while there is something to do.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from edge import metrics
@@ -15,12 +15,14 @@ from edge.admission import Ticket
 from edge.connection import Connection
 from edge.expiry import TokenExpiry
 from edge.identity import Identity
+from edge.membership import Joined
+from edge.pending_joins import PendingJoins
 from edge.protocol import answers, commands, frames
 from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import chat_created_frame, head_data, removed_frame, resync_frame
 from edge.protocol.frames import encode
 from mesh.clock import now_ms
-from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, Unauthenticated
+from mesh.errors import ParleyError, ResourceExhausted, Unauthenticated
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
@@ -65,6 +67,8 @@ class Session:
         # Jobs and rechecks both move the connection in and out of rooms, step by step: one at a time.
         self._turn = asyncio.Lock()
         self._actions: Actions
+        self._pending: PendingJoins
+        self._unannounced: set[str] = set()  # pending, and the client does not know of them
         self._expiry = TokenExpiry(
             warn_seconds=services.expiry_warning_seconds,
             leeway_seconds=services.token_leeway_seconds,
@@ -77,7 +81,15 @@ class Session:
     def on_open(self, connection: Connection) -> None:
         """The handshake is done: open the session; commands that come meanwhile wait."""
         self.connection = connection
-        self._actions = Actions(connection, self._services, self._refresh)
+        self._pending = PendingJoins(
+            connection,
+            self._services.membership,
+            self._turn,
+            self._services.pending_joins,
+            on_joined=self._joined_late,
+            on_refused=self._tell_removed,
+        )
+        self._actions = Actions(connection, self._services, self._pending, self._refresh)
         self._on_open(self)
         self._enqueue(self._open)
 
@@ -124,6 +136,7 @@ class Session:
         """The connection is gone. A call in flight ends first, so that the session is closed after it."""
         self._ticket.leave()
         self._expiry.cancel()
+        self._pending.close()
         self._services.membership.leave_all(self.connection)
         self._on_closed(self)
         self._jobs.clear()
@@ -138,7 +151,10 @@ class Session:
 
     def on_chat_removed(self, event: UserEvent) -> None:
         """The user is a member no more: ends delivery at once, and says so unless the room's event did."""
-        if self._services.membership.leave(self.connection, event.chat_removed.chat_id):
+        chat_id = event.chat_removed.chat_id
+        self._unannounced.discard(chat_id)
+        # Both: a chat may be pending for a new look while it is joined.
+        if self._pending.discard(chat_id) | self._services.membership.leave(self.connection, chat_id):
             self.connection.send(encode(removed_frame(event)))
 
     def on_revoked(self, event: UserEvent) -> None:
@@ -189,36 +205,53 @@ class Session:
             self._services.presence.end_again(self.identity, self.connection.id)
             return
         membership = self._services.membership
-        known = dict.fromkeys(membership.chats_of(self.connection))
-        added = await self._chats_added(
+        known = dict.fromkeys((*membership.chats_of(self.connection), *self._pending))
+        added = [
             chat_id
             for chat_id in opened.chat_ids
             if chat_id not in known and chat_id not in self._actions.left
-        )
-        joined = await membership.join(self.connection, [*known, *added])
+        ]
+        # Those that are new are told of by the same way as those that could not be joined before.
+        for chat_id in added:
+            self._unannounced.add(chat_id)
+            self._pending.add(chat_id)
+        joined = await membership.join(self.connection, known)
         for head in joined.heads:
-            if head.chat_id in added:
-                self.connection.send(encode(chat_created_frame(added[head.chat_id])))
-                self.connection.send(encode(resync_frame(head.chat_id)))
+            if self._pending.discard(head.chat_id):
+                await self._joined_late(head.chat_id)
         membership.release(self.connection, joined)
         for chat_id, error in joined.refused:
             if error.retryable:
-                raise error
-            if chat_id in known:
-                self.connection.send(encode(removed_frame(self._removal_from(chat_id))))
+                self._pending.add(chat_id)
+            else:
+                self._pending.discard(chat_id)
+                self._tell_removed(chat_id)
 
-    async def _chats_added(self, chat_ids: Iterable[str]) -> dict[str, UserEvent]:
-        """What the events would have told that were missed. They come before joining: asking may fail."""
-        added: dict[str, UserEvent] = {}
-        for chat_id in chat_ids:
-            try:
-                answer = await self._chats.GetChat(
-                    pb.GetChatRequest(user_id=self.identity.user_id, chat_id=chat_id)
-                )
-            except PermissionDenied:
-                continue  # removed again meanwhile
-            added[chat_id] = UserEvent(user_id=self.identity.user_id, chat_added=ChatAdded(chat=answer.chat))
-        return added
+    async def _joined_late(self, chat_id: str) -> None:
+        """Tells the client of a chat that is joined by now: what happened before in it no frame will tell.
+
+        Raises:
+            ParleyError: the client does not know the chat, and it cannot be shown now.
+        """
+        if chat_id in self._unannounced:
+            request = pb.GetChatRequest(user_id=self.identity.user_id, chat_id=chat_id)
+            added = ChatAdded(chat=(await self._chats.GetChat(request)).chat)
+            self._unannounced.discard(chat_id)
+            event = UserEvent(user_id=self.identity.user_id, chat_added=added)
+            self.connection.send(encode(chat_created_frame(event)))
+        self.connection.send(encode(resync_frame(chat_id)))
+
+    def _tell_removed(self, chat_id: str) -> None:
+        """Tells that a chat is not the user's any more. Who did it was in the event that was missed."""
+        if chat_id in self._unannounced:
+            self._unannounced.discard(chat_id)
+            return
+        removed = UserEvent(
+            user_id=self.identity.user_id,
+            occurred_at_ms=now_ms(),
+            chat_removed=ChatRemoved(chat_id=chat_id),
+        )
+        self.connection.send(encode(removed_frame(removed)))
 
     # Jobs.
 
@@ -243,10 +276,6 @@ class Session:
         self._worker = None
         if not self.connection.open:
             self._services.presence.end(self.connection.id)
-
-    def _removal_from(self, chat_id: str) -> UserEvent:
-        removed = ChatRemoved(chat_id=chat_id)  # who did it was in the event that was missed
-        return UserEvent(user_id=self.identity.user_id, occurred_at_ms=now_ms(), chat_removed=removed)
 
     def _open_request(self) -> pb.OpenSessionRequest:
         return pb.OpenSessionRequest(
@@ -290,9 +319,12 @@ class Session:
             connection_id=self.connection.id,
             heartbeat_ms=int(services.heartbeat_seconds * 1000),
             chats=[head_data(head) for head in joined.heads],
-            truncated=opened.truncated,
+            pending=[chat_id for chat_id, error in joined.refused if error.retryable],
+            next_cursor=opened.next_cursor or None,
         )
         self.connection.send(encode(frames.Welcome(welcome)))
+        for chat_id in welcome.pending:
+            self._pending.add(chat_id)
         services.membership.release(self.connection, joined)
         if self.connection.open:
             self._expiry.watch(self.identity.expires_at)
@@ -302,14 +334,17 @@ class Session:
         try:
             joined = await self._services.membership.join(self.connection, (chat_id,))
         except ParleyError as error:
-            # The event does not come again: a fresh connection finds the chat by itself.
-            _log.warning("session.join_failed", connection_id=self.connection.id, code=error.code)
-            self.connection.close(CloseCode.TRY_AGAIN_LATER)
-            return
+            joined = Joined([], [(chat_id, error)])
         self._actions.left.discard(chat_id)
+        self._unannounced.discard(chat_id)
         for head in joined.heads:
+            self._pending.discard(chat_id)
             self.connection.send(encode(chat_created_frame(event)))
             if head.seq > event.chat_added.chat.seq:
                 # Something happened before this edge listened: no frame will tell it.
                 self.connection.send(encode(resync_frame(chat_id)))
+        for _, refusal in joined.refused:
+            if refusal.retryable:
+                self.connection.send(encode(chat_created_frame(event)))
+                self._pending.add(chat_id)
         self._services.membership.release(self.connection, joined)

@@ -135,6 +135,7 @@ CATEGORY_OF: Final[Mapping[ErrorReason.ValueType, type[ParleyError]]] = MappingP
         ErrorReason.ERROR_REASON_DUPLICATE_CONFLICT: AlreadyExists,
         ErrorReason.ERROR_REASON_LAST_ADMIN: FailedPrecondition,
         ErrorReason.ERROR_REASON_CHAT_FULL: FailedPrecondition,
+        ErrorReason.ERROR_REASON_TOO_MANY_GROUPS: FailedPrecondition,
         ErrorReason.ERROR_REASON_RATE_LIMITED: ResourceExhausted,
         ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS: ResourceExhausted,
         ErrorReason.ERROR_REASON_OVERLOADED: ResourceExhausted,

@@ -42,12 +42,13 @@ from persist_service.use_cases.create_direct_chat import CreateDirectChat
 from persist_service.use_cases.create_group import CreateGroup
 from persist_service.use_cases.get_attention import GetAttention
 from persist_service.use_cases.index_messages import IndexMessages
+from persist_service.use_cases.limit_strangers import LimitStrangers
 from persist_service.use_cases.list_chats import ListChats
 from persist_service.use_cases.list_entries import ListEntries
-from persist_service.use_cases.list_members import ListMembers
 from persist_service.use_cases.list_messages import ListMessages
 from persist_service.use_cases.list_pointers import ListPointers
 from persist_service.use_cases.move_pointers import MovePointers
+from persist_service.use_cases.name_members import NameMembers
 from persist_service.use_cases.notify_members import NotifyMembers
 from persist_service.use_cases.rebuild_heads import RebuildHeads
 from persist_service.use_cases.remove_member import RemoveMember
@@ -120,19 +121,20 @@ async def _consume(mongo: Mongo, consumer: Consumer) -> None:
 
 def _servicer(stores: _Stores, settings: PersistSettings, broker: Broker) -> PersistRpc:
     chats, memberships, chat_lists = stores.chats, stores.memberships, stores.chat_lists
-    list_members = ListMembers(chats, memberships)
+    name_members = NameMembers(chats, memberships)
+    strangers = LimitStrangers(chats, memberships, limit=settings.persist_stranger_groups)
     return PersistRpc(
         users=stores.users,
         chats=chats,
         memberships=memberships,
         messages=stores.messages,
         create_direct_chat=CreateDirectChat(chats, memberships, chat_lists),
-        create_group=CreateGroup(chats, memberships, chat_lists, list_members),
+        create_group=CreateGroup(chats, memberships, chat_lists, name_members, strangers),
         add_members=AddMembers(
-            chats, memberships, chat_lists, list_members, limit=settings.persist_group_members
+            chats, memberships, chat_lists, name_members, strangers, limit=settings.persist_group_members
         ),
         rebuild_heads=RebuildHeads(QueueBarrier(broker, stores.markers), chats),
-        remove_member=RemoveMember(chats, memberships, chat_lists, list_members),
+        remove_member=RemoveMember(chats, memberships, chat_lists, name_members),
         list_messages=ListMessages(chats, stores.messages),
         list_entries=ListEntries(chats, stores.messages, stores.changes),
         list_pointers=ListPointers(chats, memberships),

@@ -8,6 +8,7 @@ from parley.common.v1.chat_pb2 import Role as RoleProto
 from parley.common.v1.message_pb2 import MessageType as MessageTypeProto
 from parley.events.v1 import chat_event_pb2
 from parley.persist.v1 import persist_service_pb2 as pb
+from persist_service.domain.chat_pages import UserChat
 from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, LatestMessage, Member, Role
 from persist_service.domain.log import LogEntry, Message, MessageType
 from persist_service.domain.notifications import Attention
@@ -18,6 +19,7 @@ _ROLES: Final = {
     Role.MEMBER: RoleProto.ROLE_MEMBER,
     Role.ADMIN: RoleProto.ROLE_ADMIN,
 }
+_FILTERS: Final = {RoleProto.ROLE_MEMBER: Role.MEMBER, RoleProto.ROLE_ADMIN: Role.ADMIN}
 _CHAT_TYPES: Final = {
     ChatType.DIRECT: ChatTypeProto.CHAT_TYPE_DIRECT,
     ChatType.GROUP: ChatTypeProto.CHAT_TYPE_GROUP,
@@ -30,9 +32,9 @@ MESSAGE_TYPES: Final = {
 _MESSAGE_TYPES: Final = {stored: proto for proto, stored in MESSAGE_TYPES.items()}
 
 
-def role_to_proto(role: Role) -> RoleProto.ValueType:
-    """A role."""
-    return _ROLES[role]
+def role_filter(role: RoleProto.ValueType) -> Role | None:
+    """Whom a list of members is about; None: everybody."""
+    return _FILTERS.get(role)
 
 
 def member_to_proto(member: Member) -> chat_pb2.Member:
@@ -93,7 +95,6 @@ def chat_to_proto(chat: Chat) -> chat_pb2.Chat:
     return chat_pb2.Chat(
         id=chat.id,
         type=_CHAT_TYPES[chat.type],
-        users=[member.user_id for member in chat.members],
         members=[member_to_proto(member) for member in chat.members],
         member_count=chat.member_count,
         latest_message=_latest_to_proto(chat.latest_message),
@@ -106,6 +107,19 @@ def chat_to_proto(chat: Chat) -> chat_pb2.Chat:
         created_by=chat.created_by if chat.type is ChatType.GROUP else "",
         seq=chat.head.seq,
         epoch=chat.head.epoch,
+    )
+
+
+def user_chat_to_proto(mine: UserChat) -> pb.UserChat:
+    """That a user is in a chat."""
+    return pb.UserChat(
+        chat_id=mine.state.chat_id,
+        type=_CHAT_TYPES[mine.state.type],
+        member_count=mine.state.member_count,
+        role=_ROLES[mine.role],
+        read_seq=mine.read_seq,
+        read_number=mine.read_number,
+        last_number=mine.state.last_number,
     )
 
 

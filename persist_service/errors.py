@@ -32,6 +32,16 @@ class LastAdmin(FailedPrecondition):
         super().__init__(ErrorReason.ERROR_REASON_LAST_ADMIN, "the group would have no admin left")
 
 
+class TooManyGroups(FailedPrecondition):
+    """A user is in as many groups as strangers may add to; ``place`` is the user's in the request, from 0."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(
+            ErrorReason.ERROR_REASON_TOO_MANY_GROUPS,
+            f"user {place + 1} of those to be added is in as many unread groups as strangers may add to",
+        )
+
+
 class ChatFull(FailedPrecondition):
     """The group is at its limit."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from persist_service.domain.chats import Chat, Head, Member, Role
+from persist_service.domain.chats import Chat, ChatState, Head, Member, Role
 from persist_service.domain.log import Advance, LogEntry, Message, SendKey
 from persist_service.domain.notifications import Notification
 from persist_service.domain.pointers import Pointer
@@ -60,6 +60,14 @@ class Membership:
     delivered_seq: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class MemberPlace:
+    """A place among the members of a chat, in the order of joining."""
+
+    joined_at_ms: int
+    membership_id: str
+
+
 class Users(Protocol):
     """Known users."""
 
@@ -94,8 +102,11 @@ class Chats(Protocol):
     async def find_many(self, chat_ids: Collection[str]) -> dict[str, Chat]:
         """Those of the chats that exist, by id."""
 
-    async def last_changed(self, chat_ids: Collection[str], limit: int) -> list[Chat]:
-        """At most ``limit`` of the chats, the last changed first."""
+    async def direct(self, user_id: str, peer_ids: Collection[str]) -> dict[str, str]:
+        """The ids of the user's direct chats with those of the peers who have one, by peer."""
+
+    async def states(self, chat_ids: Collection[str]) -> list[ChatState]:
+        """What lists go by, of those of the chats that exist."""
 
     async def heads(self, chat_ids: Collection[str]) -> list[tuple[Head, int]]:
         """The head and the count of members of each of the chats that exists."""
@@ -121,11 +132,17 @@ class Chats(Protocol):
 class Memberships(Protocol):
     """Who is a member of what, and how far."""
 
-    async def add(self, chat_id: str, members: Sequence[Member], *, read_number: int = 0) -> list[Member]:
+    async def add(
+        self, chat_id: str, members: Sequence[Member], *, read_number: int = 0, added_by_id: str = ""
+    ) -> list[Member]:
         """Adds those who are no members yet and returns them.
 
-        Messages up to ``read_number`` do not count as unread for them, and not as read by them either.
+        Messages up to ``read_number`` do not count as unread for them, and not as read by them either. With
+        ``added_by_id`` the others among them were ``added_unread``.
         """
+
+    async def added_unread(self, user_ids: Collection[str]) -> dict[str, int]:
+        """In how many chats that others added them to users have read nothing; who has none is left out."""
 
     async def remove(self, chat_id: str, user_id: str) -> bool:
         """Removes a member; False when there was none."""
@@ -142,17 +159,25 @@ class Memberships(Protocol):
     async def first(self, chat_id: str, limit: int) -> list[Member]:
         """The first members by joining."""
 
+    async def page(
+        self, chat_id: str, limit: int, *, after: MemberPlace | None = None, role: Role | None = None
+    ) -> tuple[list[Member], MemberPlace | None]:
+        """Up to ``limit`` members by joining, those with ``role`` alone, and where the next page begins."""
+
     async def count(self, chat_id: str) -> int:
         """How many members there are. Takes time in proportion to that."""
 
     def user_ids(self, chat_id: str, page: int) -> AsyncIterator[list[str]]:
         """All members' ids in pages."""
 
+    async def user_ids_of(self, chat_ids: Collection[str]) -> dict[str, list[str]]:
+        """All members' ids of each chat. For chats that are known to be small."""
+
     async def of_user(self, user_id: str) -> list[Membership]:
         """A user's memberships."""
 
-    async def pointers(self, chat_id: str, user_ids: Collection[str]) -> dict[str, Pointer]:
-        """The pointers of those of the users who are members."""
+    async def pointers(self, chat_id: str, limit: int) -> list[Pointer]:
+        """The pointers of the first members by joining."""
 
     async def advance(self, pointers: Sequence[Pointer]) -> None:
         """Moves pointers, each only forward. Who is no member is passed over.

@@ -23,3 +23,5 @@ class PersistSettings(ServerSettings):
     """How many deliveries (each up to 64 events) go into one bulk write at most."""
     persist_group_members: PositiveInt = 100_000
     """How many members a group may have."""
+    persist_stranger_groups: Annotated[int, Field(ge=0)] = 100
+    """To how many groups, in which a user has read nothing yet, strangers may add it; 0: to any number."""

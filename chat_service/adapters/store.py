@@ -8,13 +8,16 @@ from chat_service.domain.model import (
     Chat,
     FoundSend,
     Group,
+    MemberPage,
     MemberPointers,
     Membership,
     Message,
     NewMessage,
     ReadPointer,
+    Role,
     StoredHead,
     UserChat,
+    UserChats,
 )
 from chat_service.domain.resume import Entry, Window
 from parley.persist.v1 import persist_service_pb2 as pb
@@ -63,7 +66,9 @@ class PersistStore:
         )
         return wire.chat(answer.chat), answer.created
 
-    async def create_group(self, chat_id: str, user_id: str, group: Group) -> Chat:
+    async def create_group(
+        self, chat_id: str, user_id: str, group: Group, *, strangers_limited: bool
+    ) -> Chat:
         """As the port says."""
         answer = await self._stub.CreateGroup(
             pb.CreateGroupRequest(
@@ -74,13 +79,16 @@ class PersistStore:
                 member_ids=group.member_ids,
                 avatar=group.avatar,
                 settings=wire.settings_pb(group.settings),
+                strangers_limited=strangers_limited,
             )
         )
         return wire.chat(answer.chat)
 
-    async def add_members(self, chat_id: str, member_ids: Sequence[str]) -> Chat:
+    async def add_members(self, chat_id: str, member_ids: Sequence[str], added_by_id: str = "") -> Chat:
         """As the port says."""
-        answer = await self._stub.AddMembers(pb.AddMembersRequest(chat_id=chat_id, member_ids=member_ids))
+        answer = await self._stub.AddMembers(
+            pb.AddMembersRequest(chat_id=chat_id, member_ids=member_ids, added_by_id=added_by_id)
+        )
         return wire.chat(answer.chat)
 
     async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> str:
@@ -94,6 +102,18 @@ class PersistStore:
         """As the port says."""
         answer = await self._stub.GetChat(pb.GetChatRequest(chat_id=chat_id))
         return wire.chat(answer.chat)
+
+    async def get_chats(self, chat_ids: Sequence[str]) -> Mapping[str, Chat]:
+        """As the port says."""
+        answer = await self._stub.GetChats(pb.GetChatsRequest(chat_ids=chat_ids))
+        return {item.id: wire.chat(item) for item in answer.chats}
+
+    async def list_members(self, chat_id: str, role: Role | None, limit: int, cursor: str) -> MemberPage:
+        """As the port says."""
+        answer = await self._stub.ListMembers(
+            pb.ListMembersRequest(chat_id=chat_id, role=wire.role_filter_pb(role), limit=limit, cursor=cursor)
+        )
+        return MemberPage(tuple(map(wire.member, answer.members)), answer.next_cursor)
 
     async def memberships(self, pairs: Sequence[tuple[str, str]]) -> list[Membership]:
         """As the port says."""
@@ -115,14 +135,25 @@ class PersistStore:
             for head in answer.heads
         }
 
-    async def list_chats(self, user_id: str, limit: int) -> tuple[list[UserChat], bool]:
+    async def list_chats(
+        self, user_id: str, limit: int, cursor: str = "", *, fresh: bool = False
+    ) -> UserChats:
         """As the port says."""
-        answer = await self._stub.ListChats(pb.ListChatsRequest(user_id=user_id, limit=limit))
-        chats = [
-            UserChat(wire.chat(item.chat), ReadPointer(item.read_seq, item.read_number))
+        answer = await self._stub.ListChats(
+            pb.ListChatsRequest(user_id=user_id, limit=limit, cursor=cursor, fresh=fresh)
+        )
+        chats = (
+            UserChat(
+                item.chat_id,
+                wire.kind(item.type),
+                item.member_count,
+                wire.role(item.role),
+                ReadPointer(item.read_seq, item.read_number),
+                item.last_number,
+            )
             for item in answer.chats
-        ]
-        return chats, answer.truncated
+        )
+        return UserChats(tuple(chats), answer.next_cursor)
 
     async def list_messages(
         self, chat_id: str, limit: int, *, before_seq: int = 0, before_number: int = 0

@@ -154,7 +154,7 @@ class LatestMessage:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat; the last five fields are as one user sees it."""
+    """A chat; ``members`` are the first few. The last five fields are as one user sees it."""
 
     id: str
     kind: ChatKind
@@ -203,7 +203,6 @@ class Head:
     seq: int
     number: int
     member_count: int
-    latest: LatestMessage | None = None
     base: int = 0
 
 
@@ -242,10 +241,38 @@ class StoredHead:
 
 @dataclass(frozen=True, slots=True)
 class UserChat:
-    """A stored chat with one member's read pointer."""
+    """That a user is in a chat, as stored; ``last_number`` is the highest stored count of messages."""
 
-    chat: Chat
+    chat_id: str
+    kind: ChatKind
+    member_count: int
+    role: Role
     read: ReadPointer
+    last_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserChats:
+    """A page of a user's chats; ``next_cursor`` is empty after the last."""
+
+    chats: tuple[UserChat, ...]
+    next_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPage:
+    """A page of chats as the user sees them; ``next_cursor`` is empty after the last."""
+
+    chats: tuple[Chat, ...]
+    next_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    """A page of members; ``next_cursor`` is empty after the last."""
+
+    members: tuple[Member, ...]
+    next_cursor: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,17 @@ class AddMembers:
         self._changes = changes
         self._throttle = throttle
 
-    async def __call__(self, user_id: str, chat_id: str, member_ids: Iterable[str]) -> tuple[Chat, list[str]]:
+    async def __call__(
+        self, user_id: str, chat_id: str, member_ids: Iterable[str], *, strangers_limited: bool
+    ) -> tuple[Chat, list[str]]:
         """The group as the user sees it, and who is new in it. The chat and the new members are told.
+
+        ``strangers_limited``: those who are added are protected from the user.
 
         Raises:
             InvalidArgument: nobody is named, too many are, or one is no user id.
             PermissionDenied: NOT_A_MEMBER, NOT_AN_ADMIN.
-            FailedPrecondition: WRONG_CHAT_TYPE, CHAT_FULL.
+            FailedPrecondition: WRONG_CHAT_TYPE, CHAT_FULL, TOO_MANY_GROUPS.
             ResourceExhausted: RATE_LIMITED; OVERLOADED, others keep changing the group.
             Unavailable: Redis or the store is down; whether it happened is found out, and told, later.
         """
@@ -41,9 +45,12 @@ class AddMembers:
         await self._throttle.check(MEMBERS, user_id, price=rules.price_of(wanted))
         # Before the chat is held, so that outsiders make nobody wait; and once more while it is.
         await self._check(user_id, chat_id)
-        return await self._changes.run(chat_id, lambda: self._add(user_id, chat_id, wanted))
+        added_by_id = user_id if strangers_limited else ""
+        return await self._changes.run(chat_id, lambda: self._add(user_id, chat_id, wanted, added_by_id))
 
-    async def _add(self, user_id: str, chat_id: str, wanted: Sequence[str]) -> tuple[Chat, list[str]]:
+    async def _add(
+        self, user_id: str, chat_id: str, wanted: Sequence[str], added_by_id: str
+    ) -> tuple[Chat, list[str]]:
         await self._check(user_id, chat_id)
         # Asked first: the answer to a repeated call would not tell who is new.
         pairs = [(chat_id, member_id) for member_id in wanted]
@@ -53,7 +60,9 @@ class AddMembers:
         if new:
             await self._changes.begin(chat_id, change)
         try:
-            chat = await self._changes.store(chat_id, lambda: self._store.add_members(chat_id, wanted))
+            chat = await self._changes.store(
+                chat_id, lambda: self._store.add_members(chat_id, wanted, added_by_id)
+            )
         finally:
             # Whatever came of it, an old "no member" in Redis is worth nothing now.
             await self._log.forget_roles(chat_id, wanted)

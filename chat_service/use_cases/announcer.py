@@ -9,7 +9,7 @@ from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
 
-CHATS_PER_USER = 1_000  # listed at connect; `join-chats` reaches the rest
+CHATS_PER_USER = 1_000  # listed at connect; `ListChats` has the rest
 # Beyond these a presence change would cost more than it tells anyone.
 _TOLD_CHATS = 100
 _TOLD_GROUP_SIZE = 100
@@ -27,8 +27,8 @@ class Announcer:
     async def announce(self, user_id: str, *, online: bool) -> None:
         """Never raises for an outage: presence is a courtesy, and the next change corrects it."""
         try:
-            chats, _ = await self._store.list_chats(user_id, CHATS_PER_USER)
-            await self.tell(user_id, chats, online=online)
+            listed = await self._store.list_chats(user_id, CHATS_PER_USER)
+            await self.tell(user_id, listed.chats, online=online)
         except Unavailable as error:
             _log.info("chat.presence_not_told", dependency=error.dependency)
 
@@ -39,9 +39,9 @@ class Announcer:
             Unavailable: Redis is down.
         """
         told = tuple(
-            item.chat.id
+            item.chat_id
             for item in chats
-            if item.chat.kind is ChatKind.DIRECT or item.chat.member_count <= _TOLD_GROUP_SIZE
+            if item.kind is ChatKind.DIRECT or item.member_count <= _TOLD_GROUP_SIZE
         )[:_TOLD_CHATS]
         if told:
             await self._log.announce(told, Presence(user_id, online, now_ms(), told))

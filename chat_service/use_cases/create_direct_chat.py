@@ -35,7 +35,8 @@ class CreateDirectChat:
         await self._throttle.check(CREATE, user_id)
         chat, created = await self._store.create_direct(user_id, peer_id)
         if created:
-            await self._log.begin(chat.id, {member.user_id: member.role for member in chat.members})
+            roles = {member.user_id: member.role for member in chat.members}
+            await self._log.begin(chat.id, roles, chat.member_count)
         view = await self._views.one(user_id, chat)
         # Also while nothing was said in it: a first attempt may have made it and then failed to tell.
         if view.latest is None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from chat_service.domain import rules
 from chat_service.domain.events import ChatAdded
-from chat_service.domain.model import Chat, Group
+from chat_service.domain.model import Chat, Group, Role
 from chat_service.ports import ChatLog, Store, UserChannels
 from chat_service.use_cases.throttle import CREATE, MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
@@ -23,11 +23,12 @@ class CreateGroup:
         self._views = views
         self._throttle = throttle
 
-    async def __call__(self, user_id: str, group: Group) -> Chat:
-        """The group as its maker sees it.
+    async def __call__(self, user_id: str, group: Group, *, strangers_limited: bool) -> Chat:
+        """The group as its maker sees it. ``strangers_limited``: the others are protected from the maker.
 
         Raises:
             InvalidArgument: a field breaks its rule.
+            FailedPrecondition: TOO_MANY_GROUPS.
             ResourceExhausted: RATE_LIMITED.
             Unavailable: Redis or the store is down; the group may exist.
         """
@@ -37,11 +38,13 @@ class CreateGroup:
         await self._throttle.check(CREATE, user_id)
         await self._throttle.check(MEMBERS, user_id, price=rules.price_of((user_id, *others)))
         wanted = replace(group, name=group.name.strip(), member_ids=others)
-        chat = await self._store.create_group(new_object_id(), user_id, wanted)
-        roles = {member.user_id: member.role for member in chat.members}
-        await self._log.begin(chat.id, roles)
-        view = await self._views.one(user_id, chat)
-        await self._channels.tell(
-            {member_id: ChatAdded(replace(view, role=role), user_id) for member_id, role in roles.items()}
+        chat = await self._store.create_group(
+            new_object_id(), user_id, wanted, strangers_limited=strangers_limited
         )
+        # All of them, where the chat names the first few alone.
+        roles = {user_id: Role.ADMIN, **dict.fromkeys(others, Role.MEMBER)}
+        await self._log.begin(chat.id, roles, chat.member_count)
+        view = await self._views.one(user_id, chat)
+        news = ChatAdded(replace(view, role=Role.MEMBER), user_id)
+        await self._channels.tell({**dict.fromkeys(others, news), user_id: ChatAdded(view, user_id)})
         return view

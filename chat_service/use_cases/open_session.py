@@ -19,8 +19,8 @@ class OpenSession:
         self._store = store
         self._announcer = announcer
 
-    async def __call__(self, session: Session, user_name: str) -> tuple[list[str], bool]:
-        """Ids of the user's chats, and whether there are more than ``CHATS_PER_USER``.
+    async def __call__(self, session: Session, user_name: str) -> tuple[list[str], str]:
+        """Ids of the user's chats, at most ``CHATS_PER_USER``, and where the list goes on; empty: nowhere.
 
         Raises:
             InvalidArgument: a field breaks its rule.
@@ -32,7 +32,7 @@ class OpenSession:
         revoked_before_ms = await self._store.upsert_user(session.user_id, user_name[: rules.NAME_LIMIT])
         if session.token_issued_at_ms < revoked_before_ms:
             raise rules.session_revoked()
-        chats, truncated = await self._store.list_chats(session.user_id, CHATS_PER_USER)
+        listed = await self._store.list_chats(session.user_id, CHATS_PER_USER)
         # As late as can be, for what happens from here on is told on the user's channel.
         if (await self._revoked.of([session]))[0]:
             raise rules.session_revoked()
@@ -41,11 +41,11 @@ class OpenSession:
         await self._log.remember(
             session.user_id,
             {
-                item.chat.id: Membership(item.chat.role, item.read)
-                for item in chats
-                if item.chat.role is not Role.NONE
+                item.chat_id: Membership(item.role, item.read)
+                for item in listed.chats
+                if item.role is not Role.NONE
             },
         )
         if came:
-            await self._announcer.tell(session.user_id, chats, online=True)
-        return [item.chat.id for item in chats], truncated
+            await self._announcer.tell(session.user_id, listed.chats, online=True)
+        return [item.chat_id for item in listed.chats], listed.next_cursor

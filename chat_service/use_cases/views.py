@@ -1,22 +1,42 @@
 """Showing a stored chat as it stands now for one user."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chat_service.domain.model import Chat, ChatKind, Standing
-from chat_service.ports import Presence, Store
-from chat_service.use_cases.announcer import CHATS_PER_USER
+from chat_service.domain import rules
+from chat_service.domain.model import (
+    Chat,
+    ChatKind,
+    ChatPage,
+    LatestMessage,
+    MemberPage,
+    Role,
+    Standing,
+    UserChat,
+)
+from chat_service.ports import ChatLog, Presence, Store
 from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.throttle import Throttle
 from mesh.errors import ParleyError
+
+PAGE_DEFAULT = 50
+PAGE_LIMIT = 100
 
 
 class ChatViews:
     """Lays what Redis knows (last message, unread, who is there) over what the store has."""
 
-    def __init__(self, standings: Standings, presence: Presence, store: Store) -> None:
+    RATE_ACTION = "list"
+
+    def __init__(
+        self, standings: Standings, log: ChatLog, presence: Presence, store: Store, throttle: Throttle
+    ) -> None:
         self._standings = standings
+        self._log = log
         self._presence = presence
         self._store = store
+        self._throttle = throttle
 
     async def one(self, user_id: str, chat: Chat) -> Chat:
         """The chat as the member sees it.
@@ -26,7 +46,7 @@ class ChatViews:
             Unavailable: Redis or the store is down.
         """
         standing = await self._standings.of_member(user_id, chat.id)
-        (view,) = await self._with_presence(user_id, [_view(chat, standing)])
+        (view,) = await self._with_news(user_id, [_live(chat, standing)])
         return view
 
     async def get(self, user_id: str, chat_id: str) -> Chat:
@@ -38,27 +58,55 @@ class ChatViews:
         """
         standing = await self._standings.of_member(user_id, chat_id)
         chat = await self._store.get_chat(chat_id)
-        (view,) = await self._with_presence(user_id, [_view(chat, standing)])
+        (view,) = await self._with_news(user_id, [_live(chat, standing)])
         return view
 
-    async def all_of(self, user_id: str) -> list[Chat]:
-        """The user's chats, the last changed first.
+    async def page(self, user_id: str, limit: int, cursor: str) -> ChatPage:
+        """Some of the user's chats, the last changed first; ``limit`` 0 stands for 50.
+
+        A chat whose log cannot be asked about now is shown as it is stored.
 
         Raises:
+            InvalidArgument: the limit is out of its range, or the cursor is none.
+            ResourceExhausted: RATE_LIMITED.
             Unavailable: Redis or the store is down.
         """
-        stored, _ = await self._store.list_chats(user_id, CHATS_PER_USER)
-        standings = await self._standings.of(user_id, [item.chat.id for item in stored])
+        limit = _page_limit(limit)
+        await self._throttle.check(self.RATE_ACTION, user_id)
+        listed = await self._store.list_chats(user_id, limit, cursor, fresh=True)
+        if not listed.chats:
+            return ChatPage((), listed.next_cursor)
+        chat_ids = [item.chat_id for item in listed.chats]
+        standings, chats = await asyncio.gather(
+            self._standings.of(user_id, chat_ids), self._store.get_chats(chat_ids)
+        )
         views = [
-            _view(item.chat, standing)
-            for item, standing in zip(stored, standings, strict=True)
-            # A chat that the cached list still has, and the user has left meanwhile.
-            if not isinstance(standing, ParleyError)
+            _stored(chats[item.chat_id], item)
+            if isinstance(standing, ParleyError)
+            else _live(chats[item.chat_id], standing)
+            for item, standing in zip(listed.chats, standings, strict=True)
+            if item.chat_id in chats and not _has_left(standing)
         ]
+        views = await self._with_news(user_id, views)
         views.sort(key=lambda view: view.updated_at_ms, reverse=True)
-        return await self._with_presence(user_id, views)
+        return ChatPage(tuple(views), listed.next_cursor)
 
-    async def _with_presence(self, user_id: str, views: Sequence[Chat]) -> list[Chat]:
+    async def members(
+        self, user_id: str, chat_id: str, role: Role | None, limit: int, cursor: str
+    ) -> MemberPage:
+        """Some of the members of a chat, for a member; ``limit`` 0 stands for 50.
+
+        Raises:
+            InvalidArgument: the limit is out of its range, or the cursor is none.
+            PermissionDenied: NOT_A_MEMBER.
+            Unavailable: Redis or the store is down.
+        """
+        limit = _page_limit(limit)
+        await self._standings.of_member(user_id, chat_id)
+        return await self._store.list_members(chat_id, role, limit, cursor)
+
+    async def _with_news(self, user_id: str, views: Sequence[Chat]) -> list[Chat]:
+        """With the last messages, and with who is there in direct chats."""
         peers = {
             member.user_id
             for view in views
@@ -66,26 +114,48 @@ class ChatViews:
             for member in view.members
             if member.user_id != user_id
         }
+        latest = await self._log.latest([view.id for view in views])
         online = set(await self._presence.online(list(peers))) if peers else set()
         return [
-            replace(
-                view, online_user_ids=tuple(item.user_id for item in view.members if item.user_id in online)
-            )
-            if view.kind is ChatKind.DIRECT
-            else view
-            for view in views
+            _with_latest(_with_online(view, online), last) for view, last in zip(views, latest, strict=True)
         ]
 
 
-def _view(chat: Chat, standing: Standing) -> Chat:
-    latest = standing.head.latest or chat.latest
+def _page_limit(limit: int) -> int:
+    if limit > PAGE_LIMIT:
+        raise rules.invalid(f"limit must be 1 to {PAGE_LIMIT}")
+    return limit or PAGE_DEFAULT
+
+
+def _has_left(standing: Standing | ParleyError) -> bool:
+    # Left since the store was asked. Any other error leaves it open: then the store is believed.
+    return isinstance(standing, ParleyError) and not standing.retryable
+
+
+def _live(chat: Chat, standing: Standing) -> Chat:
     return replace(
         chat,
-        latest=latest,
-        updated_at_ms=max(chat.updated_at_ms, latest.timestamp_ms if latest else 0),
         member_count=standing.head.member_count or chat.member_count,
         seq=standing.head.seq,
         epoch=standing.head.epoch,
         unread=standing.unread,
         role=standing.role,
+    )
+
+
+def _stored(chat: Chat, mine: UserChat) -> Chat:
+    return replace(chat, unread=max(0, mine.last_number - mine.read.number), role=mine.role)
+
+
+def _with_latest(view: Chat, latest: LatestMessage | None) -> Chat:
+    if latest is None:
+        return view
+    return replace(view, latest=latest, updated_at_ms=max(view.updated_at_ms, latest.timestamp_ms))
+
+
+def _with_online(view: Chat, online: set[str]) -> Chat:
+    if view.kind is not ChatKind.DIRECT:
+        return view
+    return replace(
+        view, online_user_ids=tuple(item.user_id for item in view.members if item.user_id in online)
     )

@@ -27,13 +27,19 @@ class RefusedChatData(Data, frozen=True):
 
 
 class WelcomeData(Data, frozen=True):
-    """The session is open. `truncated`: there are more chats than `chats`; join those by `join-chats`."""
+    """The session is open; `chats` are joined.
+
+    `pending` are chats of the user that cannot be joined now: each is joined as soon as it can be, and a
+    `resync` says so. With a `nextCursor` there are more: `GET /chats` lists them from there on, and
+    `join-chats` joins them.
+    """
 
     user_id: str
     connection_id: str
     heartbeat_ms: int
     chats: list[HeadData]
-    truncated: bool
+    pending: list[str]
+    next_cursor: str | None
 
 
 class JoinedData(Data, frozen=True):

@@ -81,7 +81,8 @@ class DirectChatJson(_Chat, frozen=True, tag_field="type", tag="direct"):
 class GroupChatJson(_Chat, frozen=True, tag_field="type", tag="group"):
     """A group.
 
-    `users`, `members` and `admin` show the first 100 members by joining; `memberCount` counts all.
+    `users`, `members` and `admin` show the first 5 members by joining; `memberCount` counts all, and
+    `GET /chats/{chatId}/members` lists them.
     """
 
     name: str
@@ -140,7 +141,7 @@ def chat_json(chat: chat_pb2.Chat) -> ChatJson:
     if chat.type == ChatType.CHAT_TYPE_DIRECT:
         return DirectChatJson(
             id=chat.id,
-            users=list(chat.users),
+            users=[member.user_id for member in chat.members],
             latest_message=_latest_json(chat),
             created_at=to_rfc3339(chat.created_at_ms),
             updated_at=to_rfc3339(chat.updated_at_ms),
@@ -157,7 +158,7 @@ def group_json(chat: chat_pb2.Chat) -> GroupChatJson:
     """The same for a chat that is known to be a group."""
     return GroupChatJson(
         id=chat.id,
-        users=list(chat.users),
+        users=[member.user_id for member in chat.members],
         latest_message=_latest_json(chat),
         created_at=to_rfc3339(chat.created_at_ms),
         updated_at=to_rfc3339(chat.updated_at_ms),

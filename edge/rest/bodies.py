@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from edge.identity.user_id import MAX_USER_ID_LENGTH, is_user_id
-from edge.protocol.shapes import ChatJson, ErrorJson, GroupChatJson, MessageJson, Timestamp
+from edge.protocol.shapes import ChatJson, ErrorJson, GroupChatJson, MemberJson, MessageJson, Timestamp
 from edge.rest.errors import invalid, malformed
 
 UserId: TypeAlias = Annotated[
@@ -89,9 +89,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ChatsAnswer(Answer, frozen=True):
-    """The user's chats, the last changed first, at most 1,000."""
+    """A page of the user's chats, the last changed first.
+
+    Whoever goes on with `nextCursor` until that is null has seen every chat, however they moved meanwhile;
+    one that moved may come again. A page before the last may be short, or empty.
+    """
 
     chats: list[ChatJson]
+    next_cursor: str | None
+
+
+class MembersAnswer(Answer, frozen=True):
+    """A page of members, in the order of joining; `nextCursor` is null when it is the last."""
+
+    members: list[MemberJson]
+    next_cursor: str | None
 
 
 class ChatAnswer(Answer, frozen=True):

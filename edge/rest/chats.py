@@ -5,7 +5,7 @@ from http import HTTPStatus
 from edge.protocol.shapes import chat_json
 from edge.rest.bodies import ChatAnswer, ChatsAnswer, CreateChatBody
 from edge.rest.handler import RestHandler
-from edge.rest.parameters import chat_id
+from edge.rest.parameters import chat_id, cursor, page_limit
 from parley.chat.v1.chat_service_pb2 import CreateDirectChatRequest, GetChatRequest, ListChatsRequest
 
 
@@ -13,9 +13,16 @@ class ChatsHandler(RestHandler):
     """``/chats``."""
 
     async def get(self) -> None:
-        """The user's chats, the last changed first."""
-        found = await self.deps.chat.ListChats(ListChatsRequest(user_id=self.user_id))
-        self.answer(ChatsAnswer(chats=[chat_json(chat) for chat in found.chats]))
+        """A page of the user's chats, the last changed first."""
+        found = await self.deps.chat.ListChats(
+            ListChatsRequest(
+                user_id=self.user_id,
+                limit=page_limit(self.get_query_argument("limit", None)),
+                cursor=cursor(self.get_query_argument("cursor", None)),
+            )
+        )
+        chats = [chat_json(chat) for chat in found.chats]
+        self.answer(ChatsAnswer(chats=chats, next_cursor=found.next_cursor or None))
 
     async def post(self) -> None:
         """The direct chat with a user: 201 when it is new, 200 when it was there."""

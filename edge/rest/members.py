@@ -1,10 +1,15 @@
 """``/chats/{chatId}/members``: who is in a group."""
 
-from edge.protocol.shapes import group_json
-from edge.rest.bodies import AddMembersBody, MembersAddedAnswer
+from edge.protocol.shapes import group_json, member_json
+from edge.rest.bodies import AddMembersBody, MembersAddedAnswer, MembersAnswer
 from edge.rest.handler import RestHandler
-from edge.rest.parameters import chat_id, user_id
-from parley.chat.v1.chat_service_pb2 import AddMembersRequest, LeaveChatRequest, RemoveMemberRequest
+from edge.rest.parameters import chat_id, cursor, page_limit, role, user_id
+from parley.chat.v1.chat_service_pb2 import (
+    AddMembersRequest,
+    LeaveChatRequest,
+    ListMembersRequest,
+    RemoveMemberRequest,
+)
 
 
 class _Removing(RestHandler):
@@ -18,6 +23,20 @@ class _Removing(RestHandler):
 
 class MembersHandler(_Removing):
     """``/chats/{chatId}/members``."""
+
+    async def get(self, chat: str) -> None:
+        """A page of the members, in the order of joining."""
+        found = await self.deps.chat.ListMembers(
+            ListMembersRequest(
+                user_id=self.user_id,
+                chat_id=chat_id(chat),
+                role=role(self.get_query_argument("role", None)),
+                limit=page_limit(self.get_query_argument("limit", None)),
+                cursor=cursor(self.get_query_argument("cursor", None)),
+            )
+        )
+        members = [member_json(member) for member in found.members]
+        self.answer(MembersAnswer(members=members, next_cursor=found.next_cursor or None))
 
     async def post(self, chat: str) -> None:
         """Adds members; those who are members already stay as they are."""

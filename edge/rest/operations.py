@@ -15,13 +15,14 @@ from edge.rest.bodies import (
     GroupAnswer,
     HealthAnswer,
     MembersAddedAnswer,
+    MembersAnswer,
     MessagesAnswer,
     ReadyAnswer,
     SessionsAnswer,
 )
 from edge.rest.notification_operations import NOTIFICATION_OPERATIONS
 from edge.rest.operation import ALWAYS, BODY, Operation, Parameter
-from edge.rest.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_SEQ
+from edge.rest.parameters import DEFAULT_LIMIT, MAX_CURSOR_LENGTH, MAX_LIMIT, MAX_PAGE, MAX_SEQ, ROLES
 from edge.rest.webhook_operations import WEBHOOK_OPERATIONS
 
 _CHAT: Final = Parameter("chatId", "The chat.", {"type": "string", "pattern": "^[0-9a-f]{24}$"}, in_path=True)
@@ -42,8 +43,16 @@ _UNSUBSCRIBE_TOKEN: Final = Parameter(
 )
 _LIMIT: Final = Parameter(
     "limit",
-    "How many messages at most.",
+    "How many at most.",
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+)
+_CURSOR: Final = Parameter(
+    "cursor",
+    "Where to go on: the `nextCursor` of the page before. Read nothing in it.",
+    {"type": "string", "minLength": 1, "maxLength": MAX_CURSOR_LENGTH},
+)
+_ROLE: Final = Parameter(
+    "role", "Only the members with this role.", {"type": "string", "enum": sorted(ROLES)}
 )
 _BEFORE: Final = Parameter(
     "before",
@@ -63,9 +72,10 @@ OPERATIONS: Final = (
         name="listChats",
         method="get",
         path="/api/v1/chats",
-        summary="The user's chats, the last changed first",
+        summary="A page of the user's chats, the last changed first",
+        parameters=(_LIMIT, _CURSOR),
         answers={HTTPStatus.OK: ChatsAnswer},
-        errors=ALWAYS,
+        errors=(*ALWAYS, HTTPStatus.BAD_REQUEST),
     ),
     Operation(
         name="createChat",
@@ -83,7 +93,7 @@ OPERATIONS: Final = (
         summary="Make a group; a repeat makes another one",
         body=CreateGroupBody,
         answers={HTTPStatus.CREATED: GroupAnswer},
-        errors=(*ALWAYS, *BODY),
+        errors=(*ALWAYS, *BODY, HTTPStatus.CONFLICT),
     ),
     Operation(
         name="getChat",
@@ -101,6 +111,15 @@ OPERATIONS: Final = (
         summary="A page of history, the oldest message first",
         parameters=(_CHAT, _LIMIT, _BEFORE, _PAGE),
         answers={HTTPStatus.OK: MessagesAnswer},
+        errors=(*ALWAYS, *_OF_CHAT),
+    ),
+    Operation(
+        name="listMembers",
+        method="get",
+        path="/api/v1/chats/{chatId}/members",
+        summary="A page of the members of a chat, in the order of joining",
+        parameters=(_CHAT, _ROLE, _LIMIT, _CURSOR),
+        answers={HTTPStatus.OK: MembersAnswer},
         errors=(*ALWAYS, *_OF_CHAT),
     ),
     Operation(

@@ -7,10 +7,13 @@ from edge.identity.user_id import is_user_id
 from edge.rest.errors import invalid
 from mesh.ids import is_object_id
 from mesh.numbers import parse_number
+from parley.common.v1.chat_pb2 import Role
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 100
 MAX_PAGE: Final = 1000
+MAX_CURSOR_LENGTH: Final = 200
+ROLES: Final = {"admin": Role.ROLE_ADMIN, "member": Role.ROLE_MEMBER}
 MAX_SEQ: Final = 2**53 - 1  # what a JavaScript number holds exactly
 
 
@@ -72,10 +75,43 @@ def history_page(limit: str | None, before: str | None, page: str | None) -> His
     if before is not None and page is not None:
         raise invalid("give before or page, not both")
     return HistoryPage(
-        limit=DEFAULT_LIMIT if limit is None else number("limit", limit, MAX_LIMIT),
+        limit=page_limit(limit),
         before_seq=0 if before is None else number("before", before, MAX_SEQ),
         page=0 if page is None else number("page", page, MAX_PAGE),
     )
+
+
+def page_limit(text: str | None) -> int:
+    """How many items a page may have.
+
+    Raises:
+        InvalidArgument: out of range, or no number.
+    """
+    return DEFAULT_LIMIT if text is None else number("limit", text, MAX_LIMIT)
+
+
+def cursor(text: str | None) -> str:
+    """Where a list goes on; empty at its beginning.
+
+    Raises:
+        InvalidArgument: too long for a cursor, or empty.
+    """
+    if text is not None and not 1 <= len(text) <= MAX_CURSOR_LENGTH:
+        raise invalid("cursor must be the nextCursor of a page")
+    return text or ""
+
+
+def role(text: str | None) -> Role.ValueType:
+    """Whom a list of members is about; UNSPECIFIED for everybody.
+
+    Raises:
+        InvalidArgument: no role.
+    """
+    if text is None:
+        return Role.ROLE_UNSPECIFIED
+    if text not in ROLES:
+        raise invalid("role must be admin or member")
+    return ROLES[text]
 
 
 def number(name: str, text: str, most: int) -> int:

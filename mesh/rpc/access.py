@@ -35,6 +35,7 @@ ACCESS: Final[Mapping[str, Rules]] = {
         "GetAttention": _ASKING,
         "GetUnreadTotals": _ASKING,
         "GetChat": _ASKING,
+        "GetChats": _ASKING,
         "ListChats": _ASKING,
         "GetUserNames": _ASKING,
         "ListMessages": _ASKING,

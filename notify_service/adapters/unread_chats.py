@@ -6,17 +6,19 @@ from typing import Final
 from notify_service.adapters.persist import answering
 from notify_service.domain.digest import WaitingChat
 from notify_service.domain.notification import ContentType
-from parley.common.v1.chat_pb2 import ChatType
+from parley.common.v1.chat_pb2 import Chat, ChatType
 from parley.common.v1.message_pb2 import MessageType
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
 IDEMPOTENT_CALLS: Final = tuple(
-    f"parley.persist.v1.PersistService/{method}" for method in ("ListChats", "ListMessages", "GetUserNames")
+    f"parley.persist.v1.PersistService/{method}"
+    for method in ("ListChats", "GetChats", "ListMessages", "GetUserNames")
 )
 """What gRPC may repeat."""
 
 _CHATS: Final = 500
+_CHATS_PER_CALL: Final = 100  # the limit of GetChats
 _CONTENT_TYPES: Final = {
     MessageType.MESSAGE_TYPE_TEXT: ContentType.TEXT,
     MessageType.MESSAGE_TYPE_IMAGE: ContentType.IMAGE,
@@ -36,10 +38,16 @@ class PersistUnreadChats:
             answer = await self._stub.ListChats(
                 pb.ListChatsRequest(user_id=user_id, limit=_CHATS, fresh=True)
             )
+            waiting = {item.chat_id: item for item in answer.chats if item.last_number > item.read_number}
+            chats: dict[str, Chat] = {}
+            for start in range(0, len(waiting), _CHATS_PER_CALL):
+                some = list(waiting)[start : start + _CHATS_PER_CALL]
+                shown = await self._stub.GetChats(pb.GetChatsRequest(chat_ids=some))
+                chats.update((chat.id, chat) for chat in shown.chats if chat.HasField("latest_message"))
         return [
-            _to_waiting(item, user_id)
-            for item in answer.chats
-            if item.last_number > item.read_number and item.chat.HasField("latest_message")
+            _to_waiting(item, chats[chat_id], user_id)
+            for chat_id, item in waiting.items()
+            if chat_id in chats
         ]
 
     async def unread_since(self, chat: WaitingChat) -> int:
@@ -59,13 +67,15 @@ class PersistUnreadChats:
         return {user_id: name for user_id, name in zip(asked, answer.names, strict=True) if name}
 
 
-def _to_waiting(item: pb.UserChat, user_id: str) -> WaitingChat:
-    chat, latest = item.chat, item.chat.latest_message
+def _to_waiting(item: pb.UserChat, chat: Chat, user_id: str) -> WaitingChat:
+    latest = chat.latest_message
     direct = chat.type == ChatType.CHAT_TYPE_DIRECT
     return WaitingChat(
         chat_id=chat.id,
         group_name=chat.name,
-        peer_id=next((other for other in chat.users if other != user_id), "") if direct else "",
+        peer_id=next((item.user_id for item in chat.members if item.user_id != user_id), "")
+        if direct
+        else "",
         unread=item.last_number - item.read_number,
         first_unread_number=item.read_number + 1,
         sender_id=latest.sender_id,

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-MEMBERS_LISTED = 100
-"""How many members a chat lists, by joining; a group may have a thousand times as many."""
+MEMBERS_LISTED = 5
+"""How many members a chat names itself, by joining; the others are in its memberships."""
 LATEST_TEXT_LIMIT = 200
 """Characters of a message that a chat's ``latest_message`` shows."""
 
@@ -89,21 +89,14 @@ class Chat:
 
 
 @dataclass(frozen=True, slots=True)
-class UserChat:
-    """A chat as one user has it."""
+class ChatState:
+    """What a list goes by: of a chat that its members may have filled with long texts, a few numbers."""
 
-    chat: Chat
-    role: Role
-    read_seq: int
-    read_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChatList:
-    """A user's chats, the last changed first. ``truncated``: there are more."""
-
-    chats: tuple[UserChat, ...]
-    truncated: bool
+    chat_id: str
+    type: ChatType
+    member_count: int
+    last_number: int
+    updated_at_ms: int
 
 
 def pair_key(user_id: str, peer_id: str) -> str:

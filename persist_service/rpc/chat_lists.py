@@ -1,12 +1,16 @@
 """Answers ListChats, from the cache of encoded answers where there is one."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from parley.persist.v1 import persist_service_pb2 as pb
-from persist_service.codec import chat_to_proto, role_to_proto
-from persist_service.domain.chats import UserChat
+from persist_service.codec import user_chat_to_proto
+from persist_service.domain.chat_pages import ListCursor
 from persist_service.metrics import CHAT_LISTS
+from persist_service.rpc.cursors import list_cursor_text
 from persist_service.use_cases.list_chats import ListChats
+
+CHATS_PER_PAGE: Final = 1_000
+"""The largest page, and the only size whose first page is cached: what a session opens with."""
 
 
 class AnswerCache(Protocol):
@@ -26,36 +30,25 @@ class ChatListAnswers:
         self._list_chats = list_chats
         self._cache = cache
 
-    async def get(self, user_id: str, limit: int, *, fresh: bool = False) -> pb.ListChatsResponse:
-        """At most ``limit`` chats; ``fresh`` leaves the cache alone."""
-        cached, lease = (None, None) if fresh else await self._cache.read(user_id)
+    async def get(
+        self, user_id: str, limit: int, cursor: ListCursor | None = None, *, fresh: bool = False
+    ) -> pb.ListChatsResponse:
+        """At most ``limit`` chats from the cursor on; ``fresh`` leaves the cache alone."""
+        if fresh or cursor is not None or limit < CHATS_PER_PAGE:
+            CHAT_LISTS.labels("no_cache").inc()
+            return await self._read(user_id, limit, cursor)
+        cached, lease = await self._cache.read(user_id)
         if cached is not None:
-            answer = pb.ListChatsResponse.FromString(cached)
-            # Kept for a smaller limit, it may lack chats; for a larger one, it is cut.
-            if len(answer.chats) >= limit or not answer.truncated:
-                CHAT_LISTS.labels("hit").inc()
-                return _cut(answer, limit)
-        found = await self._list_chats(user_id, limit)
-        answer = pb.ListChatsResponse(chats=map(_to_proto, found.chats), truncated=found.truncated)
+            CHAT_LISTS.labels("hit").inc()
+            return pb.ListChatsResponse.FromString(cached)
+        answer = await self._read(user_id, limit, None)
         if lease is not None:
             await self._cache.store(user_id, lease, answer.SerializeToString())
         CHAT_LISTS.labels("no_cache" if lease is None else "miss").inc()
         return answer
 
-
-def _cut(answer: pb.ListChatsResponse, limit: int) -> pb.ListChatsResponse:
-    if len(answer.chats) > limit:
-        del answer.chats[limit:]
-        answer.truncated = True
-    return answer
-
-
-def _to_proto(mine: UserChat) -> pb.UserChat:
-    chat = chat_to_proto(mine.chat)
-    chat.role = role_to_proto(mine.role)
-    return pb.UserChat(
-        chat=chat,
-        read_seq=mine.read_seq,
-        read_number=mine.read_number,
-        last_number=mine.chat.head.number,
-    )
+    async def _read(self, user_id: str, limit: int, cursor: ListCursor | None) -> pb.ListChatsResponse:
+        page = await self._list_chats(user_id, limit, cursor)
+        return pb.ListChatsResponse(
+            chats=map(user_chat_to_proto, page.chats), next_cursor=list_cursor_text(page.next)
+        )

@@ -18,13 +18,14 @@ from persist_service.codec import (
     member_to_proto,
     membership_to_proto,
     message_to_proto,
+    role_filter,
 )
 from persist_service.domain.chats import Member, Role
 from persist_service.domain.log import SendKey
 from persist_service.errors import ChatNotFound, MessageNotFound
 from persist_service.ports import Chats, Memberships, Messages, NewGroup, Users
-from persist_service.rpc import checks
-from persist_service.rpc.chat_lists import ChatListAnswers
+from persist_service.rpc import checks, cursors
+from persist_service.rpc.chat_lists import CHATS_PER_PAGE, ChatListAnswers
 from persist_service.use_cases.add_members import AddMembers
 from persist_service.use_cases.create_direct_chat import CreateDirectChat
 from persist_service.use_cases.create_group import CreateGroup
@@ -125,12 +126,15 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
                 *(Member(other, Role.MEMBER, joined_at) for other in others if other != maker),
             ),
         )
-        return pb.CreateGroupResponse(chat=chat_to_proto(await self.create_group(group)))
+        chat = await self.create_group(group, strangers_limited=request.strangers_limited)
+        return pb.CreateGroupResponse(chat=chat_to_proto(chat))
 
     async def AddMembers(self, request: pb.AddMembersRequest, context: Context) -> pb.AddMembersResponse:
         """Adds members to a group."""
         chat, added = await self.add_members(
-            checks.chat_id(request.chat_id), checks.user_ids(request.member_ids, "member_ids", 1, 100)
+            checks.chat_id(request.chat_id),
+            checks.user_ids(request.member_ids, "member_ids", 1, 100),
+            request.added_by_id and checks.user_id(request.added_by_id, "added_by_id"),
         )
         return pb.AddMembersResponse(chat=chat_to_proto(chat), added=map(member_to_proto, added))
 
@@ -151,6 +155,24 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         if chat is None:
             raise ChatNotFound
         return pb.GetChatResponse(chat=chat_to_proto(chat))
+
+    async def GetChats(self, request: pb.GetChatsRequest, context: Context) -> pb.GetChatsResponse:
+        """Shows some chats."""
+        checks.count_within(request.chat_ids, "chat_ids", 1, 100)
+        found = await self.chats.find_many({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
+        return pb.GetChatsResponse(chats=map(chat_to_proto, found.values()))
+
+    async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
+        """Lists members."""
+        members, following = await self.memberships.page(
+            checks.chat_id(request.chat_id),
+            checks.number_within(request.limit, "limit", 1, 100),
+            after=cursors.member_cursor(request.cursor),
+            role=role_filter(request.role),
+        )
+        return pb.ListMembersResponse(
+            members=map(member_to_proto, members), next_cursor=cursors.member_cursor_text(following)
+        )
 
     async def GetMemberships(
         self, request: pb.GetMembershipsRequest, context: Context
@@ -180,8 +202,9 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
 
     async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
         """Lists a user's chats."""
-        limit = checks.number_within(request.limit, "limit", 1, 1_000)
-        return await self.chat_lists.get(checks.user_id(request.user_id), limit, fresh=request.fresh)
+        limit = checks.number_within(request.limit, "limit", 1, CHATS_PER_PAGE)
+        cursor = cursors.list_cursor(request.cursor)
+        return await self.chat_lists.get(checks.user_id(request.user_id), limit, cursor, fresh=request.fresh)
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context

@@ -12,6 +12,8 @@ from persist_service.metrics import NOTIFICATIONS
 from persist_service.ports import Chats, FollowUps, Memberships, Presence, Users
 
 _PAGE: Final = 500
+# The members of chats up to this size are read together, for all chats of a batch at once.
+_SMALL: Final = 100
 # Recipients kept in memory before they are sent: a large group times a large batch is many.
 _HELD: Final = 5_000
 _log = get_logger()
@@ -63,6 +65,8 @@ class NotifyMembers:
         for chat_id in by_chat.keys() - chats.keys():
             _log.warning("notify.chat_unknown", chat_id=chat_id, messages=len(by_chat[chat_id]))
         listed = {chat.id: [m.user_id for m in chat.members] for chat in chats.values() if _lists_all(chat)}
+        small = {chat.id for chat in chats.values() if 0 < chat.member_count <= _SMALL} - listed.keys()
+        listed |= await self._memberships.user_ids_of(small)
         active = await self._presence.last_active({user for members in listed.values() for user in members})
         for chat_id, members in listed.items():
             for notification in _of_page(chats[chat_id], by_chat[chat_id], names, members, active):
@@ -87,7 +91,7 @@ def _named(notification: Notification) -> int:
 
 
 def _lists_all(chat: Chat) -> bool:
-    # Version 0: the group's making broke off before its members were listed in it.
+    # Version 0: the group's making broke off before its members were named in it.
     return chat.members_version > 0 and len(chat.members) >= chat.member_count
 
 

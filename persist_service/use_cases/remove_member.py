@@ -3,19 +3,19 @@
 from persist_service.domain.chats import ChatType, Role
 from persist_service.errors import ChatNotFound, LastAdmin, WrongChatType
 from persist_service.ports import ChatLists, Chats, Memberships
-from persist_service.use_cases.list_members import ListMembers
+from persist_service.use_cases.name_members import NameMembers
 
 
 class RemoveMember:
     """Removes a member, and sees to it that a group with members has an admin."""
 
     def __init__(
-        self, chats: Chats, memberships: Memberships, chat_lists: ChatLists, list_members: ListMembers
+        self, chats: Chats, memberships: Memberships, chat_lists: ChatLists, name_members: NameMembers
     ) -> None:
         self._chats = chats
         self._memberships = memberships
         self._chat_lists = chat_lists
-        self._list_members = list_members
+        self._name_members = name_members
 
     async def __call__(self, chat_id: str, user_id: str, *, promote_successor: bool) -> tuple[bool, str]:
         """Whether the user was a member, and who became admin for it (empty: nobody).
@@ -35,8 +35,8 @@ class RemoveMember:
         # After the removal and also on a repeat: so it holds when two admins leave at the same moment, and
         # when an earlier attempt got no further than the removal.
         promoted = await self._promote_if_headless(chat_id)
-        chat = await self._list_members(chat_id, change=-int(removed), left=user_id)
-        await self._chat_lists.drop({user_id, promoted, *(member.user_id for member in chat.members)} - {""})
+        await self._name_members(chat_id, change=-int(removed), left=user_id)
+        await self._chat_lists.drop({user_id, promoted} - {""})
         return removed, promoted
 
     async def _is_last_admin(self, chat_id: str, user_id: str) -> bool:

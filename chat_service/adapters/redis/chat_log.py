@@ -15,6 +15,7 @@ from chat_service.domain.events import Change, Delivered, MembersAdded, Read, Si
 from chat_service.domain.model import (
     Delivery,
     FoundSend,
+    LatestMessage,
     MemberPointers,
     Membership,
     NewMessage,
@@ -95,6 +96,7 @@ class RedisChatLog:
                 int(message.is_new),
                 *self._seen.of(chat_id),
                 int(message.reads),
+                event_wire.latest_of(message),
             ),
         )
 
@@ -154,9 +156,9 @@ class RedisChatLog:
         self._seen.note(chat_id, position.epoch, position.seq)
         return LogEntry(chat_id, position.seq, event_wire.at_position(entry, position))
 
-    async def begin(self, chat_id: str, roles: Mapping[str, Role]) -> None:
+    async def begin(self, chat_id: str, roles: Mapping[str, Role], member_count: int) -> None:
         """As the port says."""
-        first = StoredHead(FIRST_EPOCH, 0, 0, len(roles))
+        first = StoredHead(FIRST_EPOCH, 0, 0, member_count)
         await scripts.run(self._redis, [self._begin_call(chat_id, first)])
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -211,6 +213,15 @@ class RedisChatLog:
             return Known(role, head=None, read=None)
         head = self._seen.check(chat_id, before, replies.head(answer[2:]))
         return Known(role, head, None if answer[1] is None else replies.read_pointer(answer[1]))
+
+    async def latest(self, chat_ids: Sequence[str]) -> list[LatestMessage | None]:
+        """As the port says."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for chat_id in chat_ids:
+                    pipe.hget(keys.head(chat_id), "latest")
+                answers: list[bytes | None] = await pipe.execute()
+        return [None if answer is None else event_wire.latest(answer) for answer in answers]
 
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
         """As the port says."""

@@ -11,7 +11,7 @@ from chat_service.ports import LogEntry, Refusal, Taken
 from mesh.logs import get_logger
 from mesh.redis import is_moving
 
-HEAD_FIELDS: Final = ("epoch", "seq", "number", "members", "latest", "base")
+HEAD_FIELDS: Final = ("epoch", "seq", "number", "members", "base")
 
 _TAKEN: Final = 1
 _REPEAT: Final = 2
@@ -48,17 +48,10 @@ def taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
 
 def head(fields: Sequence[bytes | None]) -> Head | None:
     """The values of ``HEAD_FIELDS``; None when there is no head."""
-    epoch, seq, number, members, latest, base = fields
+    epoch, seq, number, members, base = fields
     if epoch is None or seq is None or number is None:
         return None
-    return Head(
-        int(epoch),
-        int(seq),
-        int(number),
-        int(members or 0),
-        None if latest is None else event_wire.latest_of_entry(latest),
-        int(base or 0),
-    )
+    return Head(int(epoch), int(seq), int(number), int(members or 0), int(base or 0))
 
 
 def read_pointer(text: bytes) -> ReadPointer:

@@ -19,9 +19,9 @@ class RedisUserChannels:
 
     async def tell(self, news: Mapping[str, UserNews]) -> None:
         """As the port says."""
-        at_ms = now_ms()
+        events = event_wire.user_events(news, now_ms())
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
-                for user_id, item in news.items():
-                    pipe.publish(keys.user_channel(user_id), event_wire.user_event(user_id, item, at_ms))
+                for user_id, event in events.items():
+                    pipe.publish(keys.user_channel(user_id), event)
                 await pipe.execute()

@@ -29,7 +29,7 @@ from parley_client.events import (
 )
 from parley_client.inbox import Inbox
 from parley_client.link import Link
-from parley_client.models import Chat, Page, Sent, sent_from
+from parley_client.models import Chat, ChatPage, MemberPage, Page, Sent, sent_from
 from parley_client.notifications import Notifications
 from parley_client.order import Order
 from parley_client.rest import RestClient
@@ -147,7 +147,8 @@ class ParleyClient:
     async def join(self, chat_ids: Iterable[str]) -> None:
         """Receives the events of these chats too, now and after each reconnect.
 
-        The user's own chats are joined by the server.
+        The user's own chats are joined by the server, if there are not more than 1,000: then `all_chats` has
+        the others.
 
         Raises:
             PermissionDeniedError: the user is no member of one of them; the others are joined.
@@ -158,9 +159,29 @@ class ParleyClient:
         for error in errors.values():
             raise error
 
-    async def chats(self) -> list[Chat]:
-        """The user's chats, the last changed first."""
-        return await self._rest.chats()
+    async def chats(self, *, limit: int = 50, cursor: str | None = None) -> ChatPage:
+        """A page of 1 to 100 of the user's chats, the last changed first; `cursor` goes on after a page."""
+        return await self._rest.chats(limit=limit, cursor=cursor)
+
+    async def all_chats(self) -> AsyncIterator[Chat]:
+        """Every chat of the user once, about the last changed first, read page by page."""
+        seen: set[str] = set()
+        cursor: str | None = None
+        while True:
+            page = await self.chats(limit=100, cursor=cursor)
+            for chat in page.chats:
+                if chat.id not in seen:
+                    seen.add(chat.id)
+                    yield chat
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def members(
+        self, chat_id: str, *, role: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> MemberPage:
+        """A page of 1 to 100 members of a chat in the order of joining, those with `role` alone."""
+        return await self._rest.members(chat_id, role, limit=limit, cursor=cursor)
 
     async def direct_chat(self, user_id: str) -> Chat:
         """The chat with this user, made if there is none."""

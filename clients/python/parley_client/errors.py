@@ -98,7 +98,7 @@ _CLASSES: Final[Mapping[type[ParleyError], tuple[str, ...]]] = {
         "SUBSCRIPTION_NOT_FOUND",
         "DELIVERY_NOT_FOUND",
     ),
-    ConflictError: ("WRONG_CHAT_TYPE", "DUPLICATE_CONFLICT", "LAST_ADMIN", "CHAT_FULL"),
+    ConflictError: ("WRONG_CHAT_TYPE", "DUPLICATE_CONFLICT", "LAST_ADMIN", "CHAT_FULL", "TOO_MANY_GROUPS"),
     BusyError: ("RATE_LIMITED", "TOO_MANY_CONNECTIONS", "OVERLOADED"),
     UnavailableError: ("UNAVAILABLE", "DEADLINE_EXCEEDED", "DRAINING"),
 }

@@ -20,11 +20,17 @@ from parley_client.models import (
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The connection stands, for the first time or again; what was missed meanwhile follows."""
+    """The connection stands, for the first time or again; what was missed meanwhile follows.
+
+    `chats` are live. `pending` are the user's too and become live by themselves; with a `next_cursor` there
+    are more, which `chats` of the client lists from there on and `join` makes live.
+    """
 
     user_id: str
     connection_id: str
     chats: tuple[Head, ...]
+    pending: tuple[str, ...] = ()
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,11 @@ def _read(data: Json) -> Incoming:
 
 _PARSERS: Final[Mapping[str, Callable[[Json], FromServer]]] = {
     "welcome": lambda data: Connected(
-        data["userId"], data["connectionId"], tuple(head_from(head) for head in data["chats"])
+        data["userId"],
+        data["connectionId"],
+        tuple(head_from(head) for head in data["chats"]),
+        tuple(data["pending"]),
+        data["nextCursor"],
     ),
     "new-message": lambda data: NewMessage(message_from(data)),
     "user-typing": lambda data: Typing(data["chatId"], data["userId"], data["isTyping"]),

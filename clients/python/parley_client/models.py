@@ -43,7 +43,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat as the user sees it. `name` is empty for direct chats."""
+    """A chat as the user sees it. `users` are the first few members; `name` is empty for direct chats."""
 
     id: str
     type: str
@@ -52,6 +52,31 @@ class Chat:
     unread: int
     seq: int
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPage:
+    """Some of the user's chats, the last changed first; `next_cursor` is None on the last page."""
+
+    chats: tuple[Chat, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a chat; `role` is `admin` or `member`."""
+
+    user_id: str
+    role: str
+    joined_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    """Some of the members, in the order of joining; `next_cursor` is None on the last page."""
+
+    members: tuple[Member, ...]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +161,20 @@ def chat_from(data: Json) -> Chat:
         seq=data["seq"],
         epoch=data["epoch"],
     )
+
+
+def chat_page_from(data: Json) -> ChatPage:
+    """A page of chats."""
+    return ChatPage(tuple(map(chat_from, data["chats"])), data["nextCursor"])
+
+
+def member_page_from(data: Json) -> MemberPage:
+    """A page of members."""
+    members = (
+        Member(item["userId"], item["role"], datetime.fromisoformat(item["joinedAt"]))
+        for item in data["members"]
+    )
+    return MemberPage(tuple(members), data["nextCursor"])
 
 
 def head_from(data: Json) -> Head:

@@ -76,6 +76,8 @@ class Order:
                 event = incoming
             case Heads():
                 self._compare(incoming.chats)
+            case Resync(chat_id) if chat_id not in self._at:
+                event = Gap(chat_id)  # it was pending: where it stood when this began nobody said
             case Resync(chat_id):
                 self._ask([chat_id])
             case NewMessage(message):

@@ -7,7 +7,16 @@ from typing import Any, Final, Self
 import httpx
 
 from parley_client.errors import ClientClosedError, ParleyError, UnreachableError, error_from
-from parley_client.models import Chat, Page, chat_from, page_from
+from parley_client.models import (
+    Chat,
+    ChatPage,
+    MemberPage,
+    Page,
+    chat_from,
+    chat_page_from,
+    member_page_from,
+    page_from,
+)
 
 _TIMEOUT_SECONDS: Final = 10.0
 
@@ -25,9 +34,14 @@ class RestClient:
         token: str = (await self.call("POST", "dev/token", json={"userId": user_id, "name": name}))["token"]
         return token
 
-    async def chats(self) -> list[Chat]:
-        """The user's chats, the last changed first."""
-        return [chat_from(chat) for chat in (await self.call("GET", "chats"))["chats"]]
+    async def chats(self, *, limit: int, cursor: str | None) -> ChatPage:
+        """A page of the user's chats, the last changed first."""
+        return chat_page_from(await self.call("GET", "chats", params=_paging(limit, cursor)))
+
+    async def members(self, chat_id: str, role: str | None, *, limit: int, cursor: str | None) -> MemberPage:
+        """A page of the members of a chat, in the order of joining."""
+        params = _paging(limit, cursor) | ({} if role is None else {"role": role})
+        return member_page_from(await self.call("GET", f"chats/{chat_id}/members", params=params))
 
     async def direct_chat(self, user_id: str) -> Chat:
         """The chat with this user, made if there is none."""
@@ -72,6 +86,10 @@ class RestClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._http.aclose()
+
+
+def _paging(limit: int, cursor: str | None) -> dict[str, str | int]:
+    return {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
 
 
 def refusal(url: str, status: int, body: Any) -> ParleyError:

@@ -1,4 +1,4 @@
-"""Collection ``chats``. ``users`` and ``members`` show the first members; all are in ``memberships``."""
+"""Collection ``chats``. ``members`` shows the first few; all are in ``memberships``."""
 
 import asyncio
 from collections.abc import Collection as AnyOf
@@ -8,12 +8,13 @@ from typing import Final
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
-from pymongo import DESCENDING, ReturnDocument, UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from mesh.mongo import Document, Mongo
 from persist_service.domain.chats import (
     Chat,
+    ChatState,
     ChatType,
     GroupSettings,
     Head,
@@ -27,7 +28,9 @@ from persist_service.ports import NewGroup
 
 _EMPTY_HEAD: Final = {"epoch": 1, "lastSeq": 0, "lastNumber": 0}
 _HEAD_FIELDS: Final = {**dict.fromkeys(_EMPTY_HEAD, 1), "memberCount": 1}
+_STATE_FIELDS: Final = dict.fromkeys(("type", "memberCount", "lastNumber", "updatedAt"), 1)
 _UPDATES_AT_ONCE: Final = 32
+_IDS_AT_ONCE: Final = 100  # the stand-in takes time by the square of it
 
 
 class MongoChats:
@@ -83,12 +86,31 @@ class MongoChats:
             found = [_to_chat(chat) async for chat in self._chats.find(_any_of(chat_ids))]
         return {chat.id: chat for chat in found}
 
-    async def last_changed(self, chat_ids: AnyOf[str], limit: int) -> list[Chat]:
+    async def direct(self, user_id: str, peer_ids: AnyOf[str]) -> dict[str, str]:
         """As the port says."""
-        order = [("updatedAt", DESCENDING), ("_id", DESCENDING)]
+        peers = {pair_key(user_id, peer_id): peer_id for peer_id in peer_ids}
         with self._mongo.guard():
-            found = self._chats.find(_any_of(chat_ids)).sort(order).limit(limit)
-            return [_to_chat(chat) async for chat in found]
+            found = self._chats.find({"pairKey": {"$in": list(peers)}}, {"pairKey": 1})
+            return {peers[chat["pairKey"]]: str(chat["_id"]) async for chat in found}
+
+    async def states(self, chat_ids: AnyOf[str]) -> list[ChatState]:
+        """As the port says."""
+        ids = list(chat_ids)
+        found: list[Document] = []
+        with self._mongo.guard():
+            for start in range(0, len(ids), _IDS_AT_ONCE):
+                some = _any_of(ids[start : start + _IDS_AT_ONCE])
+                found += await self._chats.find(some, _STATE_FIELDS).to_list(None)
+        return [
+            ChatState(
+                str(chat["_id"]),
+                ChatType(chat["type"]),
+                chat["memberCount"],
+                chat["lastNumber"],
+                int(chat["updatedAt"]),
+            )
+            for chat in found
+        ]
 
     async def heads(self, chat_ids: AnyOf[str]) -> list[tuple[Head, int]]:
         """As the port says."""
@@ -178,7 +200,6 @@ def _new_chat_fields(now_ms: int) -> Document:
 
 def _members_fields(members: Sequence[Member], count: int) -> Document:
     return {
-        "users": [member.user_id for member in members],
         "members": [
             {
                 "userId": member.user_id,

@@ -24,7 +24,13 @@ NEEDED: Final[Indexes] = {
             partialFilterExpression={"pairKey": {"$exists": True}},
         )
     ],
-    "memberships": [_index("chatId", "userId", unique=True), _index("userId", "chatId")],
+    "memberships": [
+        _index("chatId", "userId", unique=True),
+        _index("userId", "chatId"),
+        IndexModel(
+            [("userId", ASCENDING)], name="addedUnread", partialFilterExpression={"addedUnread": True}
+        ),
+    ],
     "messages": [
         _index("chatId", "seq", unique=True),
         _index("chatId", "senderId", "clientMsgId", unique=True),
@@ -36,7 +42,7 @@ NEEDED: Final[Indexes] = {
 """Without these something would be stored twice, or every call would read a whole collection."""
 
 LATER: Final[Indexes] = {
-    "memberships": [_index("chatId", "joinedAt", "_id"), _index("chatId", "role")],
+    "memberships": [_index("chatId", "joinedAt", "_id"), _index("chatId", "role", "joinedAt", "_id")],
     "messages": [_index("senderId"), _index("createdAt")],
 }
 """What the service can do without while they are built: others begin with the chat too, or nobody asks."""

@@ -13,10 +13,12 @@ from mesh.mongo import Document, Mongo
 from persist_service.adapters.mongo.bulk import duplicates
 from persist_service.domain.chats import Member, Role
 from persist_service.domain.pointers import Pointer
-from persist_service.ports import Membership
+from persist_service.ports import MemberPlace, Membership
 
 _CHAT, _USER = 0, 1  # places in a question
 _KEY = ("chatId", "userId")
+_JOINING = [("joinedAt", ASCENDING), ("_id", ASCENDING)]
+_OWN_FIELDS = dict.fromkeys(("chatId", "role", "readSeq", "readNumber", "deliveredSeq"), 1)
 
 
 class MongoMemberships:
@@ -26,13 +28,15 @@ class MongoMemberships:
         self._mongo = mongo
         self._memberships = mongo.collection("memberships")
 
-    async def add(self, chat_id: str, members: Sequence[Member], *, read_number: int = 0) -> list[Member]:
+    async def add(
+        self, chat_id: str, members: Sequence[Member], *, read_number: int = 0, added_by_id: str = ""
+    ) -> list[Member]:
         """As the port says."""
         chat = ObjectId(chat_id)
         writes = [
             UpdateOne(
                 {"chatId": chat, "userId": member.user_id},
-                {"$setOnInsert": _new_membership(member, read_number)},
+                {"$setOnInsert": _new_membership(member, read_number, added_by_id)},
                 upsert=True,
             )
             for member in members
@@ -44,6 +48,15 @@ class MongoMemberships:
                 duplicates(error)  # another call added the same member in this moment
                 upserted = {new["index"]: new["_id"] for new in error.details["upserted"]}
         return [members[place] for place in sorted(upserted)]
+
+    async def added_unread(self, user_ids: AnyOf[str]) -> dict[str, int]:
+        """As the port says: one aggregation over the index of just these memberships."""
+        pipeline: list[Document] = [
+            {"$match": {"userId": {"$in": list(user_ids)}, "addedUnread": True}},
+            {"$group": {"_id": "$userId", "count": {"$sum": 1}}},
+        ]
+        with self._mongo.guard():
+            return {found["_id"]: found["count"] async for found in self._memberships.aggregate(pipeline)}
 
     async def remove(self, chat_id: str, user_id: str) -> bool:
         """As the port says."""
@@ -85,10 +98,26 @@ class MongoMemberships:
 
     async def first(self, chat_id: str, limit: int) -> list[Member]:
         """As the port says. MongoDB reads ``limit`` index keys; its stand-in reads the whole chat."""
-        order = [("joinedAt", ASCENDING), ("_id", ASCENDING)]
+        members, _ = await self.page(chat_id, limit)
+        return members
+
+    async def page(
+        self, chat_id: str, limit: int, *, after: MemberPlace | None = None, role: Role | None = None
+    ) -> tuple[list[Member], MemberPlace | None]:
+        """As the port says: an index has the members of a chat, and those of a role, in this order."""
+        query: Document = {"chatId": ObjectId(chat_id)}
+        if role is not None:
+            query["role"] = role.value
+        if after is not None:
+            at, key = DatetimeMS(after.joined_at_ms), ObjectId(after.membership_id)
+            query["$or"] = [{"joinedAt": {"$gt": at}}, {"joinedAt": at, "_id": {"$gt": key}}]
         with self._mongo.guard():
-            found = self._memberships.find({"chatId": ObjectId(chat_id)}).sort(order).limit(limit)
-            return [Member(m["userId"], Role(m["role"]), int(m["joinedAt"])) async for m in found]
+            found = await self._memberships.find(query).sort(_JOINING).limit(limit + 1).to_list(None)
+        members = [Member(m["userId"], Role(m["role"]), int(m["joinedAt"])) for m in found[:limit]]
+        if len(found) <= limit:
+            return members, None
+        last = found[limit - 1]
+        return members, MemberPlace(int(last["joinedAt"]), str(last["_id"]))
 
     async def count(self, chat_id: str) -> int:
         """As the port says."""
@@ -108,16 +137,28 @@ class MongoMemberships:
         if users:
             yield users
 
+    async def user_ids_of(self, chat_ids: AnyOf[str]) -> dict[str, list[str]]:
+        """As the port says: one query."""
+        users: dict[str, list[str]] = {chat_id: [] for chat_id in chat_ids}
+        if users:
+            query = {"chatId": {"$in": list(map(ObjectId, users))}}
+            with self._mongo.guard():
+                found = self._memberships.find(query, {"_id": 0, "chatId": 1, "userId": 1})
+                async for membership in found:
+                    users[str(membership["chatId"])].append(membership["userId"])
+        return users
+
     async def of_user(self, user_id: str) -> list[Membership]:
         """As the port says."""
         with self._mongo.guard():
-            return [_to_membership(m) async for m in self._memberships.find({"userId": user_id})]
+            found = await self._memberships.find({"userId": user_id}, _OWN_FIELDS).to_list(None)
+        return list(map(_to_membership, found))
 
-    async def pointers(self, chat_id: str, user_ids: AnyOf[str]) -> dict[str, Pointer]:
+    async def pointers(self, chat_id: str, limit: int) -> list[Pointer]:
         """As the port says."""
-        query = {"chatId": ObjectId(chat_id), "userId": {"$in": list(user_ids)}}
         with self._mongo.guard():
-            return {m["userId"]: _to_pointer(m) async for m in self._memberships.find(query)}
+            found = self._memberships.find({"chatId": ObjectId(chat_id)}).sort(_JOINING).limit(limit)
+            return [_to_pointer(m) async for m in found]
 
     async def advance(self, pointers: Sequence[Pointer]) -> None:
         """As the port says: ``$max`` and a filter on ``readSeq`` make it right in any order of batches."""
@@ -132,6 +173,7 @@ class MongoMemberships:
                         {**member, "readSeq": {"$lt": pointer.read_seq}},
                         {
                             "$set": read,
+                            "$unset": {"addedUnread": ""},
                             "$max": {"readNumber": pointer.read_number, "deliveredSeq": delivered},
                         },
                     )
@@ -165,8 +207,10 @@ class MongoMemberships:
             return {found["_id"]: found["total"] async for found in self._memberships.aggregate(pipeline)}
 
 
-def _new_membership(member: Member, read_number: int) -> Document:
+def _new_membership(member: Member, read_number: int, added_by_id: str) -> Document:
+    added_unread = {"addedUnread": True} if added_by_id not in {"", member.user_id} else {}
     return {
+        **added_unread,
         "_id": ObjectId(),
         "role": member.role.value,
         "joinedAt": DatetimeMS(member.joined_at_ms),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -29,7 +30,7 @@ from tests.integration.persist_service.conftest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -42,6 +43,7 @@ class World:
     persist: Service
     redis: Redis
     servers: Servers
+    port: int
     sent: int = field(default=0)
 
     async def direct(self, user_id: str = "alice", peer_id: str = "bob") -> str:
@@ -114,8 +116,8 @@ class World:
 @asynccontextmanager
 async def chat_service(
     servers: Servers, persist_target: str, **settings: Any
-) -> AsyncIterator[ChatServiceStub]:
-    """A running chat_service while entered, and a caller of it."""
+) -> AsyncIterator[tuple[ChatServiceStub, int]]:
+    """A running chat_service while entered: a caller of it, and its port."""
     values = {
         "service_secret": SECRET,
         "redis_url": servers.redis_url,
@@ -146,7 +148,7 @@ async def chat_service(
             return True if answer.results else None
 
         await eventually(_without_outage(ready))
-        yield stub
+        yield stub, ports["grpc"]
     finally:
         await life.close(20)
 
@@ -163,12 +165,17 @@ def _without_outage(probe: Any) -> Any:
 
 
 @asynccontextmanager
-async def open_world(servers: Servers, **settings: Any) -> AsyncIterator[World]:
+async def open_world(
+    servers: Servers, *, persist_settings: Mapping[str, Any] = MappingProxyType({}), **settings: Any
+) -> AsyncIterator[World]:
     """Both services while entered."""
-    async with running(servers) as persist:
+    async with running(servers, **persist_settings) as persist:
         await serving(persist)
         async with (
-            chat_service(servers, f"127.0.0.1:{persist.port}", **settings) as stub,
+            chat_service(servers, f"127.0.0.1:{persist.port}", **settings) as (
+                stub,
+                port,
+            ),
             open_redis(SecretStr(servers.redis_url)) as redis,
         ):
-            yield World(stub, persist, redis, servers)
+            yield World(stub, persist, redis, servers, port)

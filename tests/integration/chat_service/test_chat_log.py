@@ -56,7 +56,7 @@ async def kept(redis: Redis) -> list[Message]:
 
 
 async def begin(log: RedisChatLog) -> None:
-    await log.begin(CHAT, {"alice": Role.MEMBER, "bob": Role.MEMBER})
+    await log.begin(CHAT, {"alice": Role.MEMBER, "bob": Role.MEMBER}, 2)
 
 
 def taken(outcome: Taken | Refusal) -> Taken:
@@ -183,7 +183,7 @@ async def test_after_a_loss_a_repeat_gets_the_answer_that_the_store_kept(
 
 
 async def test_ids_with_colons_are_not_taken_for_one_another(log: RedisChatLog) -> None:
-    await log.begin(CHAT, {"a": Role.MEMBER, "a:b": Role.MEMBER, "a%3Ab": Role.MEMBER})
+    await log.begin(CHAT, {"a": Role.MEMBER, "a:b": Role.MEMBER, "a%3Ab": Role.MEMBER}, 3)
     sends = [message("b:c", "same", sender="a"), message("c", "same", sender="a:b")]
     sends.append(message("c", "same", sender="a%3Ab"))
     outcomes = await log.accept(sends)
@@ -210,8 +210,9 @@ async def test_a_change_takes_a_place_and_sets_roles_but_counts_no_message(log: 
     (known,) = await log.known("eve", [CHAT])
     assert known.head is not None
     assert known.head.member_count == 3
-    assert known.head.latest is not None
-    assert (known.head.latest.seq, known.head.latest.sender_id) == (3, "eve")
+    (latest,) = await log.latest([CHAT])
+    assert latest is not None
+    assert (latest.seq, latest.sender_id) == (3, "eve")
 
 
 async def test_the_recent_log_is_bounded_and_without_a_hole(redis: Redis, log: RedisChatLog) -> None:

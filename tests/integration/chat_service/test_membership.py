@@ -63,7 +63,7 @@ async def test_removals_at_once_leave_a_true_count(world: World) -> None:
     await asyncio.gather(*(remove(world, chat_id, user) for user in ("bob", "carol", "dave")))
     shown = (await world.chat.GetChat(pb.GetChatRequest(user_id="alice", chat_id=chat_id))).chat
     assert shown.member_count == 2
-    assert sorted(shown.users) == ["alice", "eve"]
+    assert sorted(member.user_id for member in shown.members) == ["alice", "eve"]
 
 
 async def test_a_caller_that_gives_up_leaves_no_change_half_done(world: World) -> None:

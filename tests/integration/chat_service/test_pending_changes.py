@@ -132,7 +132,11 @@ async def test_a_store_that_got_no_further_than_the_membership_is_finished_too(w
     await eventually(truth(lambda: nothing_pends(world, chat_id)))
     assert (await log_of(world, chat_id, "bob"))[-1].member_removed.promoted_id == "bob"
     shown = (await world.chat.GetChat(pb.GetChatRequest(user_id="bob", chat_id=chat_id))).chat
-    assert (shown.role, shown.member_count, list(shown.users)) == (ROLE_ADMIN, 2, ["bob", "carol"])
+    assert (shown.role, shown.member_count, [member.user_id for member in shown.members]) == (
+        ROLE_ADMIN,
+        2,
+        ["bob", "carol"],
+    )
     assert (await world.send(chat_id, user_id="alice")).HasField("error")
     with pytest.raises(PermissionDenied):
         await world.chat.AddMembers(pb.AddMembersRequest(user_id="alice", chat_id=chat_id, member_ids=["x"]))

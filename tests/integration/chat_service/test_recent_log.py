@@ -22,7 +22,7 @@ LONG = "\N{GRINNING FACE}" * 4_096  # the longest content there may be, 16 KiB
 @pytest.fixture
 async def log(redis: Redis) -> RedisChatLog:
     log = RedisChatLog(redis, Retention(recent_entries=200))
-    await log.begin(CHAT, {"alice": Role.ADMIN})
+    await log.begin(CHAT, {"alice": Role.ADMIN}, 1)
     return log
 
 

@@ -12,7 +12,7 @@ from tests.integration.persist_service.conftest import holds
 async def test_a_repeat_outlives_a_restart_of_chat_service(world: World) -> None:
     chat_id = await world.direct()
     first = (await world.send(chat_id, "once", "hello")).accepted
-    async with chat_service(world.servers, f"127.0.0.1:{world.persist.port}") as another:
+    async with chat_service(world.servers, f"127.0.0.1:{world.persist.port}") as (another, _):
         item = pb.SendItem(
             user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content="hello", client_msg_id="once"
         )
@@ -106,7 +106,7 @@ async def test_without_the_store_a_rebuilt_log_takes_nothing(world: World) -> No
     chat_id = await world.direct()
     await world.fill(chat_id, 1)
     await world.stored(chat_id, 1)
-    async with chat_service(world.servers, "127.0.0.1:1") as cut_off:
+    async with chat_service(world.servers, "127.0.0.1:1") as (cut_off, _):
         item = pb.SendItem(
             user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content="hello", client_msg_id="once"
         )

@@ -118,7 +118,7 @@ async def test_an_emptied_redis_does_not_forget(world: World) -> None:
 async def test_a_dead_store_does_not_delay_the_end_of_sessions(world: World) -> None:
     old = now_ms() - 1_000
     assert not await is_revoked(world, old)
-    async with chat_service(world.servers, "127.0.0.1:1") as cut_off:
+    async with chat_service(world.servers, "127.0.0.1:1") as (cut_off, _):
         # What Redis was told by the store is enough to let users in meanwhile.
         check = pb.CheckRevocationRequest(user_id="alice", token_issued_at_ms=old)
         assert not (await cut_off.CheckRevocation(check)).revoked

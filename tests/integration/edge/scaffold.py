@@ -19,7 +19,14 @@ from redis.asyncio import Redis
 
 from edge.fanout import chat_channel, user_channel
 from mesh.clock import now_ms
-from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, Unauthenticated, to_item_error
+from mesh.errors import (
+    ParleyError,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    to_item_error,
+    unavailable,
+)
 from mesh.ids import new_object_id
 from mesh.rpc.server import RpcServer
 from parley.chat.v1 import chat_service_pb2 as pb
@@ -70,6 +77,8 @@ class ScaffoldChat(ChatServiceServicer):
     opened_active_ms: list[int] = field(default_factory=list)
     renewed_active_ms: list[int] = field(default_factory=list)
     member_count: int | None = None
+    next_cursor: str = ""
+    rebuilding: set[str] = field(default_factory=set)
 
     async def publish(self, event: ChatEvent) -> None:
         """Publishes as the accept script does."""
@@ -169,7 +178,7 @@ class ScaffoldChat(ChatServiceServicer):
             raise ResourceExhausted(ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS, "too many connections")
         self.sessions[request.connection_id] = request.user_id
         chat_ids = [chat_id for chat_id, members in self.members.items() if request.user_id in members]
-        return pb.OpenSessionResponse(chat_ids=chat_ids)
+        return pb.OpenSessionResponse(chat_ids=chat_ids, next_cursor=self.next_cursor)
 
     async def RenewSessions(self, request: pb.RenewSessionsRequest, context: Any) -> pb.RenewSessionsResponse:
         if not request.sessions:
@@ -276,6 +285,8 @@ class ScaffoldChat(ChatServiceServicer):
             self._check(user_id, chat_id)
         except ParleyError as error:
             return pb.JoinResult(error=to_item_error(error))
+        if chat_id in self.rebuilding:
+            return pb.JoinResult(error=to_item_error(unavailable("persist")))
         return pb.JoinResult(head=self._head(chat_id))
 
     @staticmethod

@@ -39,7 +39,7 @@ async def test_the_welcome_says_where_the_chats_stand(edge: Edge, chat: Scaffold
     assert data["chats"] == [{"chatId": CHAT, "seq": 2, "number": 2, "epoch": 3, "unread": 0}]
     assert data["userId"] == "alice"
     assert data["heartbeatMs"] == 25_000
-    assert data["truncated"] is False
+    assert (data["pending"], data["nextCursor"]) == ([], None)
     assert chat.sessions == {data["connectionId"]: "alice"}
 
 

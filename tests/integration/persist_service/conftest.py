@@ -29,6 +29,7 @@ from mesh.amqp.topology import (
 from mesh.ids import new_object_id
 from mesh.lifecycle import Lifecycle
 from mesh.rpc.channel import open_channel
+from parley.common.v1.chat_pb2 import Role
 from parley.common.v1.message_pb2 import Message, MessageType
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import EventBatch, NotificationBatch, PersistBatch
@@ -122,10 +123,21 @@ class Service:
         request = pb.ListMessagesRequest(chat_id=chat_id, limit=limit, **bounds)
         return list((await self.stub.ListMessages(request)).messages)
 
-    async def chats(self, user_id: str, limit: int = 100) -> dict[str, pb.UserChat]:
+    async def chats(self, user_id: str, limit: int = 1_000) -> dict[str, pb.UserChat]:
         """A user's chats by id."""
         answer = await self.stub.ListChats(pb.ListChatsRequest(user_id=user_id, limit=limit))
-        return {mine.chat.id: mine for mine in answer.chats}
+        return {mine.chat_id: mine for mine in answer.chats}
+
+    async def members(self, chat_id: str, role: Role.ValueType = Role.ROLE_UNSPECIFIED) -> list[str]:
+        """All members of a chat by joining, page by page."""
+        found: list[str] = []
+        request = pb.ListMembersRequest(chat_id=chat_id, role=role, limit=100)
+        while True:
+            answer = await self.stub.ListMembers(request)
+            found += [member.user_id for member in answer.members]
+            if not answer.next_cursor:
+                return found
+            request.cursor = answer.next_cursor
 
     async def taken(self, queue: str, count: int) -> list[aio_pika.abc.AbstractIncomingMessage]:
         """Takes `count` messages from a queue that this service does not consume; waits for them."""

@@ -70,7 +70,7 @@ async def test_each_message_of_a_large_group_names_its_members_in_pages(service:
 async def test_members_are_notified_of_a_group_whose_making_broke_off(service: Service) -> None:
     chat = await service.group("alice", "bob")
     # What a kill between the memberships and the list of them leaves behind.
-    unlisted = {"members": [], "users": [], "memberCount": 0, "membersVersion": 0}
+    unlisted = {"members": [], "memberCount": 0, "membersVersion": 0}
     service.db.chats.update_one({"_id": ObjectId(chat.id)}, {"$set": unlisted})
     await service.publish(Log(chat.id).message("alice"))
     [news], _ = await service.notifications(recipients=1, reads=1)

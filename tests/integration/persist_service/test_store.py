@@ -11,6 +11,7 @@ from mesh.ids import new_object_id
 from parley.common.v1.message_pb2 import MessageType
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
+from parley.persist.v1 import persist_service_pb2 as pb
 from tests.integration.persist_service.conftest import Log, batches, holds
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ async def test_the_latest_message_only_goes_forward(service: Service) -> None:
         )
 
     await holds(all_stored)
-    chat = (await service.chats("alice"))[log.chat_id].chat
+    [chat] = (await service.stub.GetChats(pb.GetChatsRequest(chat_ids=[log.chat_id]))).chats
     assert (chat.seq, chat.latest_message.seq) == (end.seq, end.seq)
     assert chat.latest_message.text == "x" * 200
     assert chat.updated_at_ms >= end.occurred_at_ms

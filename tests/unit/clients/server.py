@@ -110,6 +110,7 @@ class SmallServer:
         """One connection."""
         head = {"chatId": CHAT, "seq": len(self.log), "number": 0, "epoch": self.epoch, "unread": 0}
         welcome = {"userId": "alice", "connectionId": "1", "heartbeatMs": 25000, "chats": [head]}
+        welcome |= {"pending": [], "nextCursor": None}
         await socket.send(json.dumps({"event": "welcome", "data": welcome}))
         self.sockets.add(socket)
         self.connected.set()

@@ -2,7 +2,7 @@
 -- KEYS head, members, log, outbox, read, dedupe, unsure, typing
 -- ARGV sender, event, channel, message id, created at (ms), fingerprint, log length, log seconds, dedupe seconds,
 --      1 when the store was asked for an earlier send and has none, epoch and seq that the caller has seen,
---      1 when the sender has read up to the message
+--      1 when the sender has read up to the message, LatestMessage
 -- Answers {code, ...}: 1 taken (epoch, seq, number, 1 when the sender thereby read messages of others) | 2 repeat (first answer, its outbox entry or nil)
 --                      3 role unknown | 4 not a member | 5 head lost | 6 clientMsgId stands for other content
 --                      7 the log was rebuilt: only the store knows whether this was accepted before
@@ -18,7 +18,7 @@ end
 
 if ARGV[10] ~= '1' and redis.call('EXISTS', KEYS[7]) == 1 then return {7} end
 
-local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[3], ARGV[2], 1, ARGV[7], ARGV[8], ARGV[11], ARGV[12])
+local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[3], ARGV[2], ARGV[14], ARGV[7], ARGV[8], ARGV[11], ARGV[12])
 if not epoch then return {5} end
 redis.call('HSET', KEYS[6], 'fingerprint', ARGV[6], 'id', ARGV[4], 'epoch', epoch, 'seq', seq, 'number', number, 'at', ARGV[5])
 redis.call('EXPIRE', KEYS[6], ARGV[9])

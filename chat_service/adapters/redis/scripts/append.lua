@@ -3,7 +3,7 @@
 -- ARGV event, channel, member count, log length, log seconds, epoch and seq that the caller has seen,
 --      then user, role, and what becomes of the user's pointers (join, leave, keep) in turn
 -- Answers nil when the head is lost (nothing was done), else {epoch, seq, number}
-local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[2], ARGV[1], 0, ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+local epoch, seq, number = place(KEYS[1], KEYS[3], KEYS[4], ARGV[2], ARGV[1], nil, ARGV[4], ARGV[5], ARGV[6], ARGV[7])
 if not epoch then return nil end
 redis.call('HSET', KEYS[1], 'members', ARGV[3])
 for i = 8, #ARGV, 3 do

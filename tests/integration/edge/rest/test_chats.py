@@ -19,7 +19,6 @@ CHAT_ID = "6561a0b1c2d3e4f506172839"
 DIRECT = Chat(
     id=CHAT_ID,
     type=ChatType.CHAT_TYPE_DIRECT,
-    users=["ada", "bob"],
     members=[Member(user_id=user, role=Role.ROLE_MEMBER, joined_at_ms=1) for user in ("ada", "bob")],
     member_count=2,
     latest_message=LatestMessage(
@@ -55,7 +54,6 @@ DIRECT_JSON = {
 GROUP = Chat(
     id=CHAT_ID,
     type=ChatType.CHAT_TYPE_GROUP,
-    users=["ada", "bob"],
     members=[
         Member(user_id="ada", role=Role.ROLE_ADMIN, joined_at_ms=1000),
         Member(user_id="bob", role=Role.ROLE_MEMBER, joined_at_ms=2000),
@@ -72,6 +70,7 @@ GROUP = Chat(
     epoch=1,
     role=Role.ROLE_ADMIN,
 )
+ADMINS_JSON = [{"userId": "ada", "role": "admin", "joinedAt": "1970-01-01T00:00:01.000Z"}]
 GROUP_JSON = {
     "type": "group",
     "id": CHAT_ID,
@@ -89,7 +88,7 @@ GROUP_JSON = {
     "createdBy": "ada",
     "admin": ["ada"],
     "members": [
-        {"userId": "ada", "role": "admin", "joinedAt": "1970-01-01T00:00:01.000Z"},
+        *ADMINS_JSON,
         {"userId": "bob", "role": "member", "joinedAt": "1970-01-01T00:00:02.000Z"},
     ],
     "memberCount": 150,
@@ -101,8 +100,32 @@ async def test_list_chats(api: Api, chat: ScriptedChat) -> None:
     chat.answers["ListChats"] = pb.ListChatsResponse(chats=[DIRECT, GROUP])
     response = await api.call("listChats")
     assert response.status_code == 200
-    assert response.json() == {"chats": [DIRECT_JSON, GROUP_JSON]}
-    assert chat.requests == [pb.ListChatsRequest(user_id="ada")]
+    assert response.json() == {"chats": [DIRECT_JSON, GROUP_JSON], "nextCursor": None}
+    assert chat.requests == [pb.ListChatsRequest(user_id="ada", limit=50)]
+
+
+async def test_a_list_goes_on_where_its_page_ended(api: Api, chat: ScriptedChat) -> None:
+    chat.answers["ListChats"] = pb.ListChatsResponse(next_cursor="o-2-x")
+    response = await api.call("listChats", query="?limit=7&cursor=o-1-x")
+    assert response.json() == {"chats": [], "nextCursor": "o-2-x"}
+    assert chat.requests == [pb.ListChatsRequest(user_id="ada", limit=7, cursor="o-1-x")]
+
+
+async def test_list_members(api: Api, chat: ScriptedChat) -> None:
+    chat.answers["ListMembers"] = pb.ListMembersResponse(members=GROUP.members[:1], next_cursor="m-1")
+    response = await api.call("listMembers", query="?role=admin&limit=1&cursor=m-0", chatId=CHAT_ID)
+    assert response.status_code == 200
+    assert response.json() == {"members": ADMINS_JSON, "nextCursor": "m-1"}
+    assert chat.requests == [
+        pb.ListMembersRequest(user_id="ada", chat_id=CHAT_ID, role=Role.ROLE_ADMIN, limit=1, cursor="m-0")
+    ]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "cursor=", f"cursor={'c' * 201}", "role=owner"])
+async def test_a_page_of_members_that_cannot_be_is_refused(api: Api, query: str) -> None:
+    response = await api.call("listMembers", query=f"?{query}", chatId=CHAT_ID)
+    assert response.status_code == 400
+    assert query.partition("=")[0] in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(("created", "status"), [(True, 201), (False, 200)])

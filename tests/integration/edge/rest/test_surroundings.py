@@ -175,7 +175,7 @@ async def test_a_development_token_works(
         assert made["expiresAt"].endswith("Z")
         assert jwt.decode(made["token"], SECRET, algorithms=["HS256"])["name"] == "Eve"
         assert (await Api(client, made["token"]).call("listChats")).status_code == 200
-        assert chat.requests == [pb.ListChatsRequest(user_id="eve")]
+        assert chat.requests == [pb.ListChatsRequest(user_id="eve", limit=50)]
         assert "scope" not in jwt.decode(made["token"], SECRET, algorithms=["HS256"])
         wanted = {"userId": "eve", "scopes": ["openid", "parley.operator"]}
         made = (await Api(client, "").call("createDevToken", wanted)).json()

@@ -11,7 +11,7 @@ from persist_service.ports import Chats, Memberships
 _COUNTED_ANEW: Final = 1_000
 
 
-class ListMembers:
+class NameMembers:
     """Writes the first members and the count into the chat after a change of its memberships.
 
     It reads the memberships again rather than apply the change, so a repeat heals what a crash left undone;
@@ -32,9 +32,8 @@ class ListMembers:
             if chat.member_count > _COUNTED_ANEW and not chat.lists(left):
                 updated = await self._chats.change_member_count(chat_id, change, now_ms()) if change else chat
             else:
-                members = await self._memberships.first(chat_id, MEMBERS_LISTED)
-                all_listed = len(members) < MEMBERS_LISTED
-                count = len(members) if all_listed else await self._memberships.count(chat_id)
+                members, more = await self._memberships.page(chat_id, MEMBERS_LISTED)
+                count = len(members) if more is None else await self._memberships.count(chat_id)
                 updated = await self._chats.set_members(chat, members, count, now_ms())
             if updated is not None:
                 return updated
