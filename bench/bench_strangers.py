@@ -14,12 +14,13 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from bench.bench_send_path import cpu_seconds, make_chat, open_socket
 from chaos.links import straight
@@ -29,6 +30,8 @@ from mesh.ids import new_object_id
 _CONNECTIONS = 19
 _CROWD_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
+_DISTINCT = 200  # frames, sent in turn
+_SMALL = 1_000  # bytes; an answer about each id is larger
 
 
 def strangers(event: str, count: int) -> dict[str, Any]:
@@ -79,12 +82,24 @@ async def crowd(mesh: Mesh, count: int) -> None:
         chat_id = await make_chat(edge, "alice", "bob")
         alice = await open_socket(edge, "alice", stack)
         hostile = [await open_socket(edge, "eve", stack) for _ in range(_CONNECTIONS)]
-        ends = time.perf_counter() + _CROWD_SECONDS
         asked: Counter[str] = Counter()
+        closed: Counter[int | None] = Counter()
+        # Made beforehand and not parsed: this process must not be what the bystander waits for.
+        frames = [
+            json.dumps({"event": "join-chats", "id": number, "data": strangers("join-chats", count)})
+            for number in range(_DISTINCT)
+        ]
 
-        async def attack(socket: ClientConnection) -> None:
-            while time.perf_counter() < ends:
-                asked.update(codes(await ask(socket, "join-chats", strangers("join-chats", count))))
+        ends = time.perf_counter() + _CROWD_SECONDS
+
+        async def attack(socket: ClientConnection, place: int) -> None:
+            with suppress(ConnectionClosed):
+                while time.perf_counter() < ends:
+                    place += 1
+                    await socket.send(frames[place % _DISTINCT])
+                    answer = await socket.recv()
+                    asked["refused as a whole" if len(answer) < _SMALL else "looked at"] += 1
+            closed[socket.close_code] += 1
 
         async def talk() -> tuple[list[float], Counter[str]]:
             took: list[float] = []
@@ -99,11 +114,11 @@ async def crowd(mesh: Mesh, count: int) -> None:
             return took, results
 
         async with asyncio.TaskGroup() as group:
-            for socket in hostile:
-                group.create_task(attack(socket))
+            for number, socket in enumerate(hostile):
+                group.create_task(attack(socket, number * _DISTINCT // _CONNECTIONS))
             took, results = await talk()
     took.sort()
-    print(f"  {_CONNECTIONS} connections, {_CROWD_SECONDS:g} s: {dict(asked)}")
+    print(f"  {_CONNECTIONS} connections, {_CROWD_SECONDS:g} s: {dict(asked)}; close codes {dict(closed)}")
     print(
         f"  a bystander's {len(took)} sends: {dict(results)}, median {took[len(took) // 2] * 1e3:.0f} ms, "
         f"slowest {took[-1] * 1e3:.0f} ms"
