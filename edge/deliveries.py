@@ -4,15 +4,13 @@ import asyncio
 from typing import Final
 
 from mesh.errors import ParleyError
-from mesh.logs import get_logger
+from mesh.outage import Outage
 from parley.chat.v1.chat_service_pb2 import Delivery, MarkDeliveredRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 
 _BATCH: Final = 256  # the limit of MarkDelivered
 _EVERY_SECONDS: Final = 0.25
 _MAX_WAITING: Final = 50_000
-
-_log = get_logger()
 
 
 class DeliveryReports:
@@ -26,6 +24,7 @@ class DeliveryReports:
         self._chats = chats
         self._waiting: dict[tuple[str, str], tuple[str, int]] = {}
         self._some = asyncio.Event()
+        self._outage = Outage("deliveries.report_failed", "deliveries.report_works")
 
     def note(self, user_id: str, chat_id: str, message_id: str, seq: int) -> None:
         """A message was written to a connection of `user_id`."""
@@ -55,10 +54,12 @@ class DeliveryReports:
             try:
                 await self._chats.MarkDelivered(MarkDeliveredRequest(deliveries=deliveries))
             except ParleyError as error:
-                _log.warning("deliveries.report_failed", count=len(batch), code=error.code)
+                self._outage.failed(count=len(batch), code=error.code)
                 if error.retryable:
                     self._put_back(items[start:])
                     return
+            else:
+                self._outage.worked()
 
     def _put_back(self, items: list[tuple[tuple[str, str], tuple[str, int]]]) -> None:
         for key, value in items:

@@ -18,6 +18,7 @@ from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.events.v1.user_event_pb2 import UserEvent
 
@@ -40,6 +41,7 @@ class Gateway:
         limits: ConnectionLimits,
         drain_seconds: float,
     ) -> None:
+        self._outage = Outage("gateway.recheck_failed", "gateway.rechecked")
         self._services = services
         self._limits = limits
         self._drain_seconds = drain_seconds
@@ -188,7 +190,7 @@ class Gateway:
             try:
                 await session.recheck()
             except ParleyError as error:
-                _log.warning("gateway.recheck_failed", code=error.code)
+                self._outage.failed(code=error.code)
                 if error.retryable:
                     queue.insert(0, session)  # the others first: it may be its trouble alone
                     await asyncio.sleep(backoff.next_delay())
@@ -196,4 +198,5 @@ class Gateway:
                     # What it may see is not known and will not be: a fresh connection finds out.
                     session.connection.close(CloseCode.TRY_AGAIN_LATER)
             else:
+                self._outage.worked()
                 backoff.reset()

@@ -17,6 +17,7 @@ from mesh.clock import now_ms
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 
@@ -38,6 +39,7 @@ class PresenceKeeper:
     def __init__(
         self, chats: ChatServiceStub, on_revoked: Callable[[pb.Session], None], *, renew_seconds: float
     ) -> None:
+        self._outage = Outage("sessions.renewal_failed", "sessions.renewed")
         self._chats = chats
         self._renew_seconds = renew_seconds
         self._on_revoked = on_revoked
@@ -130,8 +132,9 @@ class PresenceKeeper:
                 )
             except ParleyError as error:
                 # Four more renewals fit into the life of a session.
-                _log.warning("sessions.renewal_failed", code=error.code)
+                self._outage.failed(code=error.code)
             else:
+                self._outage.worked()
                 for session in answer.revoked:
                     self._on_revoked(session)
             for session in sessions:

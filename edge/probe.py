@@ -17,6 +17,7 @@ from edge.subscriber import Subscriber
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
+from mesh.outage import Outage
 
 _PATIENCE_SECONDS: Final = 3.0
 
@@ -32,6 +33,7 @@ class Probe:
         self._redis = redis
         self._every_seconds = every_seconds
         self._sent = 0
+        self._outage = Outage("probe.silence", "probe.heard")
         self._heard = asyncio.Event()
 
     def on_message(self, payload: bytes) -> None:
@@ -45,9 +47,11 @@ class Probe:
         while True:
             await asyncio.sleep(self._every_seconds)
             life = subscriber.life
-            if not await self._works() and life == subscriber.life:
+            if await self._works():
+                self._outage.worked()
+            elif life == subscriber.life:
                 metrics.SILENCES.inc()
-                _log.warning("probe.silence")
+                self._outage.failed()
                 subscriber.reconnect()
 
     async def _works(self) -> bool:

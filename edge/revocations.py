@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from edge.identity import Identity
 from mesh.errors import ParleyError, Unauthenticated
-from mesh.logs import get_logger
+from mesh.outage import Outage
 from parley.chat.v1.chat_service_pb2 import CheckRevocationRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
@@ -22,8 +22,6 @@ _REVOKED_SECONDS: Final = 600.0
 _GRACE_SECONDS: Final = 60.0
 _ASK_SECONDS: Final = 1.0
 _MAX_KNOWN: Final = 20_000
-
-_log = get_logger()
 
 
 class _Verdict(NamedTuple):
@@ -39,6 +37,7 @@ class Revocations:
         self._clock = clock
         self._known: OrderedDict[tuple[str, int], _Verdict] = OrderedDict()
         self._failing_since: float | None = None
+        self._outage = Outage("revocations.unknown", "revocations.known", clock=clock)
 
     async def check(self, identity: Identity) -> None:
         """Returns if the token may be used.
@@ -65,11 +64,12 @@ class Revocations:
         try:
             answer = await self._chats.CheckRevocation(request, timeout=_ASK_SECONDS)
         except ParleyError as error:
+            self._outage.failed(code=error.code)
             if self._failing_since is None:
                 self._failing_since = now
-                _log.warning("revocations.unknown", code=error.code)
             if not error.retryable or now - self._failing_since > _GRACE_SECONDS:
                 raise
             return _Verdict(revoked=False, until=now + _GOOD_SECONDS)
         self._failing_since = None
+        self._outage.worked()
         return _Verdict(answer.revoked, now + (_REVOKED_SECONDS if answer.revoked else _GOOD_SECONDS))

@@ -98,7 +98,8 @@ class Shard:
                 group.create_task(self._write(), name=f"shard-write {self.address}")
                 group.create_task(self._watch(), name=f"shard-watch {self.address}")
         except* (RedisError, OSError) as errors:
-            _log.warning("shard.lost", node=str(self.address), error=repr(errors.exceptions[0]))
+            if self.connected:  # else it was not there, and the loss is told
+                _log.warning("shard.lost", node=str(self.address), error=repr(errors.exceptions[0]))
         finally:
             self.up = False
             await self._connection.disconnect(nowait=True)

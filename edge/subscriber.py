@@ -62,7 +62,7 @@ class Subscriber:
     async def run(self) -> None:
         """Keeps the subscriptions until cancelled."""
         backoff = Backoff(base=0.1, cap=2.0)
-        lost = False
+        lost = told = False
         while True:
             connection = self._connect()
             try:
@@ -71,13 +71,15 @@ class Subscriber:
                 _log.info("subscriber.connected", channels=len(self._channels))
                 backoff.reset()
                 self._begin(after_loss=lost)
-                lost = True
+                lost, told = True, False
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(connection), name="subscriber-read")
                     group.create_task(self._write(connection), name="subscriber-write")
                     group.create_task(self._watch(), name="subscriber-watch")
             except* (RedisError, OSError) as errors:
-                _log.warning("subscriber.lost", error=repr(errors.exceptions[0]))
+                if not told:  # each attempt to get it back fails too
+                    told = True
+                    _log.warning("subscriber.lost", error=repr(errors.exceptions[0]))
             finally:
                 self._channels.degraded = True
                 self.life += 1

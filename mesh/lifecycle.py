@@ -22,11 +22,14 @@ from mesh.backoff import Backoff
 from mesh.build import tell_build
 from mesh.cancellation import end, is_cancelled
 from mesh.descriptors import raise_limit
+from mesh.errors import Unavailable
 from mesh.event_loop import watch_lag
 from mesh.logs import configure_logs, get_logger
 from mesh.metrics import TASK_RESTARTS
+from mesh.outage import Outage
 from mesh.settings import EX_CONFIG, MeshSettings, unknown_variables, variable_name
 
+_WORKS_SECONDS = 5.0  # a task that runs so long has got what it waited for
 _STABLE_SECONDS = 30.0  # a task that ran this long starts over with short waits when it fails
 
 _log = get_logger()
@@ -201,19 +204,27 @@ def _handle_signals(lifecycle: Lifecycle) -> None:
 
 async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, None]]) -> None:
     backoff = Backoff(base=0.2, cap=15.0)
+    outage = Outage("task.waits", "task.goes_on", quiet_seconds=0)
     loop = asyncio.get_running_loop()
     while True:
         started = loop.time()
+        works = loop.call_later(_WORKS_SECONDS, outage.worked)
         try:
             await factory()
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError) as error:
             if is_cancelled():
                 raise
             if loop.time() - started > _STABLE_SECONDS:
                 backoff.reset()
             delay = backoff.next_delay()
             TASK_RESTARTS.labels(name).inc()
-            _log.exception("task.failed", task=name, restart_in_seconds=round(delay, 2))
+            if isinstance(error, Unavailable):
+                outage.failed(task=name, dependency=error.dependency, error=error.message)
+            else:
+                _log.exception("task.failed", task=name, restart_in_seconds=round(delay, 2))
+            works.cancel()  # before the wait, which is not work
             await asyncio.sleep(delay)
         else:
             return
+        finally:
+            works.cancel()

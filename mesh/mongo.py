@@ -18,6 +18,7 @@ from mesh.backoff import Backoff
 from mesh.breaker import Breaker
 from mesh.errors import unavailable
 from mesh.logs import get_logger
+from mesh.outage import Outage
 
 DEPENDENCY: Final = "mongodb"
 
@@ -41,6 +42,7 @@ class Mongo:
         # The driver waits for a server to be found or to answer, call by call; callers should not.
         self._breaker = Breaker(DEPENDENCY, self._ping, is_silence=_is_silence, threshold=2)
         self._prepared = asyncio.Event()
+        self._refusals = Outage("mongodb.refused", "mongodb.accepts")
 
     @classmethod
     @asynccontextmanager
@@ -78,8 +80,9 @@ class Mongo:
             except PyMongoError as error:
                 code = getattr(error, "code", None)
                 if code is not None:
-                    _log.warning("mongodb.refused", code=code, error=str(error)[:500])
+                    self._refusals.failed(code=code, error=str(error)[:500])
                 raise unavailable(DEPENDENCY, f"mongodb: {type(error).__name__}") from error
+            self._refusals.worked()
 
     async def prepare(self, needed: MakeIndexes, later: MakeIndexes | None = None) -> None:
         """Makes the indexes, trying again until all are there, without a deadline.

@@ -6,11 +6,9 @@ from typing import Final
 from chat_service.ports import PendingChanges
 from chat_service.use_cases.membership_changes import MembershipChanges
 from mesh.errors import ParleyError
-from mesh.logs import get_logger
+from mesh.outage import Outage
 
 _CHATS_PER_ROUND: Final = 50
-
-_log = get_logger()
 
 
 class FinishChanges:
@@ -24,6 +22,7 @@ class FinishChanges:
         self._interval_seconds = interval_seconds
         # Younger ones are still under way.
         self._age_ms = age_ms
+        self._outage = Outage("chat.change_still_pending", "chat.changes_finish")
 
     async def run(self) -> None:
         """Looks until cancelled; raises ``Unavailable`` when Redis goes away."""
@@ -37,4 +36,6 @@ class FinishChanges:
             try:
                 await self._changes.finish(chat_id)
             except ParleyError as error:
-                _log.warning("chat.change_still_pending", chat_id=chat_id, error=error.message)
+                self._outage.failed(chat_id=chat_id, error=error.message)
+            else:
+                self._outage.worked()

@@ -25,6 +25,7 @@ from mesh.errors import (
 )
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from parley.common.v1.error_pb2 import ErrorReason
 
 RATE_ACTION = "send"
@@ -63,6 +64,8 @@ class SendMessages:
         self._questions = questions
         self._reading = reading
         self._content_limit = content_limit
+        self._not_cleared = Outage("chat.outbox_not_cleared", "chat.outbox_cleared")
+        self._read_not_told = Outage("chat.read_not_told", "chat.read_told")
 
     async def __call__(self, drafts: Sequence[Draft]) -> list[Accepted | ParleyError]:
         """One answer per draft, in order. An ``Accepted`` message is in the log and on the broker's disk.
@@ -179,7 +182,9 @@ class SendMessages:
                 await self._log.announce([draft.chat_id], signal)
         except Unavailable as error:
             # The message counts all the same, and whatever the user reads next moves the pointer as well.
-            _log.warning("chat.read_not_told", chat_id=draft.chat_id, dependency=error.dependency)
+            self._read_not_told.failed(chat_id=draft.chat_id, dependency=error.dependency)
+        else:
+            self._read_not_told.worked()
 
     async def _take(
         self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
@@ -251,7 +256,9 @@ class SendMessages:
                 await self._outbox.clear(entries)
         except Unavailable:
             # The broker has them: they are durable. The sweeper hands them over once more, which is harmless.
-            _log.warning("chat.outbox_not_cleared", entries=len(entries))
+            self._not_cleared.failed(entries=len(entries))
+        else:
+            self._not_cleared.worked()
 
 
 def _of_members(

@@ -84,7 +84,8 @@ def application_settings(deps: RestDeps) -> dict[str, Any]:
 
 def _log_request(handler: RequestHandler) -> None:
     # Tornado's own line has the query string, and with it the token of a WebSocket handshake.
-    tell = _log.warning if handler.get_status() >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.debug
+    # An outage of what is behind (503, 504) is told once, by whoever watches it.
+    tell = _log.warning if handler.get_status() == HTTPStatus.INTERNAL_SERVER_ERROR else _log.debug
     tell(
         "http.request",
         method=handler.request.method,

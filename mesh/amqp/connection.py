@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from mesh import tracing
+from mesh.amqp.alarms import alarm_in_words, watch_alarm
 from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error, is_nack, is_silence
 from mesh.amqp.hosts import node_urls
 from mesh.amqp.publishing import KEEPS_NOTHING, Outgoing, Publisher
@@ -32,6 +33,7 @@ from mesh.cancellation import end
 from mesh.errors import unavailable
 from mesh.logs import get_logger
 from mesh.metrics import AMQP_CONFIRM_SECONDS, AMQP_PUBLISHED
+from mesh.outage import Outage
 
 DEPENDENCY: Final = "rabbitmq"
 _CONNECT_SECONDS: Final = 5.0
@@ -119,6 +121,9 @@ class Broker:
         self._publish_timeout = publish_timeout_seconds
         self._backoff = backoff or Backoff(base=0.2, cap=2.0)
         self._session: Session | None = None
+        self._alarm: str | None = None
+        self._blocked = Outage("amqp.blocked", "amqp.unblocked", quiet_seconds=0)
+        self._unconfirmed = Outage("amqp.publish_failed", "amqp.publish_works")
         self._up = asyncio.Event()
         self._breaker = Breaker(DEPENDENCY, self._probe, is_silence=is_silence, on_open=self._abandon_session)
         self._goodbyes: set[asyncio.Task[None]] = set()
@@ -138,6 +143,8 @@ class Broker:
         """
         if not self.is_up:
             problems = dict.fromkeys(self._problems.values())
+            if self._alarm is not None:
+                raise unavailable(DEPENDENCY, alarm_in_words(self._alarm))
             raise unavailable(DEPENDENCY, "; ".join(problems) or "not connected yet")
 
     async def session(self) -> Session:
@@ -188,8 +195,9 @@ class Broker:
             if is_nack(error) and not publisher.is_fresh:
                 self._breaker.doubt()
             if not session.ended.is_set():  # else the loss of the connection is told, once
-                _log.warning("amqp.publish_failed", error=_describe(error), messages=len(messages))
+                self._unconfirmed.failed(error=_describe(error), messages=len(messages))
             raise unavailable(DEPENDENCY) from error
+        self._unconfirmed.worked()
         AMQP_CONFIRM_SECONDS.observe(time.perf_counter() - started)
         _count(messages, "confirmed")
 
@@ -230,9 +238,12 @@ class Broker:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await connection.connect()
+            watch_alarm(connection, self._on_alarm)
             session = await self._prepare(connection)
             self._breaker.answered()
             self._session = session
+            self._alarm = None
+            self._blocked.worked()
             self._problems.clear()
             self._failures = 0
             self._up.set()
@@ -251,8 +262,13 @@ class Broker:
                 publisher = await Publisher.open(connection)
                 await publisher.prove()
         except TimeoutError as error:
-            raise ConnectionError(KEEPS_NOTHING) from error
+            raise ConnectionError(alarm_in_words(self._alarm) if self._alarm else KEEPS_NOTHING) from error
         return Session(connection, publisher)
+
+    def _on_alarm(self, reason: str | None) -> None:
+        self._alarm = reason
+        if reason is not None:
+            self._blocked.failed(reason=reason)
 
     async def _hang_up(self, connection: AbstractConnection) -> None:
         # A broker that hangs says no goodbye; closing does not bear being cancelled, so it ends alone.

@@ -9,11 +9,10 @@ from mesh.amqp.failures import AMQP_ERRORS, closing_is_an_error
 from mesh.amqp.handling import wait_for
 from mesh.amqp.topology import dead_queue
 from mesh.cancellation import is_cancelled
-from mesh.logs import get_logger
 from mesh.metrics import QUEUE_CONSUMERS, QUEUE_READY
+from mesh.outage import Outage
 
 _ANSWER_SECONDS: Final = 5.0
-_log = get_logger()
 
 
 class QueueDepths:
@@ -24,6 +23,7 @@ class QueueDepths:
     """
 
     def __init__(self, broker: Broker, *, every_seconds: float = 15.0) -> None:
+        self._outage = Outage("amqp.depths_unknown", "amqp.depths_known")
         topology = broker.topology
         self._broker = broker
         self._every_seconds = every_seconds
@@ -52,7 +52,9 @@ class QueueDepths:
                     await self._look(channel)
         except AMQP_ERRORS as error:
             self._forget()
-            _log.warning("amqp.depths_unknown", error=str(error) or type(error).__name__)
+            self._outage.failed(error=str(error) or type(error).__name__)
+        else:
+            self._outage.worked()
 
     async def _look(self, channel: AbstractChannel) -> None:
         for queue in (*self._work, *self._other):

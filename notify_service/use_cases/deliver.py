@@ -14,6 +14,7 @@ from mesh.cancellation import end, is_cancelled
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from notify_service.delivery_ports import DeliveryStore
 from notify_service.domain.delivery import Attempt, Delivery, Lane, NewDelivery
 from notify_service.domain.gates import Gates, Limits, Ticket
@@ -137,20 +138,19 @@ class Deliver:
             await recorder.flushed()
 
     async def _work(self, step: Callable[[], Awaitable[None]], rest: Callable[[], Awaitable[None]]) -> None:
-        backoff, away = Backoff(base=0.1, cap=2.0), False
+        backoff = Backoff(base=0.1, cap=2.0)
+        away = Outage("deliveries.store_away", "deliveries.store_back")
         while not self._draining:
             try:
                 async with self._claiming:
                     await step()
             except Unavailable as outage:
-                if not away:
-                    _log.warning("deliveries.store_away", error=str(outage))
-                away = True
+                away.failed(error=str(outage))
                 self._careful_until_ms = self._clock() + round(self._pace.careful_seconds * 1000)
                 await asyncio.sleep(backoff.next_delay())
             else:
                 backoff.reset()
-                away = False
+                away.worked()
                 await rest()
 
     async def _rest(self) -> None:

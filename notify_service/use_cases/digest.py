@@ -9,6 +9,7 @@ from mesh.backoff import Backoff
 from mesh.clock import now_ms
 from mesh.errors import ParleyError, Unavailable
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.digest import (
     MAX_CHATS,
@@ -98,6 +99,7 @@ class SendDigests:
         self._ledger = ledger
         self._times = times
         self._poll_seconds = poll_seconds
+        self._outage = Outage("digest.waits", "digest.goes_on")
 
     async def run(self) -> None:
         """Looks again and again; what is due waits while a server is down."""
@@ -107,8 +109,9 @@ class SendDigests:
                 looked_at = await self.look()
             except Unavailable as error:
                 delay = backoff.next_delay()
-                _log.warning("digest.waits", error=error.message, retry_in_seconds=round(delay, 2))
+                self._outage.failed(error=error.message)
             else:
+                self._outage.worked()
                 backoff.reset()
                 delay = 0.0 if looked_at == _BATCH else self._poll_seconds
             await asyncio.sleep(delay)

@@ -9,6 +9,7 @@ from typing import Final
 from mesh.backoff import Backoff
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from notify_service.delivery_ports import DeliveryStore
 from notify_service.domain.delivery import Attempt
 from notify_service.ports import Courier
@@ -74,16 +75,18 @@ class Recorder:
     async def run(self) -> None:
         """Works until it is cancelled; what it has not stored by then stays, for the next call."""
         backoff = Backoff(base=0.1, cap=1.0)
+        waiting = Outage("deliveries.not_recorded", "deliveries.recorded")
         while True:
             await self._some.wait()
             batch = self._ended[:_AT_ONCE]
             try:
                 await self._write(batch)
             except Unavailable as outage:
-                _log.warning("deliveries.not_recorded", attempts=len(self._ended), error=str(outage))
+                waiting.failed(attempts=len(self._ended), error=str(outage))
                 await self._keep_claims()
                 await asyncio.sleep(backoff.next_delay())
                 continue
+            waiting.worked()
             backoff.reset()
             del self._ended[: len(batch)]
             self._on_recorded(batch)

@@ -7,6 +7,7 @@ from mesh.backoff import Backoff
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from notify_service.domain.inbox import Inbox
 from notify_service.inbox_ports import Inboxes
 from notify_service.use_cases.tell import Tell
@@ -36,6 +37,7 @@ class Teller:
         self._latest_first = False
         self._claimed: list[Inbox] = []
         self._claimed_until_ms = 0
+        self._outage = Outage("notify.telling_waits", "notify.telling_goes_on")
 
     async def run(self) -> None:
         """Tells what is due until `stop`, waiting for what is down as long as it takes."""
@@ -46,9 +48,10 @@ class Teller:
                 try:
                     told = await self._round()
                 except Unavailable as error:
-                    _log.warning("notify.telling_waits", dependency=error.dependency)
+                    self._outage.failed(dependency=error.dependency)
                     await self._wait(backoff.next_delay())
                 else:
+                    self._outage.worked()
                     backoff.reset()
                     if told < AT_ONCE:
                         await self._wait(self._poll_seconds)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from mesh.errors import Unavailable
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
+from mesh.outage import Outage
 from mesh.redis import redis_errors
 
 _SECONDS: Final = 300
@@ -32,6 +33,7 @@ class RedisChatLists:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._outage = Outage("chat_lists.not_dropped", "chat_lists.dropped")
         self._store = redis.register_script(_STORE_IF_LEASED)
 
     async def read(self, user_id: str) -> tuple[bytes | None, bytes | None]:
@@ -68,7 +70,9 @@ class RedisChatLists:
                             pipe.unlink(_key(user_id))
                         await pipe.execute()
         except Unavailable as error:
-            _log.warning("chat_lists.not_dropped", error=error.message)
+            self._outage.failed(error=error.message)
+        else:
+            self._outage.worked()
 
 
 def _key(user_id: str) -> str:

@@ -8,15 +8,14 @@ from redis.asyncio import Redis
 
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
-from mesh.logs import get_logger
 from mesh.numbers import parse_number
+from mesh.outage import Outage
 from mesh.redis import redis_errors
 from mesh.redis_cluster.slots import hash_tag
 
 _PAGE: Final = 500
 # A value below is no time: until this release the key held a mere "1".
 _FIRST_MS: Final = 1_000_000_000_000
-_log = get_logger()
 
 
 class RedisPresence:
@@ -24,6 +23,7 @@ class RedisPresence:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._outage = Outage("presence.unknown", "presence.known")
 
     async def last_active(self, user_ids: Collection[str]) -> dict[str, int]:
         """As the port says: a notification too many is better than one that never comes."""
@@ -43,7 +43,9 @@ class RedisPresence:
                     if value is not None
                 )
         except Unavailable as error:
-            _log.warning("presence.unknown", users=len(user_ids), error=error.message)
+            self._outage.failed(users=len(user_ids), error=error.message)
+        else:
+            self._outage.worked()
         return active
 
 

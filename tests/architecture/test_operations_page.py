@@ -72,7 +72,10 @@ def _events() -> set[str]:
     """Every event that is logged, as the sources name them."""
     logged = re.compile(r'_log\.(?:info|warning|error|exception)\(\s*"([a-z_]+\.[a-z_]+)"')
     sources = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-    return {event for source in sources for event in logged.findall(source.read_text())}
+    outage = re.compile(r'Outage\(\s*"([a-z_]+\.[a-z_]+)", "([a-z_]+\.[a-z_]+)"')
+    texts = [source.read_text() for source in sources]
+    plain = {event for text in texts for event in logged.findall(text)}
+    return plain | {event for text in texts for pair in outage.findall(text) for event in pair}
 
 
 def _documented_events() -> set[str]:

@@ -1,8 +1,10 @@
 """Each row of "When a part is down" in docs/architecture.md: the effect, the error, and the way back."""
 
 import asyncio
+import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -99,14 +101,37 @@ def down(part: BackingServer | ManagedProcess) -> Iterator[None]:
         part.start()
 
 
+def written(mesh: Mesh) -> dict[str, int]:
+    """How much each process has logged so far, in bytes."""
+    return {service.process.name: service.process.log_path.stat().st_size for service in mesh.services}
+
+
+def warnings(mesh: Mesh, since: dict[str, int]) -> Counter[tuple[str, str]]:
+    """How often each process told each warning or error since then; a traceback counts as a thousand."""
+    told: Counter[tuple[str, str]] = Counter()
+    for service in mesh.services:
+        name = service.process.name
+        for line in service.process.log_path.read_bytes()[since[name] :].splitlines():
+            log = json.loads(line)
+            if log["level"] in {"warning", "error"}:
+                told[name, log["event"]] += 1000 if "exception" in log else 1
+    return told
+
+
 async def test_redis_down_refuses_at_once_keeps_connections_and_ends_in_a_resync(talk: Talk) -> None:
+    since = written(talk.mesh)
     with down(talk.mesh.redis):
         assert "redis" in (await talk.refused())["message"]
         await talk.refused("typing", isTyping=True)
+        noticed = ("chat", "dependency.down")
+        await until(lambda: warnings(talk.mesh, since)[noticed] == 1, "it is told once")
     await talk.bob.wait_for("resync", chatId=talk.chat_id)
     await talk.mesh.ready()
     await talk.works_again()
     assert talk.bob.of("new-message", content="lost?") == []
+    told = warnings(talk.mesh, since)
+    # A background task is told of by its name: there are a few.
+    assert {each: times for each, times in told.items() if times > 4} == {}
 
 
 async def test_rabbitmq_down_refuses_sends_before_anybody_sees_them_and_typing_goes_on(talk: Talk) -> None:

@@ -131,6 +131,8 @@ async def test_redis_that_hangs_is_refused_in_milliseconds_while_pub_sub_stays_c
                 await _comes_back(call, "redis")
                 await pipelined()
             assert _told(logs) == ["breaker.opened", "breaker.closed"]
+            alarms = [(log["event"], log.get("reason")) for log in logs if "blocked" in log["event"]]
+            assert alarms == [("amqp.blocked", "low on memory"), ("amqp.unblocked", None)]
             await client.publish("channel", "hello")
             assert (await patient.get_message(timeout=5))["data"] == b"hello"
 
@@ -271,6 +273,10 @@ async def test_a_broker_whose_alarm_blocks_publishers_is_down_until_the_alarm_is
                 await _opens(call, "rabbitmq")
                 await _hangs_on(logs)
                 await _opens(call, "rabbitmq")  # no call waited for a connection that did not help
+                with pytest.raises(Unavailable, match="its alarm blocks publishers: low on memory"):
+                    await broker.check()
                 await asyncio.to_thread(_set_memory_limit, server, "0.6")
                 await _comes_back(call, "rabbitmq after its alarm")
             assert _told(logs) == ["breaker.opened", "breaker.closed"]
+            alarms = [(log["event"], log.get("reason")) for log in logs if "blocked" in log["event"]]
+            assert alarms == [("amqp.blocked", "low on memory"), ("amqp.unblocked", None)]

@@ -1,5 +1,8 @@
 import asyncio
 
+from structlog.testing import capture_logs
+
+from mesh.errors import unavailable
 from mesh.lifecycle import Lifecycle
 
 
@@ -28,3 +31,25 @@ async def test_a_task_survives_that_a_library_cancels_what_it_waits_for() -> Non
     await life.close(5)
     assert ended.is_set()
     assert runs == 2
+
+
+async def test_what_a_task_needs_and_is_away_is_told_once_without_a_traceback() -> None:
+    life = Lifecycle()
+    tries = 0
+    enough = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        if tries >= 4:
+            enough.set()
+        raise unavailable("redis")
+
+    with capture_logs() as logs:
+        life.supervise("work", work)
+        async with asyncio.timeout(20):
+            await enough.wait()
+        await life.close(5)
+    told = [(log["event"], log["task"], log["dependency"]) for log in logs]
+    assert told == [("task.waits", "work", "redis")]
+    assert not [log for log in logs if "exc_info" in log]

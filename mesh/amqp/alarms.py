@@ -1,0 +1,42 @@
+"""RabbitMQ's alarms: a node that is short of disk or memory reads no more from connections that publish.
+
+It says so, with the reason, by ``connection.blocked`` (https://www.rabbitmq.com/docs/connection-blocked).
+aiormq stops writing then and logs the reason, but gives it to nobody; so its handlers of these two frames
+are wrapped.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aio_pika.abc import AbstractConnection
+
+_BLOCKED: Final = "_Connection__handle_connection_blocked"
+_UNBLOCKED: Final = "_Connection__handle_connection_unblocked"
+
+
+def watch_alarm(connection: AbstractConnection, told: Callable[[str | None], None]) -> None:
+    """Has ``told`` called with the broker's reason when it blocks this connection, and None when it is over.
+
+    The connection must be open.
+    """
+    transport = connection.transport
+    if transport is None:
+        raise RuntimeError("the connection is not open")
+    inner: Any = transport.connection
+    for name in (_BLOCKED, _UNBLOCKED):
+        setattr(inner, name, _telling(getattr(inner, name), told))
+
+
+def _telling(
+    handle: Callable[[Any], Awaitable[None]], told: Callable[[str | None], None]
+) -> Callable[[Any], Awaitable[None]]:
+    async def handle_and_tell(frame: Any) -> None:
+        await handle(frame)
+        told(getattr(frame, "reason", None))
+
+    return handle_and_tell
+
+
+def alarm_in_words(reason: str) -> str:
+    """What an operator should know: it is not the connection, nor a node that is away."""
+    return f"its alarm blocks publishers: {reason}"
