@@ -21,7 +21,7 @@ from parley.events.v1.jobs_pb2 import (
 )
 from tests.e2e.conftest import IDLE_SECONDS, Connect
 from tests.e2e.mesh import Client, Frame, Mesh, Rest
-from tests.providers.push_endpoint import Browser, PushEndpoint
+from tests.providers.push_endpoint import Browser, PushEndpoint, Reply
 
 SOON_SECONDS = 2.0
 
@@ -252,3 +252,32 @@ async def test_who_is_connected_and_does_nothing_is_told(
             await asyncio.sleep(1.2)  # longer than the silence after which a chat is told
     assert time.monotonic() - connected > IDLE_SECONDS
     assert browser.taken[0].payload["title"] == alice.user_id.title()
+
+
+async def test_who_is_removed_keeps_nothing_on_the_screen_and_gets_nothing_that_waited(
+    mesh: Mesh, alice: Client, rest: MakeRest, endpoint: PushEndpoint
+) -> None:
+    bob, eve = new_name("bob"), new_name("eve")
+    ledger = mesh.database("parley_notify").ledger
+    async with PushEndpoint() as busy:
+        busy.otherwise = Reply(503)
+        browser, late = await subscribe(rest(bob), endpoint), await subscribe(rest(eve), busy)
+        group = await alice.rest.post("/groups", {"name": "Crew", "memberIds": [bob, eve]})
+        chat_id = group["group"]["id"]
+        sent = await alice.say(chat_id, "for members alone")
+        await until_shown(browser, chat_id)
+        await busy.until(lambda: len(late.requests) >= 1, 30)
+        for name in (bob, eve):
+            response = await alice.rest.call("DELETE", f"/chats/{chat_id}/members/{name}")
+            assert response.status_code == 204, response.text
+        busy.otherwise = Reply()
+        cleared = (await until_shown(browser, chat_id, 2))[1]
+        assert (cleared["type"], cleared["badge"]) == ("clear", 0)
+        async with asyncio.timeout(30):
+            while not ledger.find_one({"users": eve, "outcome": "suppressed", "detail": "not-a-member"}):
+                await asyncio.sleep(0.05)
+        assert [push["type"] for push in told(late, chat_id) if push["type"] == "show"] == []
+    why = ledger.find_one({"users": bob, "outcome": "cleared"})
+    assert why is not None
+    assert why["detail"] == "not-a-member"
+    assert [str(message) for message in why["messages"]] == [sent["messageId"]]
