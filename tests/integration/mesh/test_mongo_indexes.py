@@ -44,7 +44,8 @@ async def test_nothing_limits_how_long_a_build_may_take(mongo_url: str) -> None:
 
 async def test_a_build_that_takes_long_is_told_of_and_waited_for() -> None:
     with MongoServer() as server:
-        client = patient_client(f"{server.url}/?{HURRIED}", "test")
+        url = f"{server.url}&{HURRIED}" if "?" in server.url else f"{server.url}/?{HURRIED}"
+        client = patient_client(url, "test")
         collection = client["test"]["ledger"]
         await collection.insert_one({"at": 1})
         with capture_logs() as lines:
