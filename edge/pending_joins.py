@@ -27,7 +27,8 @@ class PendingJoins:
     """The chats that one connection waits for; a task tries again while there are any.
 
     `turn` is held while rooms change. `on_joined` tells the client of a chat that is joined now; what it
-    raises keeps the chat pending. `on_refused` tells it of one that is not the user's.
+    raises keeps the chat pending. `on_refused` tells it of one that is not the user's,
+    and `on_change` that there may be fewer.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class PendingJoins:
         *,
         on_joined: Callable[[str], Awaitable[None]],
         on_refused: Callable[[str], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._membership = membership
@@ -46,6 +48,7 @@ class PendingJoins:
         self._at_once = at_once
         self._on_joined = on_joined
         self._on_refused = on_refused
+        self._on_change = on_change
         self._chats: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -84,6 +87,7 @@ class PendingJoins:
                     if not error.retryable:
                         # It will not be better here: a fresh connection finds out.
                         self._connection.close(CloseCode.TRY_AGAIN_LATER)
+                self._on_change()
 
     async def _try(self) -> None:
         joined = await self._membership.join(self._connection, self._chats)

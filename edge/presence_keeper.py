@@ -51,12 +51,22 @@ class PresenceKeeper:
 
     def add(self, identity: Identity, connection_id: str) -> None:
         """A session is about to be opened, or goes on with another token; both are the client's doing."""
+        before = self._live.get(connection_id)
         self._live[connection_id] = pb.Session(
             user_id=identity.user_id,
             connection_id=connection_id,
             token_issued_at_ms=identity.issued_at_ms,
             last_active_ms=now_ms(),
+            partial=before is not None and before.partial,
         )
+
+    def set_partial(self, connection_id: str, *, partial: bool) -> None:
+        """Whether it lacks chats of its user. chat_service is told soon: who is notified goes by it."""
+        session = self._live.get(connection_id)
+        if session is not None:
+            session.partial = partial
+            self._returned[connection_id] = None
+            self._some_returned.set()
 
     def touch(self, connection_id: str) -> None:
         """The client did something."""

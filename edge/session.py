@@ -69,6 +69,8 @@ class Session:
         self._actions: Actions
         self._pending: PendingJoins
         self._unannounced: set[str] = set()  # pending, and the client does not know of them
+        self._has_more = False  # chats than a session opens with
+        self._partial = False  # as chat_service was told
         self._expiry = TokenExpiry(
             warn_seconds=services.expiry_warning_seconds,
             leeway_seconds=services.token_leeway_seconds,
@@ -88,6 +90,7 @@ class Session:
             self._services.pending_joins,
             on_joined=self._joined_late,
             on_refused=self._tell_removed,
+            on_change=self._tell_partial,
         )
         self._actions = Actions(connection, self._services, self._pending, self._refresh)
         self._on_open(self)
@@ -226,6 +229,16 @@ class Session:
             else:
                 self._pending.discard(chat_id)
                 self._tell_removed(chat_id)
+        self._has_more = bool(opened.next_cursor)
+        self._tell_partial(again=True)  # opening it anew said otherwise
+
+    def _tell_partial(self, *, again: bool = False) -> None:
+        """Tells whether this connection lacks chats of the user: being busy here says nothing of those."""
+        if self._opened:
+            partial = self._has_more or bool(self._actions.left) or any(self._pending)
+            if partial != self._partial or (partial and again):
+                self._services.presence.set_partial(self.connection.id, partial=partial)
+            self._partial = partial
 
     async def _joined_late(self, chat_id: str) -> None:
         """Tells the client of a chat that is joined by now: what happened before in it no frame will tell.
@@ -270,6 +283,7 @@ class Session:
             try:
                 async with self._turn:
                     await job()
+                self._tell_partial()
             except Exception:  # noqa: BLE001 - the task's last boundary
                 _log.exception("session.job_failed", connection_id=self.connection.id)
                 self.connection.close(CloseCode.INTERNAL_ERROR)
@@ -313,6 +327,7 @@ class Session:
             self.connection.close(_CLOSE_FOR.get(error.reason, retry))
             return
         self._opened = True
+        self._has_more = bool(opened.next_cursor)
         self._ticket.settle()
         welcome = answers.WelcomeData(
             user_id=self.identity.user_id,

@@ -139,7 +139,8 @@ def attention_to_proto(attention: Attention) -> pb.Attention:
         read_seq=attention.read_seq,
         delivered_seq=attention.delivered_seq,
         unread=attention.unread,
-        last_active_ms=attention.last_active_ms,
+        last_active_ms=attention.activity.last_ms,
+        partial=attention.activity.partial,
     )
 
 

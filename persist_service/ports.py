@@ -12,7 +12,7 @@ from typing import Protocol
 
 from persist_service.domain.chats import Chat, ChatState, Head, Member, Role
 from persist_service.domain.log import Advance, LogEntry, Message, SendKey
-from persist_service.domain.notifications import Notification
+from persist_service.domain.notifications import Activity, Notification
 from persist_service.domain.pointers import Pointer
 from persist_service.domain.statistics import Fact
 
@@ -275,8 +275,8 @@ class ChatLists(Protocol):
 class Presence(Protocol):
     """Who is online."""
 
-    async def last_active(self, user_ids: Collection[str]) -> dict[str, int]:
-        """When a live connection of each user last did something (ms); who has none is left out.
+    async def last_active(self, user_ids: Collection[str]) -> dict[str, Activity]:
+        """What the live connections of each user last did; who has none is left out.
 
         One round trip per 500 users. Never raises: without Redis nobody is known to be online.
         """

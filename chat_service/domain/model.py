@@ -300,7 +300,7 @@ class Session:
     """One live connection of a user, held by an edge; ``edge_id`` is empty for a caller without a lease.
 
     ``token_issued_at_ms`` is 0 when its token does not say. ``last_active_ms`` is when the client last did
-    something, 0 when that is not known.
+    something, 0 when that is not known. ``partial``: it does not receive all chats of its user.
     """
 
     user_id: str
@@ -308,6 +308,7 @@ class Session:
     token_issued_at_ms: int = 0
     last_active_ms: int = 0
     edge_id: str = ""
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

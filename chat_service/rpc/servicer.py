@@ -274,6 +274,7 @@ def _session(session: pb.Session, edge_id: str) -> Session:
         session.token_issued_at_ms,
         session.last_active_ms,
         edge_id,
+        session.partial,
     )
 
 

@@ -1,5 +1,7 @@
 """A user connects."""
 
+from dataclasses import replace
+
 from chat_service.domain import rules
 from chat_service.domain.model import Membership, Role, Session
 from chat_service.ports import ChatLog, Presence, Store
@@ -36,7 +38,7 @@ class OpenSession:
         # As late as can be, for what happens from here on is told on the user's channel.
         if (await self._revoked.of([session]))[0]:
             raise rules.session_revoked()
-        came = await self._presence.open(session)
+        came = await self._presence.open(replace(session, partial=bool(listed.next_cursor)))
         # What the list tells anyway saves the join that follows its questions to the store.
         await self._log.remember(
             session.user_id,

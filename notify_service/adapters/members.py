@@ -81,4 +81,5 @@ def _attention(answer: pb.Attention) -> Attention:
         delivered_seq=answer.delivered_seq,
         unread=answer.unread,
         last_active_ms=answer.last_active_ms,
+        partial=answer.partial,
     )

@@ -157,5 +157,8 @@ def _to_notification(job: jobs_pb2.Notification) -> Notification:
             mentions=frozenset(message.mentions),
             traceparent=new.traceparent,
         ),
-        tuple(Recipient(recipient.user_id, recipient.last_active_ms) for recipient in new.recipients),
+        tuple(
+            Recipient(recipient.user_id, recipient.last_active_ms, recipient.partial)
+            for recipient in new.recipients
+        ),
     )

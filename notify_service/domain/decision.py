@@ -63,9 +63,12 @@ class Policy:
     badge_counts_muted: bool = False
     """What is unread in muted chats is in the badge."""
 
-    def active(self, last_active_ms: int, at_ms: int) -> bool:
-        """Whether a user with a live connection, and busy with it, needs no telling."""
-        return last_active_ms > 0 and at_ms - last_active_ms < self.idle_ms
+    def active(self, last_active_ms: int, at_ms: int, *, partial: bool = False) -> bool:
+        """Whether a user with a live connection, and busy with it, needs no telling.
+
+        A ``partial`` connection does not receive all chats of the user, so that it shows nothing for sure.
+        """
+        return not partial and last_active_ms > 0 and at_ms - last_active_ms < self.idle_ms
 
     def uncounted(self, person: Person, at_ms: int) -> frozenset[str]:
         """Chats of the user that the badge leaves out."""

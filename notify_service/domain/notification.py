@@ -40,6 +40,8 @@ class Recipient:
     user_id: str
     last_active_ms: int
     """When a live connection of the user last did something; 0 without one, or where it is not known."""
+    partial: bool = False
+    """That connection does not receive all chats of the user."""
 
 
 @dataclass(frozen=True, slots=True)

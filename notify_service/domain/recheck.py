@@ -22,6 +22,8 @@ class Attention:
     unread: int = 0
     last_active_ms: int = 0
     """When a live connection of the user last did something; 0 without one, or where it is not known."""
+    partial: bool = False
+    """That connection does not receive all chats of the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def _decide(
     attention = findings.attention
     if _seen(batch, attention):
         return Suppress(Reason.SEEN)
-    if policy.active(attention.last_active_ms, findings.at_ms):
+    if policy.active(attention.last_active_ms, findings.at_ms, partial=attention.partial):
         return Suppress(Reason.ACTIVE)
     occasion = Occasion(
         chat_id=inbox.key.chat_id,

@@ -115,7 +115,7 @@ class TakeIn:
     def _reason_against(
         self, message: Message, recipient: Recipient, person: Person, *, mentioned: bool
     ) -> Reason | None:
-        if self._policy.active(recipient.last_active_ms, message.created_at_ms):
+        if self._policy.active(recipient.last_active_ms, message.created_at_ms, partial=recipient.partial):
             return Reason.ACTIVE
         occasion = Occasion(
             chat_id=message.chat_id, direct=message.direct, mentioned=mentioned, at_ms=message.created_at_ms

@@ -89,7 +89,10 @@ def _notification_batch(notifications: Sequence[Notification]) -> jobs_pb2.Notif
             new.traceparent = notification.message.traceparent
         new.sender_name, new.chat_name = notification.sender_name, notification.chat.name
         for recipient in notification.recipients:
-            new.recipients.add(user_id=recipient.user_id, last_active_ms=recipient.last_active_ms)
+            activity = recipient.activity
+            new.recipients.add(
+                user_id=recipient.user_id, last_active_ms=activity.last_ms, partial=activity.partial
+            )
     return batch
 
 

@@ -12,10 +12,12 @@ from mesh.numbers import parse_number
 from mesh.outage import Outage
 from mesh.redis import redis_errors
 from mesh.redis_cluster.slots import hash_tag
+from persist_service.domain.notifications import Activity
 
 _PAGE: Final = 500
 # A value below is no time: until this release the key held a mere "1".
 _FIRST_MS: Final = 1_000_000_000_000
+_PARTIAL: Final = b"p"  # written by chat_service's open_session.lua
 
 
 class RedisPresence:
@@ -25,10 +27,10 @@ class RedisPresence:
         self._redis = redis
         self._outage = Outage("presence.unknown", "presence.known")
 
-    async def last_active(self, user_ids: Collection[str]) -> dict[str, int]:
+    async def last_active(self, user_ids: Collection[str]) -> dict[str, Activity]:
         """As the port says: a notification too many is better than one that never comes."""
         users = iter(user_ids)
-        active: dict[str, int] = {}
+        active: dict[str, Activity] = {}
         try:
             while page := list(islice(users, _PAGE)):
                 # Single keys, since those of different users may be on different servers.
@@ -38,7 +40,7 @@ class RedisPresence:
                             pipe.get(f"user:{{{hash_tag(user_id)}}}:online")
                         values: list[bytes | None] = await pipe.execute()
                 active.update(
-                    (user_id, _to_ms(value))
+                    (user_id, _activity(value))
                     for user_id, value in zip(page, values, strict=True)
                     if value is not None
                 )
@@ -49,7 +51,8 @@ class RedisPresence:
         return active
 
 
-def _to_ms(value: bytes) -> int:
-    at_ms = parse_number(value.decode(errors="replace"))
+def _activity(value: bytes) -> Activity:
+    at_ms = parse_number(value.removesuffix(_PARTIAL).decode(errors="replace"))
     # There is a connection, and nobody knows what it does: it counts as active, as it used to.
-    return now_ms() if at_ms is None or at_ms < _FIRST_MS else at_ms
+    known = at_ms is not None and at_ms >= _FIRST_MS
+    return Activity(at_ms if known and at_ms else now_ms(), partial=value.endswith(_PARTIAL))

@@ -7,11 +7,22 @@ from persist_service.domain.log import Message
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """When a live connection of a user last did something; 0 without one.
+
+    ``partial``: that connection does not receive all of the user's chats.
+    """
+
+    last_ms: int = 0
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
-    """A member who may have to be told. ``last_active_ms`` is 0 without a live connection."""
+    """A member who may have to be told."""
 
     user_id: str
-    last_active_ms: int
+    activity: Activity
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +55,4 @@ class Attention:
     read_seq: int = 0
     delivered_seq: int = 0
     unread: int = 0
-    last_active_ms: int = 0
+    activity: Activity = Activity()

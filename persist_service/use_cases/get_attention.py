@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from mesh.ids import is_object_id
 from persist_service.domain.chats import Role
-from persist_service.domain.notifications import Attention
+from persist_service.domain.notifications import Activity, Attention
 from persist_service.ports import Chats, Memberships, Messages, Presence
 
 
@@ -43,7 +43,7 @@ class GetAttention:
                 membership.read_seq,
                 membership.delivered_seq,
                 max(0, numbers.get(question[0], 0) - membership.read_number),
-                active.get(question[1], 0),
+                active.get(question[1], Activity()),
             )
             for question, membership in zip(possible, memberships, strict=True)
             if membership.role is not Role.NONE

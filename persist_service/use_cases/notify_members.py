@@ -7,7 +7,7 @@ from typing import Final
 from mesh.logs import get_logger
 from persist_service.domain.chats import Chat
 from persist_service.domain.log import Message
-from persist_service.domain.notifications import NewMessage, Notification, ReadUpTo, Recipient
+from persist_service.domain.notifications import Activity, NewMessage, Notification, ReadUpTo, Recipient
 from persist_service.metrics import NOTIFICATIONS
 from persist_service.ports import Chats, FollowUps, Memberships, Presence, Users
 
@@ -100,9 +100,9 @@ def _of_page(
     messages: Sequence[Message],
     names: Mapping[str, str],
     user_ids: Sequence[str],
-    active: Mapping[str, int],
+    active: Mapping[str, Activity],
 ) -> Iterator[NewMessage]:
-    members = [Recipient(user_id, active.get(user_id, 0)) for user_id in user_ids]
+    members = [Recipient(user_id, active.get(user_id, Activity())) for user_id in user_ids]
     for message in messages:
         recipients = tuple(member for member in members if member.user_id != message.sender_id)
         if recipients:

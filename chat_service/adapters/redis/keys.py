@@ -90,7 +90,10 @@ def edge_sessions(edge_id: str) -> str:
 
 
 def online(user_id: str) -> str:
-    """String: when a client of the user last did something (ms); exists while the user has a live session."""
+    """String: when a client of the user last did something (ms); exists while the user has a live session.
+
+    With "p" behind it where that client does not receive all chats of the user.
+    """
     return f"user:{{{hash_tag(user_id)}}}:online"
 
 

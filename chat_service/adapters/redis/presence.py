@@ -118,7 +118,14 @@ class RedisPresence:
                 scripts.Call(
                     scripts.OPEN_SESSION,
                     (keys.sessions(session.user_id), keys.online(session.user_id)),
-                    (session.connection_id, at_ms, SESSION_SECONDS, limit, session.last_active_ms),
+                    (
+                        session.connection_id,
+                        at_ms,
+                        SESSION_SECONDS,
+                        limit,
+                        session.last_active_ms,
+                        int(session.partial),
+                    ),
                 )
                 for session in sessions
             ],

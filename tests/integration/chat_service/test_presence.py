@@ -18,6 +18,7 @@ from mesh.redis import open_redis
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.persist.v1 import persist_service_pb2 as persist_pb
 from persist_service.adapters.presence import RedisPresence as RedisActivity
+from persist_service.domain.notifications import Activity
 from tests.integration.chat_service.scaffold import World
 
 
@@ -56,7 +57,9 @@ async def test_on_a_cluster_all_keys_of_a_user_are_in_one_slot(redis_cluster: st
         assert await who.renew([session]) == []
         assert await who.online([user_id]) == [user_id]
         assert await who.sessions(user_id) == ["phone"]
-        assert await RedisActivity(redis).last_active([user_id]) == {user_id: session.last_active_ms}
+        assert await RedisActivity(redis).last_active([user_id]) == {
+            user_id: Activity(session.last_active_ms)
+        }
         await who.close(session)
         assert await departed(who) == [user_id]
 
@@ -109,6 +112,27 @@ async def test_the_latest_activity_of_all_sessions_counts(redis: Redis) -> None:
     assert await active() == 0
 
 
+async def test_whoever_is_busy_where_not_all_chats_come_is_told_apart(redis: Redis) -> None:
+    who, at_ms = presence(redis), now_ms()
+    phone = Session("alice", "phone", last_active_ms=at_ms - 3_000)
+    laptop = Session("alice", "laptop", last_active_ms=at_ms - 2_000)
+
+    async def active() -> Activity:
+        return (await RedisActivity(redis).last_active(["alice"]))["alice"]
+
+    await who.open(phone)
+    assert await active() == Activity(at_ms - 3_000)
+    await who.renew([replace(phone, partial=True)])  # some chats were left there
+    assert await active() == Activity(at_ms - 3_000, partial=True)
+    await who.renew([laptop])
+    assert await active() == Activity(at_ms - 2_000)
+    await who.renew([replace(phone, partial=True)])
+    assert await active() == Activity(at_ms - 2_000), "the laptop gets all, and was used later"
+    await who.renew([replace(phone, last_active_ms=at_ms - 1_000, partial=True)])
+    assert await active() == Activity(at_ms - 1_000, partial=True)
+    assert await who.online(["alice"]) == ["alice"]
+
+
 @pytest.mark.parametrize("stored", [None, "1", "nonsense"])
 async def test_who_is_there_and_does_nobody_knows_what_counts_as_active(
     redis: Redis, stored: str | None
@@ -119,7 +143,7 @@ async def test_who_is_there_and_does_nobody_knows_what_counts_as_active(
     started = now_ms()
     await who.renew([Session("alice", "phone")])  # from an edge that tells no activity
     assert (await RedisActivity(redis).last_active(["alice", "bob"])).keys() == {"alice"}
-    assert started <= (await RedisActivity(redis).last_active(["alice"]))["alice"] <= now_ms()
+    assert started <= (await RedisActivity(redis).last_active(["alice"]))["alice"].last_ms <= now_ms()
 
 
 async def test_who_leaves_is_told_to_be_gone_also_if_redis_had_forgotten(redis: Redis) -> None:

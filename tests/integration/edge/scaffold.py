@@ -78,6 +78,7 @@ class ScaffoldChat(ChatServiceServicer):
     renewed_active_ms: list[int] = field(default_factory=list)
     member_count: int | None = None
     next_cursor: str = ""
+    partial: dict[str, bool] = field(default_factory=dict)
     rebuilding: set[str] = field(default_factory=set)
 
     async def publish(self, event: ChatEvent) -> None:
@@ -187,6 +188,7 @@ class ScaffoldChat(ChatServiceServicer):
             return pb.RenewSessionsResponse(renew_all=lapsed)
         await self._enter("RenewSessions")
         self.tokens |= {session.connection_id: session.token_issued_at_ms for session in request.sessions}
+        self.partial |= {session.connection_id: session.partial for session in request.sessions}
         self.renewed_active_ms += [session.last_active_ms for session in request.sessions]
         revoked = [
             session

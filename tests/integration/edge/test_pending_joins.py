@@ -120,3 +120,25 @@ async def test_a_welcome_says_where_the_list_goes_on(edge: Edge, chat: ScaffoldC
     chat.next_cursor = "o-1-x"
     alice = await edge.dial("alice")
     assert (await alice.next("welcome"))["data"]["nextCursor"] == "o-1-x"
+
+
+async def test_chat_service_is_told_of_a_connection_that_lacks_chats(edge: Edge, chat: ScaffoldChat) -> None:
+    """For who is busy there may still have to be notified of what comes in the others."""
+    chat.members[GOOD].add("alice")
+    chat.members[LOST].add("alice")
+    alice = await edge.dial("alice")
+    connection = (await alice.next("welcome"))["data"]["connectionId"]
+    await alice.ask("leave-chats", chatIds=[GOOD])
+    await eventually(lambda: chat.partial.get(connection) is True)
+    await alice.ask("join-chats", chatIds=[GOOD])
+    await eventually(lambda: chat.partial[connection] is False)
+
+    chat.rebuilding.add(LOST)
+    waiting = (await (await edge.dial("alice")).next("welcome"))["data"]["connectionId"]
+    await eventually(lambda: chat.partial.get(waiting) is True)
+    chat.rebuilding.clear()
+    await eventually(lambda: chat.partial[waiting] is False)
+
+    chat.next_cursor = "o-1-x"
+    more = (await (await edge.dial("alice")).next("welcome"))["data"]["connectionId"]
+    await eventually(lambda: chat.partial.get(more) is True)

@@ -46,7 +46,7 @@ async def test_it_tells_what_each_member_knows_of_each_chat(service: Service, se
     await service.stored(direct.chat_id, 5)
     await service.stored(group.chat_id, 3)
     with Redis.from_url(servers.redis_url) as redis:
-        redis.set("user:{bob}:online", "1790000000123", ex=300)
+        redis.set("user:{bob}:online", "1790000000123p", ex=300)
     moves = [
         Pointer(chat_id=direct.chat_id, user_id="bob", read_seq=2, read_number=2, at_ms=1),
         Pointer(chat_id=direct.chat_id, user_id="bob", delivered_seq=4, at_ms=1),
@@ -69,12 +69,12 @@ async def test_it_tells_what_each_member_knows_of_each_chat(service: Service, se
     )
     member = Role.ROLE_MEMBER
     of_bob = pb.Attention(
-        role=member, read_seq=2, delivered_seq=4, unread=3, last_active_ms=1_790_000_000_123
+        role=member, read_seq=2, delivered_seq=4, unread=3, last_active_ms=1_790_000_000_123, partial=True
     )
     nothing = pb.Attention(role=Role.ROLE_NONE)
     assert list(answer.attentions) == [
         of_bob,
-        pb.Attention(role=member, unread=3, last_active_ms=1_790_000_000_123),
+        pb.Attention(role=member, unread=3, last_active_ms=1_790_000_000_123, partial=True),
         pb.Attention(role=member, read_seq=5, delivered_seq=5),
         nothing,
         nothing,

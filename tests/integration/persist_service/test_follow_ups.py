@@ -33,7 +33,7 @@ async def test_all_others_are_named_with_their_last_activity(service: Service, s
     await service.stub.UpsertUser(pb.UpsertUserRequest(user_id="alice", name="Alice A."))
     before = now_ms()
     with Redis.from_url(servers.redis_url) as redis:
-        redis.set("user:{bob}:online", "1790000000123", ex=300)
+        redis.set("user:{bob}:online", "1790000000123p", ex=300)
         redis.set("user:{dave}:online", "1", ex=300)  # as releases wrote it that knew no activity
     log = Log(chat.id)
     await service.publish(log.message(content="who is there?"))
@@ -44,6 +44,7 @@ async def test_all_others_are_named_with_their_last_activity(service: Service, s
     active = {one.user_id: one.last_active_ms for one in news.recipients}
     assert active.pop("dave") >= before
     assert active == {"bob": 1_790_000_000_123, "carol": 0}
+    assert [one.user_id for one in news.recipients if one.partial] == ["bob"]
     assert (read.chat_id, read.user_id, read.seq) == (chat.id, "alice", 1)
 
 

@@ -149,3 +149,8 @@ def test_an_unknown_time_zone_makes_no_hour_quiet(zone: str) -> None:
 )
 def test_who_is_mailed(wishes: Preferences, devices: tuple[Device, ...], wants: bool) -> None:  # noqa: FBT001
     assert Person("bob", wishes, devices).wants_digests is wants
+
+
+def test_whoever_is_busy_where_not_all_chats_come_is_told() -> None:
+    assert PRODUCTION.active(NOON - 1, NOON)
+    assert not PRODUCTION.active(NOON - 1, NOON, partial=True)
