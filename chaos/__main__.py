@@ -11,7 +11,7 @@ from typing import Final
 
 from chaos import wrong_clock
 from chaos.mesh import LINKS, MeshError
-from chaos.report import complaint, table
+from chaos.report import complaint, praise, table
 from chaos.run import run
 from chaos.schedule import plan
 from devstack.errors import DevstackError
@@ -36,15 +36,17 @@ def main() -> int:
         _tell(table(outcome.figures, outcome.recoveries))
         if outcome.violations:
             _tell(complaint(outcome.violations, arguments.seed, arguments.seconds))
+        else:
+            _tell(praise(len(schedule), arguments.seed))
         return 1 if outcome.violations else 0
 
     try:
         wrong_clock.require()
         return asyncio.run(bounded())
     except TimeoutError:
-        _tell(f"seed {arguments.seed} did not end in time, logs in {folder}")
+        _tell(f"FAILED: seed {arguments.seed} did not end in time, logs in {folder}")
     except (MeshError, DevstackError) as error:
-        _tell(f"seed {arguments.seed}: {error}")
+        _tell(f"FAILED: seed {arguments.seed}: {error}")
     return 1
 
 

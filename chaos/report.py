@@ -40,5 +40,10 @@ def complaint(violations: Sequence[Violation], seed: int, seconds: float) -> str
         lines.append(f"VIOLATED {rule}: {count}")
         examples = [violation.text for violation in violations if violation.rule == rule]
         lines += [f"    {text}" for text in examples[:_EXAMPLES]]
-    lines.append(f"seed {seed} failed; again: make chaos SECONDS={seconds:.0f} SEED={seed}")
+    lines.append(f"FAILED, {len(violations)} violations; again: make chaos SECONDS={seconds:.0f} SEED={seed}")
     return "\n".join(lines)
+
+
+def praise(faults: int, seed: int) -> str:
+    """The last line of a run in which nothing is wrong."""
+    return f"PASSED: every promise held through {faults} faults, seed {seed}"

@@ -109,7 +109,9 @@ class Stage:
             rules = Counter(violation.rule for violation in lacks)
             if rules != told:
                 told = rules
-                self._tell(f"{self.journal.now:7.2f} s  not yet: {dict(rules)}, such as {lacks[0].text}")
+                self._tell(
+                    f"{self.journal.now:7.2f} s  waiting for the stores to catch up: {len(lacks)} to go"
+                )
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         current = await self.crowd.come_again(_CATCH_UP_SECONDS)
         evidence = await self._evidence()

@@ -167,6 +167,9 @@ class TestRemoval:
     def test_an_entry_behind_the_removal_in_the_log_is_foreign_at_once(self) -> None:
         assert rules(self.evidence(*self.REMOVED, saw(3, at=5.1))) == {"foreign"}
 
+    def test_an_entry_before_it_in_the_log_may_come_late_from_an_edge_that_was_frozen(self) -> None:
+        assert rules(self.evidence(*self.REMOVED, saw(1, at=12.0, who={**BOB, "client": "bob.2"}))) == set()
+
     def test_anything_a_second_after_the_answer_is_foreign(self) -> None:
         typing = saw(0, at=6.1, event="user-typing", epoch=0, message_id="")
         assert rules(self.evidence(*self.REMOVED, typing)) == {"foreign"}
