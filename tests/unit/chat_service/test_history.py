@@ -1,7 +1,11 @@
 """Status and readers of a message follow from the pointers."""
 
+from dataclasses import replace
+
+from chat_service import wire
 from chat_service.domain.history import READERS_SHOWN, derive
 from chat_service.domain.model import ContentType, MemberPointers, Message, MessageStatus, ReadPointer
+from mesh.rpc.messages import MAX_ANSWER_BYTES
 
 
 def message(seq: int) -> Message:
@@ -35,3 +39,13 @@ def test_readers_come_in_the_order_they_read() -> None:
 def test_only_so_many_readers_are_shown() -> None:
     shown = derive(message(1), [pointer(f"user-{number}", read=1, at=number) for number in range(80)])
     assert len(shown.read_by) == READERS_SHOWN
+
+
+def test_a_page_of_the_longest_messages_that_everybody_has_read_fits_an_answer() -> None:
+    people = [f"{number:03}" + "\N{GRINNING FACE}" * 125 for number in range(100)]
+    longest = replace(
+        message(1), sender_id=people[0], content="\N{GRINNING FACE}" * 4_096, mentions=tuple(people[:50])
+    )
+    shown = wire.message_pb(derive(longest, [pointer(user, read=1, at=2**41) for user in people]))
+    assert len(shown.read_by) == READERS_SHOWN
+    assert 100 * (shown.ByteSize() + 8) < MAX_ANSWER_BYTES
