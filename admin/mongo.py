@@ -16,6 +16,7 @@ Collection = AsyncIOMotorCollection[Document]
 WAIT_SECONDS: float = 5.0
 
 
+_UNAUTHORIZED: Final = 13
 _OF_THE_DRIVER: Final = (" (configured timeouts: ", ", Timeout: ", ", full error: ")
 
 
@@ -27,6 +28,8 @@ def in_words(error: PyMongoError) -> str:
         text = f"{len(refused)} writes failed, the first: {refused[0]['errmsg']}"
     for beginning in _OF_THE_DRIVER:
         text = text.partition(beginning)[0]
+    if getattr(error, "code", None) == _UNAUTHORIZED:
+        return f"the user of PARLEY_MONGO_URL lacks a right (docs/operations.md, MongoDB): {text}"
     return text
 
 

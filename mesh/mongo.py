@@ -30,6 +30,7 @@ MakeIndexes = Callable[[Database], Awaitable[None]]
 
 # One document or one key is at fault, not the server.
 _OWN_FAULTS: Final = (DuplicateKeyError, BulkWriteError, DocumentTooLarge)
+_UNAUTHORIZED: Final = 13  # https://www.mongodb.com/docs/manual/reference/error-codes/
 _log = get_logger()
 
 
@@ -80,7 +81,7 @@ class Mongo:
             except PyMongoError as error:
                 code = getattr(error, "code", None)
                 if code is not None:
-                    self._refusals.failed(code=code, error=str(error)[:500])
+                    self._refusals.failed(code=code, error=refusal_in_words(error))
                 raise unavailable(DEPENDENCY, f"mongodb: {type(error).__name__}") from error
             self._refusals.worked()
 
@@ -123,7 +124,7 @@ async def _until_made(make_indexes: MakeIndexes, database: Database) -> None:
         try:
             await make_indexes(database)
         except PyMongoError as error:
-            delay, words = backoff.next_delay(), str(error)[:500]
+            delay, words = backoff.next_delay(), refusal_in_words(error)
             _log.warning("mongodb.indexes_failed", error=words, retry_in_seconds=round(delay, 2))
             await asyncio.sleep(delay)
         else:
@@ -132,3 +133,11 @@ async def _until_made(make_indexes: MakeIndexes, database: Database) -> None:
 
 def _is_silence(error: BaseException) -> bool:
     return isinstance(error.__cause__, ConnectionFailure)
+
+
+def refusal_in_words(error: PyMongoError) -> str:
+    """The error as an operator needs it: a missing right is named as what it is."""
+    text = str(error)[:500]
+    if getattr(error, "code", None) == _UNAUTHORIZED:
+        return f"the user of PARLEY_MONGO_URL lacks a right (docs/operations.md, MongoDB): {text}"
+    return text
