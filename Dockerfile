@@ -23,6 +23,7 @@ COPY protos /tmp/protos
 RUN mkdir gen \
  && find /tmp/protos -name '*.proto' -print0 \
   | xargs -0 python -m grpc_tools.protoc -I /tmp/protos --python_out=gen --grpc_python_out=gen
+COPY contract contract
 COPY mesh mesh
 COPY edge edge
 COPY chat_service chat_service

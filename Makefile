@@ -14,7 +14,8 @@ PY     := $(VENV)/bin/python
 PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 
-.PHONY: help setup protos run stop test test-fast test-extras lint types audit fmt bench chaos clean lock release-contract
+.PHONY: help setup protos run stop test test-fast test-extras lint types audit fmt bench chaos clean lock unicode \
+  release-contract
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -83,6 +84,9 @@ lock: $(VENV)/.tools ## resolve requirements*.in to exact versions again
 	  $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header $$kind.in --output-file $$kind.lock; \
 	done
+
+unicode: $(VENV)/.ready ## renew the pinned Unicode data of contract/ from the locked `regex`
+	@$(PY) .ci/unicode_tables.py >contract/unicode_tables.py
 
 COMMIT ?= HEAD
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.numbers import parse_number
 
 DONE: Final = 0
@@ -30,6 +31,13 @@ class Command:
 
 class CommandError(Exception):
     """Why a command cannot be done, in words for the person who typed it."""
+
+
+def user_id(text: str) -> str:
+    """An argument that names a user."""
+    if not is_user_id(text):
+        raise ArgumentTypeError(f"a user's id {USER_ID_RULE}")
+    return text
 
 
 def positive(text: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 
-from admin.command import DONE, NOT_DONE, Command
+from admin.command import DONE, NOT_DONE, Command, user_id
 from admin.ledger import kind_name, ledger_rows, ledger_table, outcome_name
 from admin.output import json_option, table, tell
 from admin.services import open_service
@@ -19,7 +19,7 @@ _DEVICE_COLUMNS: Final = ("id", "kind", "label", "refreshed")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("user", help="the user's id, as tokens have it")
+    parser.add_argument("user", type=user_id, help="the user's id, as tokens have it")
     parser.add_argument("message", help="the message's id")
     json_option(parser)
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from typing import Any, Final
 
-from admin.command import DONE, Command, positive
+from admin.command import DONE, Command, positive, user_id
 from admin.output import json_option, table, tell
 from admin.services import open_service
 from admin.settings import CallerSettings
@@ -19,7 +19,7 @@ _SHOWN: Final = 3
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--user", default="", help="entries about this user")
+    parser.add_argument("--user", type=user_id, default="", help="entries about this user")
     parser.add_argument("--message", default="", help="entries about this message")
     parser.add_argument("--limit", type=positive, default=100, help="at most so many; default 100")
     parser.set_defaults(refuse=parser.error)

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from admin.command import DONE, Command
+from admin.command import DONE, Command, user_id
 from admin.output import json_option, tell
 from admin.services import open_service
 from admin.settings import CallerSettings
@@ -13,7 +13,7 @@ from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("user", help="the user's id, as tokens have it")
+    parser.add_argument("user", type=user_id, help="the user's id, as tokens have it")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--all", action="store_true", help="all connections, and every token up to now")
     which.add_argument("--connection", default="", help="this connection alone; the token stays good")

@@ -19,6 +19,7 @@ from chat_service.domain.events import (
 )
 from chat_service.domain.model import LatestMessage, Message, NewMessage, PointerMove, Position
 from chat_service.domain.resume import Entry
+from contract.latest import latest_text
 from parley.common.v1 import chat_pb2, message_pb2
 from parley.events.v1 import chat_event_pb2, jobs_pb2, user_event_pb2
 
@@ -28,7 +29,7 @@ _MORE: Final = 0x80  # the bit that says that a varint goes on
 def latest_of(value: NewMessage) -> bytes:
     """What the head of the log keeps of its last message, without the position: the script appends it."""
     return chat_pb2.LatestMessage(
-        text=value.content[: wire.LATEST_TEXT_LIMIT],
+        text=latest_text(value.content),
         sender_id=value.sender_id,
         timestamp_ms=value.created_at_ms,
         type=wire.type_pb(value.type),

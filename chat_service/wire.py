@@ -18,8 +18,6 @@ from chat_service.domain.model import (
 from parley.chat.v1 import chat_service_pb2
 from parley.common.v1 import chat_pb2, message_pb2
 
-LATEST_TEXT_LIMIT: Final = 200  # characters, as LatestMessage.text documents
-
 _TYPE_TO_PB: Final = MappingProxyType(
     {
         ContentType.TEXT: message_pb2.MESSAGE_TYPE_TEXT,

@@ -4,6 +4,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.ids import is_object_id
 from notify_service.domain.hook_event import (
     Body,
@@ -14,7 +15,6 @@ from notify_service.domain.hook_event import (
     MessageCreated,
     NewMember,
 )
-from notify_service.domain.limits import MAX_USER_ID
 from parley.common.v1.chat_pb2 import GroupSettings, Member, Role
 from parley.common.v1.message_pb2 import Message, MessageType
 from parley.events.v1 import chat_event_pb2
@@ -50,8 +50,8 @@ def from_wire(event: ChatEvent) -> HookEvent | None:
     if body is None:
         return None
     told = HookEvent(event.chat_id, event.epoch, event.seq, event.number, event.occurred_at_ms, body)
-    if not 1 <= len(told.actor_id) <= MAX_USER_ID:
-        raise BadEventError(f"the sender or actor has not 1 to {MAX_USER_ID} characters")
+    if not is_user_id(told.actor_id):
+        raise BadEventError(f"the sender or actor: {USER_ID_RULE}")
     return told
 
 

@@ -3,18 +3,15 @@
 from collections.abc import Callable
 from typing import Final
 
+from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.ids import is_object_id
 from notify_service.domain.digest import MAX_CHATS, Digest, Email, UnreadChat
-from notify_service.domain.limits import MAX_USER_ID
 from parley.events.v1 import jobs_pb2
 
 _CHECKS: Final[tuple[tuple[Callable[[jobs_pb2.Email], bool], str], ...]] = (
     (lambda email: is_object_id(email.id), "id: must be 24 lower-case hex digits"),
     (lambda email: is_object_id(email.device_id), "device_id: must be 24 lower-case hex digits"),
-    (
-        lambda email: 1 <= len(email.user_id) <= MAX_USER_ID,
-        f"user_id: must have 1 to {MAX_USER_ID} characters",
-    ),
+    (lambda email: is_user_id(email.user_id), f"user_id: {USER_ID_RULE}"),
     (lambda email: email.created_at_ms > 0, "created_at_ms: is not set"),
     (lambda email: 1 <= len(email.digest.chats) <= MAX_CHATS, f"digest: must hold 1 to {MAX_CHATS} chats"),
     (lambda email: all(chat.title for chat in email.digest.chats), "digest: a chat has no title"),

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable
 
 from chat_service.domain.model import ChatKind, ContentType, Draft, Group, Role
+from contract.names import MAX_NAME_LENGTH
+from contract.text import is_visible
+from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
 from mesh.ids import is_object_id
 from parley.common.v1.error_pb2 import ErrorReason
 
-USER_ID_LIMIT = 128  # characters
 CONNECTION_ID_LIMIT = 64
 EDGE_ID_LIMIT = 64
-NAME_LIMIT = 100
 DESCRIPTION_LIMIT = 1_000
 AVATAR_LIMIT = 500
 MEMBERS_PER_CALL = 100
@@ -34,13 +35,13 @@ def not_a_member() -> PermissionDenied:
 
 
 def check_user_id(user_id: str, field: str) -> str:
-    """A user id is any printable string of the customer's: 1 to 128 characters.
+    """A user id, by the rule of `contract.user_ids`.
 
     Raises:
         InvalidArgument: it is not.
     """
-    if not 1 <= len(user_id) <= USER_ID_LIMIT or not user_id.isprintable():
-        raise invalid(f"{field} must have 1 to {USER_ID_LIMIT} printable characters")
+    if not is_user_id(user_id):
+        raise invalid(f"{field} {USER_ID_RULE}")
     return user_id
 
 
@@ -109,8 +110,8 @@ def check_draft(draft: Draft, content_limit: int) -> ContentType:
         raise InvalidArgument(
             ErrorReason.ERROR_REASON_INVALID_CONTENT, f"content is longer than {content_limit} characters"
         )
-    if not draft.content.strip():
-        raise InvalidArgument(ErrorReason.ERROR_REASON_INVALID_CONTENT, "content is empty")
+    if not is_visible(draft.content):
+        raise InvalidArgument(ErrorReason.ERROR_REASON_INVALID_CONTENT, "content shows nothing")
     _check_mentions(draft.mentions)
     return draft.type
 
@@ -137,10 +138,12 @@ def check_group(group: Group) -> None:
     Raises:
         InvalidArgument: a field breaks its rule.
     """
-    if not 1 <= len(group.name.strip()) <= NAME_LIMIT:
-        raise invalid(f"name must have 1 to {NAME_LIMIT} characters")
+    if len(group.name) > MAX_NAME_LENGTH or not is_visible(group.name):
+        raise invalid(f"name must have 1 to {MAX_NAME_LENGTH} characters, at least one of them visible")
     if len(group.description) > DESCRIPTION_LIMIT:
         raise invalid(f"description is longer than {DESCRIPTION_LIMIT} characters")
+    if group.description and not is_visible(group.description):
+        raise invalid("description shows nothing; leave it out")
     if len(group.avatar) > AVATAR_LIMIT:
         raise invalid(f"avatar is longer than {AVATAR_LIMIT} characters")
     check_member_ids(group.member_ids)

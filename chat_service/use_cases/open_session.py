@@ -7,6 +7,7 @@ from chat_service.domain.model import Membership, Role, Session
 from chat_service.ports import ChatLog, Presence, Store
 from chat_service.use_cases.announcer import CHATS_PER_USER, Announcer
 from chat_service.use_cases.revoked import Revoked
+from contract.names import display_name
 
 
 class OpenSession:
@@ -31,7 +32,7 @@ class OpenSession:
             Unavailable: Redis or the store is down.
         """
         rules.check_user_id(session.user_id, "userId")
-        revoked_before_ms = await self._store.upsert_user(session.user_id, user_name[: rules.NAME_LIMIT])
+        revoked_before_ms = await self._store.upsert_user(session.user_id, display_name(user_name))
         if session.token_issued_at_ms < revoked_before_ms:
             raise rules.session_revoked()
         listed = await self._store.list_chats(session.user_id, CHATS_PER_USER)

@@ -11,9 +11,9 @@ OPERATOR_SCOPE: Final = "parley.operator"
 class Identity:
     """A user whose token was checked.
 
-    ``user_id`` is the token's ``sub``, 1 to 128 characters; ``name`` is its ``name`` claim, at most 100
-    characters, or empty. ``expires_at`` is its ``exp`` in Unix seconds: after that (plus the leeway that the
-    verifier was set to) the proof is worth nothing, also on a connection that is already open.
+    ``user_id`` is the token's ``sub`` (`contract.user_ids`), ``name`` its ``name`` claim as it may be shown,
+    or empty (`contract.names`). ``expires_at`` is its ``exp`` in Unix seconds: after that (plus the leeway
+    of the verifier) the proof is worth nothing, also on a connection that is already open.
     ``issued_at_ms`` is its ``iat`` in Unix milliseconds, 0 when it has none. ``scopes`` are the words of its
     ``scope`` claim (RFC 8693 section 4.2); a user needs none.
     """

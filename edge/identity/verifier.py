@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import jwt
 
+from contract.names import display_name
+from contract.user_ids import USER_ID_RULE, is_user_id
 from edge.identity.keys import Key, KeySource
 from edge.identity.port import Identity
-from edge.identity.user_id import is_clean, is_user_id
 from edge.identity.verified import VerifiedTokens
 from mesh.errors import Unauthenticated
 from parley.common.v1.error_pb2 import ErrorReason
 
-_MAX_NAME_LENGTH: Final = 100
 # Tokens for other purposes, such as the provider's logout tokens, are signed with the same keys and name
 # another type (RFC 8725 section 3.11). Access tokens of RFC 9068 name their own, most others JWT or nothing.
 _TYPES: Final = frozenset({"", "jwt", "at+jwt"})
@@ -111,12 +111,10 @@ def _identity(claims: dict[str, Any]) -> Identity:
         raise _invalid("the token's times must be numbers")
     subject, name, scope = claims["sub"], claims.get("name"), claims.get("scope")
     if not is_user_id(subject):
-        raise _invalid("the token's sub must have 1 to 128 characters and no control characters")
-    # The name is decoration: one that cannot be shown does not lock its user out.
-    shown = name[:_MAX_NAME_LENGTH] if isinstance(name, str) and is_clean(name) else ""
+        raise _invalid(f"the token's sub {USER_ID_RULE}")
     return Identity(
         user_id=subject,
-        name=shown,
+        name=display_name(name) if isinstance(name, str) else "",
         expires_at=min(int(claims["exp"]), _LAST_SECOND),
         # PyJWT has refused an `iat` in the future; long before 1970 a number may be too large to multiply.
         issued_at_ms=int(max(0, claims.get("iat", 0)) * 1000),

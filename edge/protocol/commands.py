@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from edge.identity.user_id import MAX_USER_ID_LENGTH
+from contract.user_ids import MAX_USER_ID_LENGTH
 from edge.protocol.shapes import MessageTypeName
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason

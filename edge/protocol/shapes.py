@@ -36,7 +36,10 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class LatestMessageJson(_Shape, frozen=True):
-    """The last message of a chat, enough for one line of a list; the text is cut after 200 characters."""
+    """The last message of a chat, enough for one line of a list.
+
+    The text is cut after 200 characters as people count them, and after 600 code points.
+    """
 
     text: str
     type: MessageTypeName

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
-from edge.identity.user_id import MAX_USER_ID_LENGTH, is_user_id
+from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
 from edge.protocol.shapes import ChatJson, ErrorJson, GroupChatJson, MemberJson, MessageJson, Timestamp
 from edge.rest.errors import invalid, malformed
 
@@ -14,7 +14,7 @@ UserId: TypeAlias = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_USER_ID_LENGTH,
-        description="The `sub` of the user's token. No control characters.",
+        description=f"The `sub` of the user's token; it {USER_ID_RULE}.",
     ),
 ]
 
@@ -190,4 +190,4 @@ def check_user_ids(*user_ids: str) -> None:
     """For ``__post_init__``: raises ``ValueError`` for what no user's id may hold."""
     # msgspec tells a ValueError of __post_init__ as a ValidationError.
     if not all(map(is_user_id, user_ids)):
-        raise ValueError("A user id must not contain control characters")
+        raise ValueError(f"A user id {USER_ID_RULE}")

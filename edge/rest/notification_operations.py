@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from edge.identity.user_id import MAX_USER_ID_LENGTH
+from contract.user_ids import MAX_USER_ID_LENGTH
 from edge.rest.notification_bodies import (
     DeviceAnswer,
     DevicesAnswer,

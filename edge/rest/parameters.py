@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from edge.identity.user_id import is_user_id
+from contract.user_ids import USER_ID_RULE, is_user_id
 from edge.rest.errors import invalid
 from mesh.ids import is_object_id
 from mesh.numbers import parse_number
@@ -62,7 +62,7 @@ def user_id(text: str) -> str:
         InvalidArgument: not the form of an id.
     """
     if not is_user_id(text):
-        raise invalid("userId must have 1 to 128 characters and no control characters")
+        raise invalid(f"userId {USER_ID_RULE}")
     return text
 
 

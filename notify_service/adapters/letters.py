@@ -14,16 +14,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from contract.text import ELLIPSIS, cut, one_line
 from notify_service.adapters.mail_headers import POLICY
 from notify_service.domain.digest import Digest, Email, UnreadChat
 from notify_service.domain.mailbox import parse_mailbox
 from notify_service.domain.unsubscribe import UnsubscribeTokens
-from notify_service.domain.wording import one_line
 from notify_service.ports import NotAskedError
 
 _TEMPLATES: Final = Path(__file__).parent.parent / "templates"
 _MAX_TITLE: Final = 60
-"""Characters of a chat's title in the subject; more is cut."""
+"""Characters, as people count them, of a chat's title in the subject; more is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class MailLetters:
 
 def _heading(digest: Digest) -> str:
     first = digest.chats[0]
-    title = first.title if len(first.title) <= _MAX_TITLE else first.title[: _MAX_TITLE - 1] + "…"
+    title = cut(first.title, _MAX_TITLE, ellipsis=ELLIPSIS)
     if len(digest.chats) == 1:
         return one_line(f"{_count(digest.unread)} in {title}")
     others = len(digest.chats) - 1

@@ -5,13 +5,13 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.amqp.connection import Broker
 from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, next_stop
 from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import NOTIFICATION_SEND
 from mesh.ids import is_object_id
 from mesh.logs import get_logger
-from notify_service.domain.limits import MAX_USER_ID
 from notify_service.domain.notification import (
     ContentType,
     Message,
@@ -109,7 +109,7 @@ def _problem(job: jobs_pb2.Notification) -> str | None:
             read = job.read_up_to
             checks = (
                 (is_object_id(read.chat_id), "read_up_to.chat_id: must be 24 lower-case hex digits"),
-                (_is_user_id(read.user_id), f"read_up_to.user_id: must have 1 to {MAX_USER_ID} characters"),
+                (is_user_id(read.user_id), f"read_up_to.user_id: {USER_ID_RULE}"),
                 (0 < read.seq < _LAST_SEQ, "read_up_to.seq: must be from 1 to 2^63 - 1"),
             )
         case _:
@@ -125,16 +125,12 @@ def _checks_of_message(new: jobs_pb2.NewMessage) -> tuple[tuple[bool, str], ...]
         (is_object_id(message.chat_id), "message.chat_id: must be 24 lower-case hex digits"),
         (0 < message.seq < _LAST_SEQ, "message.seq: must be from 1 to 2^63 - 1"),
         (message.type in _CONTENT_TYPES, f"message.type: {message.type} is not known"),
-        (_is_user_id(message.sender_id), f"message.sender_id: must have 1 to {MAX_USER_ID} characters"),
+        (is_user_id(message.sender_id), f"message.sender_id: {USER_ID_RULE}"),
         (0 < message.created_at_ms < _LAST_MS, "message.created_at_ms: is not a time of this era"),
         (1 <= len(users) <= MAX_RECIPIENTS, f"recipients: must be 1 to {MAX_RECIPIENTS}"),
-        (all(map(_is_user_id, users)), f"recipients.user_id: must have 1 to {MAX_USER_ID} characters"),
+        (all(map(is_user_id, users)), f"recipients.user_id: {USER_ID_RULE}"),
         (len(set(users)) == len(users), "recipients: a user comes twice"),
     )
-
-
-def _is_user_id(user_id: str) -> bool:
-    return 1 <= len(user_id) <= MAX_USER_ID
 
 
 def _to_notification(job: jobs_pb2.Notification) -> Notification:

@@ -11,7 +11,7 @@ from notify_service.couriers.together import Together
 from notify_service.couriers.trust import Trust
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
-from notify_service.domain.ledger import MAX_DETAIL, LedgerEntry, Outcome, attempt_entry
+from notify_service.domain.ledger import LedgerEntry, Outcome, attempt_entry, cut_detail
 from notify_service.domain.push import Push, WaitingPush, from_payload
 from notify_service.ports import (
     DeviceStore,
@@ -119,5 +119,5 @@ def _entry(attempt: Attempt, *, kept: bool) -> LedgerEntry:
     if not kept:
         return entry
     return replace(
-        entry, outcome=Outcome.FAILED, detail=f"{entry.detail} (registered anew since)"[:MAX_DETAIL]
+        entry, outcome=Outcome.FAILED, detail=cut_detail(f"{entry.detail} (registered anew since)")
     )

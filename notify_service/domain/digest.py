@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from contract.text import one_line
 from notify_service.domain.decision import Reason
 from notify_service.domain.notification import ContentType
 from notify_service.domain.preferences import Preferences
 from notify_service.domain.recheck import Attention
-from notify_service.domain.wording import gist, one_line
+from notify_service.domain.wording import gist
 
 MAX_CHATS: Final = 20
 MAX_PREVIEW: Final = 200
+"""Characters as people count them."""
 _NAMELESS: Final = "Somebody"
 """Whose name and id hold nothing that can be shown."""
 
@@ -111,7 +113,7 @@ def compose(chats: Sequence[WaitingChat], names: Mapping[str, str], preferences:
                 title=one_line(chat.group_name) or named(chat.peer_id or chat.sender_id),
                 unread=chat.unread,
                 sender_name=named(chat.sender_id),
-                preview=_preview(chat) if preferences.show_preview else "",
+                preview=gist(chat.content_type, chat.text, MAX_PREVIEW) if preferences.show_preview else "",
                 at_ms=chat.at_ms,
             )
             for chat in chats[:MAX_CHATS]
@@ -143,8 +145,3 @@ def still_unread(
         return why
     unlisted = digest.unread - sum(chat.unread for chat in digest.chats)
     return Digest(tuple(left), unlisted + sum(chat.unread for chat in left))
-
-
-def _preview(chat: WaitingChat) -> str:
-    line = gist(chat.content_type, chat.text)
-    return line if len(line) <= MAX_PREVIEW else line[: MAX_PREVIEW - 1] + "…"

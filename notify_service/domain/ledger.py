@@ -4,12 +4,19 @@ import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
+from contract.text import cut
 from notify_service.domain.delivery import Attempt, AttemptOutcome
 from notify_service.domain.device import DeviceKind
 
 MAX_DETAIL = 500
+"""Code points."""
 MAX_MESSAGES = 100
 """Messages that one entry names: the last ones it is about."""
+
+
+def cut_detail(words: str) -> str:
+    """As much of somebody's words as an entry holds."""
+    return cut(words, MAX_DETAIL, code_points=MAX_DETAIL)
 
 
 class Outcome(Enum):
@@ -73,7 +80,7 @@ def attempt_entry(attempt: Attempt, kind: DeviceKind) -> LedgerEntry:
         message_ids=what.message_ids[-MAX_MESSAGES:],
         chat_id=what.chat_id,
         outcome=_ATTEMPT_OUTCOMES[attempt.outcome],
-        detail=attempt.detail[:MAX_DETAIL],
+        detail=cut_detail(attempt.detail),
         at_ms=attempt.at_ms,
         device_id=what.target_id,
         kind=kind,

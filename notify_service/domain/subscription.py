@@ -6,7 +6,7 @@ from typing import Final
 
 from mesh.ids import is_object_id
 from notify_service.domain.hook_event import HookEvent, HookEventType
-from notify_service.domain.limits import MAX_USER_ID, invalid, require_length
+from notify_service.domain.limits import invalid, require_label, require_length, require_user_id
 
 MAX_SUBSCRIPTIONS: Final = 100
 MAX_FILTERED: Final = 100
@@ -105,14 +105,14 @@ class HookKey:
 def check_spec(spec: SubscriptionSpec) -> None:
     """Raises `InvalidArgument`, naming the field. What a URL may be is not checked here."""
     require_length("spec.url", spec.url, 1, MAX_URL)
-    require_length("spec.label", spec.label, 0, MAX_LABEL)
+    require_label("spec.label", spec.label, MAX_LABEL)
     _check_many("spec.chat_ids", spec.chat_ids)
     _check_many("spec.actor_ids", spec.actor_ids)
     for chat_id in spec.chat_ids:
         if not is_object_id(chat_id):
             raise invalid("spec.chat_ids: must be 24 lower-case hex digits each")
     for actor_id in spec.actor_ids:
-        require_length("spec.actor_ids", actor_id, 1, MAX_USER_ID)
+        require_user_id(actor_id, "spec.actor_ids")
 
 
 def _check_many(name: str, values: Sequence[str] | frozenset[str]) -> None:

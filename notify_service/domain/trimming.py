@@ -1,13 +1,9 @@
 """Payloads that are too long for a provider: the text gives way, from its end, between characters."""
 
-import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable
-from typing import Final
 
-ELLIPSIS: Final = "…"
-_ZERO_WIDTH_JOINER: Final = "\u200d"
-_MODIFIERS: Final = range(0x1F3FB, 0x1F400)
-"""Skin tones, which belong to the emoji before them."""
+from contract.text import ELLIPSIS, cluster_ends
 
 
 class TooLongError(ValueError):
@@ -41,24 +37,10 @@ def fit(render: Callable[[str, str], bytes], title: str, body: str, limit: int) 
 
 def _longest(render: Callable[[str], bytes], text: str, limit: int) -> bytes:
     """The payload of the longest beginning of the text, with an ellipsis, that fits; else that of no text."""
-    fits, too_long = 0, len(text)
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        if len(render(text[:middle] + ELLIPSIS)) <= limit:
-            fits = middle
-        else:
-            too_long = middle
-    while fits and not _is_boundary(text, fits):
-        fits -= 1
-    return render(text[:fits].rstrip() + ELLIPSIS if fits else "")
 
+    def is_too_long(end: int) -> bool:
+        return len(render(text[:end] + ELLIPSIS)) > limit
 
-def _is_boundary(text: str, at: int) -> bool:
-    """Whether one character, as people see it, ends here. Flags, which are pairs of letters, may be split."""
-    after = text[at]
-    return (
-        text[at - 1] != _ZERO_WIDTH_JOINER
-        and after != _ZERO_WIDTH_JOINER
-        and ord(after) not in _MODIFIERS
-        and not unicodedata.category(after).startswith("M")
-    )
+    ends = cluster_ends(text)
+    fitting = bisect_left(ends, True, key=is_too_long)
+    return render(text[: ends[fitting - 1]].rstrip() + ELLIPSIS if fitting else "")

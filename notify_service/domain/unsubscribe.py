@@ -6,8 +6,9 @@ import hashlib
 import hmac
 from typing import Final
 
+from contract.user_ids import is_user_id
 from mesh.errors import InvalidArgument
-from notify_service.domain.limits import MAX_USER_ID, invalid
+from notify_service.domain.limits import invalid
 
 # A key of its own for this purpose, so that no signature made elsewhere with the services' secret fits here.
 _PURPOSE: Final = b"parley.notify.v1 unsubscribe"
@@ -42,7 +43,7 @@ class UnsubscribeTokens:
         except (binascii.Error, ValueError) as error:
             raise _refused() from error
         good = hmac.compare_digest(mac_bytes, self._mac(user_bytes))
-        if not good or not 1 <= len(user_id) <= MAX_USER_ID:
+        if not good or not is_user_id(user_id):
             raise _refused()
         return user_id
 

@@ -1,16 +1,14 @@
 """What a notification says."""
 
-import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from contract.text import one_line, summary
 from notify_service.domain.notification import ContentType, Message
 
 PREVIEW_CHARACTERS: Final = 140
+"""As people count them: grapheme clusters."""
 _WITHOUT_TEXT: Final = {ContentType.IMAGE: "Sent an image", ContentType.FILE: "Sent a file"}
-_NOT_PRINTED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNS_TEXT_AROUND: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Explicit directional formatting (Unicode Annex 9): what follows a name would be shown in another order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ def preview(message: Message) -> Preview:
     """One line of the message, and how to name who sent it. Nothing of it can break a line or a header."""
     sender = one_line(message.sender_name) or one_line(message.sender_id)
     chat = one_line(message.chat_name)
-    body = _cut(gist(message.content_type, message.content))
+    body = gist(message.content_type, message.content, PREVIEW_CHARACTERS)
     return Preview(
         message_id=message.id,
         sender_id=message.sender_id,
@@ -68,20 +66,6 @@ def withheld(count: int) -> str:
     return f"{count} new messages" if count > 1 else "New message"
 
 
-def gist(content_type: ContentType, content: str) -> str:
-    """One line for what a message holds: its text, or what it is instead of a text."""
-    return _WITHOUT_TEXT.get(content_type) or one_line(content)
-
-
-def one_line(text: str) -> str:
-    """The text with every run of white space and control characters turned into one space."""
-    printed = (" " if _breaks(character) else character for character in text)
-    return " ".join("".join(printed).split())
-
-
-def _breaks(character: str) -> bool:
-    return character in _TURNS_TEXT_AROUND or unicodedata.category(character) in _NOT_PRINTED
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= PREVIEW_CHARACTERS else line[: PREVIEW_CHARACTERS - 1] + "…"
+def gist(content_type: ContentType, content: str, characters: int) -> str:
+    """One line for what a message holds: the beginning of its text, or what it is instead of a text."""
+    return _WITHOUT_TEXT.get(content_type) or summary(content, characters)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from contract.text import one_line
 from mesh import tracing
 from mesh.cancellation import is_cancelled
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.gates import Verdict
-from notify_service.domain.ledger import MAX_DETAIL
+from notify_service.domain.ledger import cut_detail
 from notify_service.domain.retry import next_attempt, polite_seconds
 from notify_service.metrics import SEND_SECONDS
 from notify_service.ports import (
@@ -141,10 +142,10 @@ def _given_up(attempts: int, words: str) -> str:
     if attempts == 0:
         return "given up: its time was over before an attempt could be made"
     times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    return f"given up after {times}: {words}"[:MAX_DETAIL]
+    return cut_detail(f"given up after {times}: {words}")
 
 
 def _plain(words: str) -> str:
     """Fit to be stored and shown: one line, no control characters, no halves of characters."""
     whole = words.encode("utf-8", "replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in whole).split())[:MAX_DETAIL]
+    return cut_detail(one_line(whole))

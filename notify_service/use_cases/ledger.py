@@ -2,7 +2,7 @@
 
 from mesh.ids import is_object_id
 from notify_service.domain.ledger import LedgerEntry
-from notify_service.domain.limits import MAX_USER_ID, invalid, require_length
+from notify_service.domain.limits import invalid, require_user_id
 from notify_service.ports import Ledger
 
 DEFAULT_LIMIT = 100
@@ -26,7 +26,8 @@ class LedgerQuery:
         """
         if not user_id and not message_id:
             raise invalid("user_id, message_id: at least one of them is needed")
-        require_length("user_id", user_id, 0, MAX_USER_ID)
+        if user_id:
+            require_user_id(user_id)
         if limit > MAX_LIMIT:
             raise invalid(f"limit: at most {MAX_LIMIT}")
         for field, value in (("message_id", message_id), ("before_id", before_id)):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.ids import is_object_id
 from parley.common.v1 import message_pb2
 from parley.events.v1 import chat_event_pb2, jobs_pb2
@@ -15,7 +16,6 @@ from persist_service.domain.statistics import Fact
 
 _INT64_LIMIT: Final = 2**63
 _LAST_MS: Final = 253_402_300_799_999  # the end of the year 9999
-_USER_ID_LIMIT: Final = 128
 _CLIENT_MSG_ID_LIMIT: Final = 64
 _MENTIONS_LIMIT: Final = 50
 # Far above any setting of chat_service: only what no sender could have meant is refused here.
@@ -175,8 +175,8 @@ def _check_chat(chat_id: str) -> None:
 
 
 def _check_user(name: str, user_id: str) -> None:
-    if not 1 <= len(user_id) <= _USER_ID_LIMIT:
-        raise BadItemError(f"{name} has not 1 to {_USER_ID_LIMIT} characters")
+    if not is_user_id(user_id):
+        raise BadItemError(f"{name} {USER_ID_RULE}")
 
 
 def _check_position(name: str, position: int, *, at_least: int = 0) -> None:

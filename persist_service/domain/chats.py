@@ -6,8 +6,6 @@ from enum import StrEnum
 
 MEMBERS_LISTED = 5
 """How many members a chat names itself, by joining; the others are in its memberships."""
-LATEST_TEXT_LIMIT = 200
-"""Characters of a message that a chat's ``latest_message`` shows."""
 
 
 class ChatType(StrEnum):
@@ -44,7 +42,7 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class LatestMessage:
-    """The last message of a chat, its text cut to ``LATEST_TEXT_LIMIT``."""
+    """The last message of a chat, its text cut by ``contract.latest``."""
 
     text: str
     sender_id: str

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from persist_service.domain.chats import LATEST_TEXT_LIMIT, Head, LatestMessage
+from contract.latest import latest_text
+from persist_service.domain.chats import Head, LatestMessage
 
 EPOCH_JUMP: Final = 2**20
 """How far beyond the last position the next life of a log begins: old entries may still be on their way."""
@@ -115,5 +116,5 @@ def _advance(chat_id: str, entries: list[LogEntry]) -> Advance:
 
 
 def _latest(message: Message) -> LatestMessage:
-    text = message.content[:LATEST_TEXT_LIMIT]
+    text = latest_text(message.content)
     return LatestMessage(text, message.sender_id, message.created_at_ms, message.seq, message.type)

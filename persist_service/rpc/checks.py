@@ -1,13 +1,11 @@
 """What is checked of every request before a use case sees it."""
 
 from collections.abc import Sequence
-from typing import Final
 
+from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.errors import InvalidArgument
 from mesh.ids import is_object_id
 from parley.common.v1.error_pb2 import ErrorReason
-
-_USER_ID_LIMIT: Final = 128
 
 
 def chat_id(text: str, name: str = "chat_id") -> str:
@@ -19,7 +17,9 @@ def chat_id(text: str, name: str = "chat_id") -> str:
 
 def user_id(text: str, name: str = "user_id") -> str:
     """An id of a user."""
-    return text_within(text, name, 1, _USER_ID_LIMIT)
+    if not is_user_id(text):
+        raise _invalid(f"{name} {USER_ID_RULE}")
+    return text
 
 
 def user_ids(texts: Sequence[str], name: str, least: int, most: int) -> Sequence[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 
+from contract.names import MAX_NAME_LENGTH
 from mesh.clock import now_ms
 from mesh.ids import is_object_id
 from parley.persist.v1 import persist_service_pb2 as pb
@@ -64,7 +65,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
 
     async def UpsertUser(self, request: pb.UpsertUserRequest, context: Context) -> pb.UpsertUserResponse:
         """Records a user."""
-        name = checks.text_within(request.name, "name", 0, 100)
+        name = checks.text_within(request.name, "name", 0, MAX_NAME_LENGTH)
         revoked_before_ms = await self.users.upsert(checks.user_id(request.user_id), name)
         return pb.UpsertUserResponse(revoked_before_ms=revoked_before_ms)
 

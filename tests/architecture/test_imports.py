@@ -30,11 +30,11 @@ def imported(path: Path) -> set[str]:
 
 
 def users_of(*packages: str) -> set[str]:
-    """The files of the services and of mesh that import one of these."""
+    """The files of the services, of contract and of mesh that import one of these."""
     prefixes = tuple(f"{package}." for package in packages)
     return {
         str(path.relative_to(ROOT))
-        for path in modules("mesh", *SERVICES)
+        for path in modules("contract", "mesh", *SERVICES)
         if any(f"{name}.".startswith(prefixes) for name in imported(path))
     }
 
@@ -86,6 +86,7 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
         (("google.auth", "google.oauth2"), ("notify_service/credentials.py",)),
         (("httpcore", "httpx", "h2"), ("notify_service/adapters/senders/", "edge/identity/")),
         (("tornado",), ("mesh/admin.py", "mesh/listening.py", "mesh/http/", "edge/")),
+        (("regex",), ("contract/text.py",)),
     ],
 )
 def test_a_driver_is_known_to_its_adapters_and_to_app_only(
@@ -96,6 +97,11 @@ def test_a_driver_is_known_to_its_adapters_and_to_app_only(
     }
     assert strangers == set()
     assert users_of(*packages), "nobody imports it: the rule is about nothing"
+
+
+def test_text_rules_do_not_depend_on_the_unicode_of_this_python() -> None:
+    # Search terms are normalised where they are stored, and nothing compares them elsewhere.
+    assert users_of("unicodedata") == {"persist_service/domain/terms.py"}
 
 
 def test_domain_code_does_no_io() -> None:
@@ -110,7 +116,7 @@ def test_domain_code_does_no_io() -> None:
         "tornado",
         "prometheus_client",
     )
-    for path in modules(*(f"{service}/domain" for service in SERVICES)):
+    for path in modules("contract", *(f"{service}/domain" for service in SERVICES)):
         names = {name.partition(".")[0] for name in imported(path)}
         assert names.isdisjoint(forbidden), path
 
@@ -118,7 +124,7 @@ def test_domain_code_does_no_io() -> None:
 def test_only_the_settings_module_reads_the_environment() -> None:
     readers = {
         str(path.relative_to(ROOT))
-        for path in modules("mesh", *SERVICES)
+        for path in modules("contract", "mesh", *SERVICES)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb"}
     }

@@ -16,7 +16,7 @@ from edge.settings import EdgeSettings
 from notify_service.settings import NotifySettings
 from persist_service.settings import PersistSettings
 
-PACKAGES = ("mesh", "edge", "chat_service", "persist_service", "notify_service", "admin")
+PACKAGES = ("contract", "mesh", "edge", "chat_service", "persist_service", "notify_service", "admin")
 SECRET = re.compile(r"(^|_)(secret|password|passphrase|private_key|auth)$")
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from tests.deployment.manifests import ROOT, SETTINGS
 
-PACKAGES: Final = ("mesh", "edge", "chat_service", "persist_service", "notify_service", "admin")
+PACKAGES: Final = ("contract", "mesh", "edge", "chat_service", "persist_service", "notify_service", "admin")
 # Imported under a name that no distribution in requirements.lock claims, with what brings it.
 GENERATED: Final = {"parley"}
 

@@ -22,8 +22,8 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from notify_service.domain.ledger import MAX_DETAIL
-from notify_service.domain.wording import one_line
+from contract.text import one_line
+from notify_service.domain.ledger import cut_detail
 from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
 
 Security = Literal["starttls", "tls", "none"]
@@ -227,4 +227,4 @@ def _answer(error: SMTPResponseException) -> str:
 
 
 def _words(text: str) -> str:
-    return one_line(text)[:MAX_DETAIL]
+    return cut_detail(one_line(text))

@@ -74,6 +74,16 @@ def test_a_picture_is_named_and_its_address_not_shown(content_type: ContentType,
 def test_long_texts_are_cut() -> None:
     (chat,) = compose([replace(DIRECT, text="x" * 500)], {}, Preferences()).chats
     assert chat.preview == "x" * (MAX_PREVIEW - 1) + "…"
+    family = "👨‍👩‍👧‍👦"
+    (chat,) = compose(
+        [replace(DIRECT, text="x" * (MAX_PREVIEW - 2) + family + "y" * 500)], {}, Preferences()
+    ).chats
+    assert chat.preview == "x" * (MAX_PREVIEW - 2) + family + "…"
+
+
+def test_a_name_that_shows_nothing_gives_way_to_the_id() -> None:
+    (chat,) = compose([DIRECT], {"bob": "\u200b\u3164"}, Preferences()).chats
+    assert (chat.title, chat.sender_name) == ("bob", "bob")
 
 
 def test_a_mail_shows_twenty_chats_and_counts_all() -> None:

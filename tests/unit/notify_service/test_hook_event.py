@@ -107,7 +107,7 @@ def test_a_void_position_tells_nothing() -> None:
         "message.type": message_event(message__type=0),
         "message.created_at_ms": message_event(message__created_at_ms=2**62),
         "the sender or actor": message_event(message__sender_id=""),
-        "has not 1 to 128": message_event(message__sender_id="x" * 129),
+        "must have 1 to 128": message_event(message__sender_id="x" * 129),
         "role": ChatEvent(chat_id=CHAT, seq=1, members_added=MembersAdded(actor_id="a", members=[Member()])),
         "typing": ChatEvent(chat_id=CHAT, seq=1, typing=Typing(user_id="a")),
     }.items(),

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify_service.domain.trimming import ELLIPSIS, TooLongError, fit
+from contract.text import ELLIPSIS
+from notify_service.domain.trimming import TooLongError, fit
 
 
 def render(title: str, body: str) -> bytes:
@@ -46,8 +47,8 @@ def test_characters_of_several_bytes_are_never_split(spare: int) -> None:
 
 @pytest.mark.parametrize(
     "last",
-    ["e\N{COMBINING ACUTE ACCENT}", "👍🏽", "👩\u200d🚀", "❤\ufe0f"],
-    ids=["accent", "skin tone", "joined", "variant"],
+    ["e\N{COMBINING ACUTE ACCENT}", "👍🏽", "👩\u200d🚀", "❤\ufe0f", "🇩🇪", "1️⃣", "क्षि"],
+    ids=["accent", "skin tone", "joined", "variant", "flag", "keycap", "conjunct"],
 )
 def test_what_people_see_as_one_character_is_never_split(last: str) -> None:
     room = FRAME + 2 + len(last.encode()) + 3

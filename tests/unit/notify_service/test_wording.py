@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from contract.text import one_line
 from notify_service.adapters.senders.log import LogSender
 from notify_service.domain.device import implicit_log_device
 from notify_service.domain.notification import ContentType, Message
 from notify_service.domain.push import Push, PushKind
-from notify_service.domain.wording import PREVIEW_CHARACTERS, Wording, one_line, preview, word
+from notify_service.domain.wording import PREVIEW_CHARACTERS, Wording, preview, word
 
 MESSAGE = Message("a" * 24, "c" * 24, 1, "alice", "see\n you  soon", 1_000, sender_name="Alice A.")
 GROUP = replace(MESSAGE, chat_name="Friends", direct=False)
@@ -56,6 +57,20 @@ def test_a_long_message_is_cut() -> None:
     body = wording(replace(MESSAGE, content="x" * 1000)).body
     assert len(body) == PREVIEW_CHARACTERS
     assert body.endswith("x…")
+
+
+@pytest.mark.parametrize("whole", ["👨‍👩‍👧‍👦", "👋🏽", "🇩🇪", "e\u0301", "1️⃣", "क्षि"])
+def test_a_preview_takes_no_character_apart(whole: str) -> None:
+    for before in range(PREVIEW_CHARACTERS - 9, PREVIEW_CHARACTERS + 2):
+        body = wording(replace(MESSAGE, content="x" * before + whole + "y" * 500)).body
+        kept = body.removesuffix("…").lstrip("x").rstrip("y")
+        assert kept in {"", whole}
+        assert body.endswith("…")
+
+
+def test_a_sender_whose_name_shows_nothing_is_named_by_the_id() -> None:
+    for nothing in ("\u200b", "\u2060\ufeff", "\u3164\u2800", "\u202e", "\u00ad"):
+        assert wording(replace(MESSAGE, sender_name=nothing, chat_name=nothing)).title == "alice"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.identity.user_id import is_user_id
+from contract.user_ids import is_user_id
 from edge.rest.errors import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_URL_BYTES, STATUS_OF
 from edge.rest.operations import OPERATIONS
 from mesh.errors import CATEGORY_OF, error_for

@@ -1,0 +1,53 @@
+"""Unicode data that text rules need, pinned. Made by `make unicode`; do not edit."""
+
+from typing import Final
+
+UNICODE_VERSION: Final = "18.0.0"
+
+INVISIBLE: Final = (
+    (0x0000, 0x0020),
+    (0x007F, 0x00A0),
+    (0x00AD, 0x00AD),
+    (0x034F, 0x034F),
+    (0x061C, 0x061C),
+    (0x115F, 0x1160),
+    (0x1680, 0x1680),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x2000, 0x200F),
+    (0x2028, 0x202F),
+    (0x205F, 0x206F),
+    (0x2800, 0x2800),
+    (0x3000, 0x3000),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFF8),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+"""Default_Ignorable_Code_Point, White_Space, Cc, Zs, Zl, Zp, and U+2800, Braille without dots."""
+
+CONTROLS: Final = (
+    (0x0000, 0x001F),
+    (0x007F, 0x009F),
+    (0x2028, 0x2029),
+    (0xD800, 0xDFFF),
+)
+"""Cc, Cs, Zl and Zp: what no line, header or UTF-8 can carry."""
+
+BIDI_CONTROLS: Final = (
+    (0x061C, 0x061C),
+    (0x200E, 0x200F),
+    (0x202A, 0x202E),
+    (0x2066, 0x2069),
+)
+"""Bidi_Control: marks, and what is in the next table."""
+
+BIDI_FORMATTING: Final = (
+    (0x202A, 0x202E),
+    (0x2066, 0x2069),
+)
+"""Explicit directional formatting (Unicode Annex 9): it turns around what follows it."""
