@@ -226,7 +226,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
             grace_ms=int(settings.chat_offline_grace_seconds * 1_000),
         ),
         leases=RedisEdgeLeases(redis),
-        revocations=RedisRevocations(redis),
+        revocations=RedisRevocations(redis, leeway_ms=settings.jwt_leeway_seconds * 1_000),
         channels=RedisUserChannels(redis),
         limiter=RedisRateLimiter(redis, buckets),
         strangers=RedisStrangers(redis),

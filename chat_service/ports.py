@@ -341,14 +341,19 @@ class EdgeLeases(Protocol):
 class Revocations(Protocol):
     """What was revoked lately. Asked on every handshake, so that it must not need the store."""
 
-    async def revoke_tokens(self, user_id: str, before_ms: int) -> None:
-        """Revokes the user's tokens that were issued before; never moves back. Forgotten after an hour."""
+    async def revoke_tokens(self, user_id: str, at_ms: int) -> int:
+        """Revokes the user's tokens up to now; the time (ms) before which those were issued.
+
+        The clock of whoever makes tokens may be off by a leeway, either way. So that time is the leeway
+        before ``at_ms``, and beyond every token that ``known`` was asked about. It never moves back, and is
+        forgotten after an hour.
+        """
 
     async def end_connection(self, session: Session) -> None:
         """Notes that the connection must end; forgotten after an hour, when the session is long over."""
 
     async def known(self, sessions: Sequence[Session]) -> list[Revocation]:
-        """What is known of each session."""
+        """What is known of each session. Tokens in doubt are noted for ``revoke_tokens``."""
 
     async def remember(self, stored: Mapping[str, int]) -> None:
         """Keeps what the store said, per user; whatever was revoked meanwhile wins."""

@@ -40,6 +40,9 @@ class ChatSettings(ServerSettings):
     chat_offline_grace_seconds: PositiveSeconds = 2.0
     """Between a user's last connection and the news that the user is offline."""
 
+    jwt_leeway_seconds: Annotated[int, Field(ge=0, le=300)] = 10
+    """How far the clocks of this host and of the tokens' issuer may differ, as for the edge."""
+
     chat_send_rate: Rate = 50
     chat_send_burst: PositiveInt = 100
     chat_typing_rate: Rate = 5

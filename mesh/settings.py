@@ -44,6 +44,7 @@ _SHARED = frozenset(
     for name in (
         *("REDIS_URL", "AMQP_URL", "MONGO_URL", "RPC_CONCURRENCY"),
         *("CHAT_TARGET", "PERSIST_TARGET", "NOTIFY_TARGET"),
+        "JWT_LEEWAY_SECONDS",
     )
 )
 # Above this two names without the prefix differ by a letter, an ending or a word.

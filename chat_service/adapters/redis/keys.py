@@ -107,6 +107,11 @@ def strangers(user_id: str) -> str:
     return f"user:{{{hash_tag(user_id)}}}:strangers"
 
 
+def fresh_token(user_id: str) -> str:
+    """Sorted set with one member, `iat`: the latest time of a token (ms) that the clocks leave in doubt."""
+    return f"user:{{{hash_tag(user_id)}}}:fresh"
+
+
 def rate(user_id: str, action: str) -> str:
     """Hash: a token bucket."""
     return f"rate:{{{user_id}}}:{action}"

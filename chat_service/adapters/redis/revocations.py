@@ -19,17 +19,22 @@ _SECONDS: Final = 3_600
 _NOTHING_SECONDS: Final = 60
 _MOST_CONNECTIONS: Final = 100
 _ALL: Final = "all"
+_IAT: Final = "iat"
 
 
 class RedisRevocations:
-    """The ``Revocations`` port."""
+    """The ``Revocations`` port. ``leeway_ms``: how far the clocks of those who make tokens may be off."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, leeway_ms: int) -> None:
         self._redis = redis
+        self._leeway_ms = leeway_ms
 
-    async def revoke_tokens(self, user_id: str, before_ms: int) -> None:
+    async def revoke_tokens(self, user_id: str, at_ms: int) -> int:
         """As the port says."""
-        await scripts.run_one(self._redis, scripts.REVOKE, (keys.revoked(user_id),), before_ms, _SECONDS)
+        names = (keys.revoked(user_id), keys.fresh_token(user_id))
+        return int(
+            await scripts.run_one(self._redis, scripts.REVOKE, names, at_ms - self._leeway_ms, _SECONDS)
+        )
 
     async def end_connection(self, session: Session) -> None:
         """As the port says."""
@@ -49,11 +54,19 @@ class RedisRevocations:
 
     async def known(self, sessions: Sequence[Session]) -> list[Revocation]:
         """As the port says."""
+        oldest_fresh_ms = now_ms() - self._leeway_ms
+        fresh = [session for session in sessions if session.token_issued_at_ms >= oldest_fresh_ms]
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
+                for session in fresh:
+                    # Noted before the question: what is let in now is known to the next revocation.
+                    key = keys.fresh_token(session.user_id)
+                    pipe.zadd(key, {_IAT: session.token_issued_at_ms}, gt=True)
+                    # No token is further ahead than the leeway, so by then it is beyond doubt.
+                    pipe.expire(key, 3 * self._leeway_ms // 1_000 + 1)
                 for session in sessions:
                     pipe.hmget(keys.revoked(session.user_id), (_ALL, _connection(session)))
-                answers: list[Any] = await pipe.execute()
+                answers: list[Any] = (await pipe.execute())[2 * len(fresh) :]
         return [
             Revocation(None if before_ms is None else int(before_ms), ended is not None)
             for before_ms, ended in answers

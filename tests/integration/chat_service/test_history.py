@@ -3,7 +3,7 @@
 import pytest
 
 from chat_service.adapters.redis import keys
-from mesh.errors import Unavailable
+from mesh.errors import PermissionDenied, Unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
 from tests.integration.chat_service.scaffold import World
 from tests.integration.persist_service.conftest import holds
@@ -62,3 +62,29 @@ async def test_changes_voids_and_lost_logs_are_no_holes(world: World) -> None:
     assert await page(world, chat_id) == [1, 3, 7, 8, base + 1, base + 2]
     assert await page(world, chat_id, limit=3) == [8, base + 1, base + 2]
     assert await page(world, chat_id, limit=3, before_seq=base + 2) == [7, 8, base + 1]
+
+
+async def seen(world: World, chat_id: str, user_id: str) -> tuple[list[str], list[str], str, int]:
+    """What a member reads in the history and by a resume, its latest message, and what is unread."""
+    answer = await world.chat.ListMessages(pb.ListMessagesRequest(user_id=user_id, chat_id=chat_id))
+    (piece,) = await world.read((chat_id, 1, 0), user_id=user_id)
+    resumed = [event.message.content for event in piece.entries if event.HasField("message")]
+    chat = (await world.chat.GetChat(pb.GetChatRequest(user_id=user_id, chat_id=chat_id))).chat
+    return [one.content for one in answer.messages], resumed, chat.latest_message.text, chat.unread
+
+
+async def test_a_member_reads_the_whole_chat_and_nobody_else_any_of_it(world: World) -> None:
+    chat_id = await world.group("alice", "bob")
+    add = pb.AddMembersRequest(user_id="alice", chat_id=chat_id, member_ids=["carol"])
+    await world.send(chat_id, content="first", user_id="alice")
+    await world.chat.AddMembers(add)
+    assert await seen(world, chat_id, "carol") == (["first"], ["first"], "first", 0)
+    await world.chat.RemoveMember(pb.RemoveMemberRequest(user_id="alice", chat_id=chat_id, member_id="carol"))
+    await world.send(chat_id, content="second", user_id="alice")
+    with pytest.raises(PermissionDenied):
+        await world.chat.ListMessages(pb.ListMessagesRequest(user_id="carol", chat_id=chat_id))
+    with pytest.raises(PermissionDenied):
+        await world.chat.GetChat(pb.GetChatRequest(user_id="carol", chat_id=chat_id))
+    await world.chat.AddMembers(add)
+    both = ["first", "second"]
+    assert await seen(world, chat_id, "carol") == (both, both, "second", 0)

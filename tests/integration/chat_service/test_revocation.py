@@ -102,8 +102,52 @@ async def test_all_sessions_end_and_their_tokens_open_none(world: World) -> None
     assert "fresh" in await listed(world)
 
 
+@pytest.mark.parametrize("ahead_s", [-9, -2, 0, 2, 5, 9])
+async def test_what_was_seen_is_revoked_whatever_its_time(world: World, ahead_s: int) -> None:
+    issued = now_ms() // 1_000 * 1_000 + ahead_s * 1_000
+    await opened(world, "phone", issued_at_ms=issued)
+    assert not await is_revoked(world, issued + 1_000, user_id="bob")
+    async with world.redis.pubsub() as pubsub:
+        await pubsub.subscribe(keys.user_channel("alice"))
+        await revoke(world)
+        assert (await told(pubsub)).issued_before_ms > issued, "edges end its connection"
+    assert await renewed(world, phone=issued) == ["phone"]
+    assert await is_revoked(world, issued)
+    with pytest.raises(Unauthenticated):
+        await opened(world, "phone", issued_at_ms=issued)
+    await world.redis.flushall()
+    assert await is_revoked(world, issued), "the store knows it too"
+    # The next sign-in, a second later by the same clock, is good.
+    assert not await is_revoked(world, issued + 1_000)
+    await opened(world, "phone", issued_at_ms=issued + 1_000)
+
+
+async def test_a_token_that_only_rest_showed_is_revoked_too(world: World) -> None:
+    ahead = now_ms() + 7_000
+    assert not await is_revoked(world, ahead)
+    await revoke(world)
+    assert await is_revoked(world, ahead)
+
+
+async def test_a_sign_in_at_a_provider_that_is_behind_is_good(world: World) -> None:
+    await opened(world, "phone", issued_at_ms=now_ms() - 3_600_000)
+    await revoke(world)
+    behind = now_ms() - 3_000
+    assert not await is_revoked(world, behind)
+    await opened(world, "phone", issued_at_ms=behind)
+    assert await renewed(world, phone=behind) == []
+    assert await is_revoked(world, now_ms() - 3_600_000)
+
+
+async def test_what_leaves_no_doubt_is_not_noted(world: World) -> None:
+    await opened(world, "phone", issued_at_ms=now_ms() - 3_600_000)
+    assert not await world.redis.exists(keys.fresh_token("alice"))
+    await opened(world, "laptop", issued_at_ms=now_ms())
+    assert 0 < await world.redis.ttl(keys.fresh_token("alice")) <= 31
+
+
 async def test_an_emptied_redis_does_not_forget(world: World) -> None:
-    old = now_ms() - 1_000
+    old = now_ms() - 11_000
     await revoke(world)
     await world.redis.flushall()
     assert await is_revoked(world, old)
@@ -116,7 +160,7 @@ async def test_an_emptied_redis_does_not_forget(world: World) -> None:
 
 
 async def test_a_dead_store_does_not_delay_the_end_of_sessions(world: World) -> None:
-    old = now_ms() - 1_000
+    old = now_ms() - 11_000
     assert not await is_revoked(world, old)
     async with chat_service(world.servers, "127.0.0.1:1") as (cut_off, _):
         # What Redis was told by the store is enough to let users in meanwhile.
