@@ -11,6 +11,10 @@ HANDSHAKES: Final = Counter(
     "WebSocket handshakes by result.",
     ("result",),
 )
+JWKS_FAILING: Final = Gauge(
+    "parley_edge_jwks_failing",
+    "1 while the identity provider's key set is away or without a usable key; the last keys stay good.",
+)
 CLOSES: Final = Counter("parley_edge_closes_total", "Connections that this edge closed, by code.", ("code",))
 SLOW_CONSUMERS: Final = Counter(
     "parley_edge_slow_consumers_total", "Connections closed because they read too slowly."

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from edge.identity.keys import Key, public_key
+from edge.metrics import JWKS_FAILING
 from mesh.backoff import Backoff
 from mesh.errors import unavailable
 from mesh.logs import get_logger
@@ -27,14 +28,16 @@ _log = get_logger()
 
 
 class _KeySet(msgspec.Struct):
-    keys: list[dict[str, Any]]
+    keys: list[Any]
+    """Objects, by the RFC; what is none is skipped like a key of an unknown kind."""
 
 
 class JwksKeys:
     """A ``KeySource`` that is fetched and fetched again.
 
     ``run`` keeps it fresh; a key id that is not known fetches at once, at most every ``cooldown_seconds``,
-    which is what an attacker with made-up ids can cause. While the URL is down the last keys stay good.
+    which is what an attacker with made-up ids can cause. While the URL is down, or has no key of use,
+    the last keys stay good, and the operator is told.
     """
 
     def __init__(
@@ -55,8 +58,9 @@ class JwksKeys:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._attempted_at: float | None = None
-        self._published: list[dict[str, Any]] = []
-        self._keys: Mapping[str | None, Key] = {}
+        self._published: list[Any] = []
+        self._keys: Sequence[tuple[str | None, Key]] = ()
+        self._is_usable = False
         self._generation = 0
 
     @property
@@ -64,12 +68,12 @@ class JwksKeys:
         """Grows with every change of the published set."""
         return self._generation
 
-    async def find(self, kid: str | None) -> Key | None:
-        """See ``KeySource.find``."""
-        if self._pick(kid) is None:
+    async def find(self, kid: str | None) -> Sequence[Key]:
+        """See ``KeySource.find``. Ids may be missing, and may come twice (RFC 7517 section 4.5)."""
+        if not self._called(kid):
             await self._fetch_unless_recent()
         await self.check()
-        return self._pick(kid)
+        return self._called(kid) or [key for name, key in self._keys if name is None]
 
     async def check(self) -> None:
         """See ``KeySource.check``."""
@@ -86,10 +90,9 @@ class JwksKeys:
                 backoff.reset()
             await asyncio.sleep(self._refresh_seconds if fetched else backoff.next_delay())
 
-    def _pick(self, kid: str | None) -> Key | None:
-        if kid is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        return self._keys.get(kid)
+    def _called(self, kid: str | None) -> list[Key]:
+        """The keys of that id; all of them for a token that names none."""
+        return [key for name, key in self._keys if kid in {None, name}]
 
     async def _fetch_unless_recent(self) -> None:
         # Requests that wait for the lock find that the one before them has just fetched.
@@ -105,10 +108,12 @@ class JwksKeys:
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
             _log.warning("jwks.fetch_failed", url=_shown(self._url), error=_cause(error))
             self._attempted_at = self._clock()
+            JWKS_FAILING.set(1)
             return False
         self._attempted_at = self._clock()
         if published != self._published:
             self._take(published)
+        JWKS_FAILING.set(not self._is_usable)
         return bool(self._keys)
 
     async def _download(self) -> bytes:
@@ -121,21 +126,24 @@ class JwksKeys:
                     raise ValueError(f"the key set has more than {_MAX_BYTES} bytes")
         return bytes(body)
 
-    def _take(self, published: list[dict[str, Any]]) -> None:
-        usable: dict[str | None, Key] = {}
+    def _take(self, published: list[Any]) -> None:
+        """Changes to these keys. A set without any usable one is the provider's mistake: told, not taken."""
+        self._published = published
+        usable: list[tuple[str | None, Key]] = []
         for jwk in published:
-            kid = jwk.get("kid")
+            kid = jwk.get("kid") if isinstance(jwk, dict) else None
             try:
-                usable[kid if isinstance(kid, str) else None] = _key(jwk, self._algorithms)
+                usable.append((kid if isinstance(kid, str) else None, _key(jwk, self._algorithms)))
             except _UNUSABLE as error:
                 # Key sets also hold keys for other purposes: encryption, algorithms not allowed here.
                 _log.info("jwks.key_skipped", kid=kid, cause=type(error).__name__)
+        self._is_usable = bool(usable)
         if not usable:
-            _log.error("jwks.no_usable_key", url=_shown(self._url), keys=len(published))
-            return
-        self._published, self._keys = published, usable
-        self._generation += 1
-        _log.info("jwks.keys_changed", url=_shown(self._url), keys=len(usable))
+            _log.error("jwks.no_usable_key", url=_shown(self._url), keys=len(published), kept=len(self._keys))
+        elif usable != self._keys:
+            self._keys = usable
+            self._generation += 1
+            _log.info("jwks.keys_changed", url=_shown(self._url), keys=len(usable))
 
 
 def _shown(url: str) -> str:

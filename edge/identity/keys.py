@@ -1,6 +1,6 @@
 """The keys that user tokens are checked with, and which algorithms each kind of key may be used for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -45,8 +45,10 @@ class KeySource(Protocol):
         """Grows whenever a key may have been withdrawn; what was checked before is to be checked again."""
         ...
 
-    async def find(self, kid: str | None) -> Key | None:
-        """The key with that id, or the only key when the token names none. May wait for the network, seconds.
+    async def find(self, kid: str | None) -> Sequence[Key]:
+        """The keys that a token with that id, or without any, may be signed with; mostly one, often none.
+
+        May wait for the network, seconds.
 
         Raises:
             Unavailable: no keys could be fetched yet.
@@ -68,11 +70,11 @@ class FixedKey:
     generation: Final = 0
 
     def __init__(self, key: Key) -> None:
-        self._key = key
+        self._keys = (key,)
 
-    async def find(self, kid: str | None) -> Key:  # noqa: ARG002 -- see the class
+    async def find(self, kid: str | None) -> Sequence[Key]:  # noqa: ARG002 -- see the class
         """The key."""
-        return self._key
+        return self._keys
 
     async def check(self) -> None:
         """Always at hand."""

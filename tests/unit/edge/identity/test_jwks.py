@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -191,7 +194,93 @@ async def test_a_token_without_key_id_uses_the_only_key(provider: Provider, keyr
         provider.keys = [jwk(keyring, "RS256", "one"), jwk(keyring, "ES256", "two")]
         clock.now += 60
         await verifier.verify(signed(keyring.es256, "ES256", "two"))
-        assert await refused(verifier, token) == "INVALID_TOKEN", "which of the two is not told"
+        assert (await verifier.verify(token)).user_id == "ada", "only one of the two can have signed it"
+
+
+def another(algorithm: str) -> Keyring:
+    """A ring with another key."""
+    return Keyring() if algorithm == "RS256" else Keyring(rs256=RING.rs256)
+
+
+RING = Keyring()
+
+
+@pytest.mark.parametrize("kid", [None, "same"])
+@pytest.mark.parametrize("named_by_token", [None, "same"])
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+async def test_each_key_is_tried_where_ids_do_not_tell(
+    provider: Provider, kid: str | None, named_by_token: str | None, algorithm: str
+) -> None:
+    rings = [RING, another(algorithm), another(algorithm)]
+    provider.keys = [jwk(ring, algorithm, kid) for ring in rings[:2]]
+    async with fetched(provider.url, Clock()) as verifier:
+        for ring in rings[:2]:
+            token = signed(ring.of(algorithm), algorithm, named_by_token)
+            assert (await verifier.verify(token)).user_id == "ada"
+        forged = signed(rings[2].of(algorithm), algorithm, named_by_token)
+        assert await refused(verifier, forged) == "INVALID_TOKEN"
+        expired = signed(rings[1].of(algorithm), algorithm, named_by_token, exp=1)
+        assert await refused(verifier, expired) == "TOKEN_EXPIRED"
+
+
+async def test_a_token_that_names_a_key_is_not_tried_with_others(
+    provider: Provider, keyring: Keyring
+) -> None:
+    provider.keys = [jwk(keyring, "ES256", "one"), jwk(Keyring(rs256=RING.rs256), "ES256", "two")]
+    async with fetched(provider.url, Clock()) as verifier:
+        assert await refused(verifier, signed(keyring.es256, "ES256", "two")) == "INVALID_TOKEN"
+        assert await refused(verifier, signed(keyring.es256, "ES256", "three")) == "INVALID_TOKEN"
+
+
+async def test_so_many_keys_are_tried_and_no_more(
+    provider: Provider, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.keys = [jwk(Keyring(rs256=RING.rs256), "ES256", None) for _ in range(20)]
+    checked: list[object] = []
+    decode = jwt.decode
+
+    def counted(token: str, key: Any, **rules: Any) -> dict[str, Any]:
+        checked.append(key)
+        return decode(token, key, **rules)
+
+    monkeypatch.setattr("edge.identity.verifier.jwt.decode", counted)
+    async with fetched(provider.url, Clock()) as verifier:
+        assert await refused(verifier, signed(keyring.es256, "ES256")) == "INVALID_TOKEN"
+    assert len(checked) == 8
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 7, "key", [], {}, {"kty": "new"}, {"kty": None}, {"kid": None}], ids=str
+)
+async def test_what_is_no_key_is_skipped(provider: Provider, keyring: Keyring, odd: object) -> None:
+    provider.keys = [odd, jwk(keyring, "RS256", "good"), odd]
+    async with fetched(provider.url, Clock()) as verifier:
+        assert (await verifier.verify(signed(keyring.rs256, "RS256", "good"))).user_id == "ada"
+
+
+@pytest.mark.parametrize("emptied", [[], [None], [{"kty": "new", "kid": "good"}]], ids=str)
+async def test_an_emptied_set_keeps_the_old_keys_and_tells_the_operator_once(
+    provider: Provider, keyring: Keyring, emptied: list[object]
+) -> None:
+    clock = Clock()
+    provider.keys = [jwk(keyring, "RS256", "good")]
+    async with fetched(provider.url, clock, cooldown_seconds=10) as verifier:
+        await verifier.verify(signed(keyring.rs256, "RS256", "good"))
+        assert REGISTRY.get_sample_value("parley_edge_jwks_failing") == 0
+        provider.keys = emptied
+        with capture_logs() as told:
+            for turn in range(3):
+                clock.now += 60
+                await refused(verifier, signed(keyring.es256, "ES256", f"unknown {turn}"))
+        assert provider.requests == 4
+        (line,) = [line for line in told if line["event"] == "jwks.no_usable_key"]
+        assert (line["log_level"], line["keys"], line["kept"]) == ("error", len(emptied), 1)
+        assert REGISTRY.get_sample_value("parley_edge_jwks_failing") == 1
+        assert (await verifier.verify(signed(keyring.rs256, "RS256", "good", jti="new"))).user_id == "ada"
+        provider.keys = [jwk(keyring, "RS256", "good")]
+        clock.now += 60
+        await refused(verifier, signed(keyring.es256, "ES256", "unknown"))
+        assert REGISTRY.get_sample_value("parley_edge_jwks_failing") == 0
 
 
 async def test_an_oversized_answer_is_not_taken(provider: Provider, keyring: Keyring) -> None:
@@ -238,9 +327,10 @@ _JWK = st.dictionaries(
 )
 
 
-@given(st.lists(_JWK, max_size=4))
-async def test_any_key_set_is_survived(keys: list[dict[str, Any]]) -> None:
-    source = JwksKeys(httpx.AsyncClient(), "http://127.0.0.1:1/")
+@given(st.lists(_JWK | _JSON, max_size=4))
+async def test_any_key_set_is_survived(keys: list[Any]) -> None:
+    client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(404)))
+    source = JwksKeys(client, "http://127.0.0.1:1/")
     source._take(keys)
     if source._keys:
         await source.find("x")
