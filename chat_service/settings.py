@@ -27,8 +27,8 @@ class ChatSettings(ServerSettings):
     chat_port: Port = 50051
     chat_admin_port: Annotated[Port, other_than("chat_port")] = 9151
 
-    chat_content_limit: Annotated[int, Field(gt=0, le=100_000)] = 4_096
-    """Characters in one message."""
+    chat_content_limit: Annotated[int, Field(gt=0, le=7_000)] = 4_096
+    """Characters in one message. With more, a page of 100 messages would not fit into one answer of gRPC."""
     chat_recent_entries: PositiveInt = 200
     """Log entries kept in Redis per chat, about."""
     chat_recent_seconds: PositiveInt = 3_600

@@ -44,7 +44,7 @@ def test_only_so_many_readers_are_shown() -> None:
 def test_a_page_of_the_longest_messages_that_everybody_has_read_fits_an_answer() -> None:
     people = [f"{number:03}" + "\N{GRINNING FACE}" * 125 for number in range(100)]
     longest = replace(
-        message(1), sender_id=people[0], content="\N{GRINNING FACE}" * 4_096, mentions=tuple(people[:50])
+        message(1), sender_id=people[0], content="\N{GRINNING FACE}" * 7_000, mentions=tuple(people[:50])
     )
     shown = wire.message_pb(derive(longest, [pointer(user, read=1, at=2**41) for user in people]))
     assert len(shown.read_by) == READERS_SHOWN
