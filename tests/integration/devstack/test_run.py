@@ -118,7 +118,7 @@ def _serves_restarts_and_ends(run: Run) -> None:
 
     bearer = {"Authorization": f"Bearer {address(output, 'alice')}"}
     response = httpx.get(address(output, "REST") + "/chats", headers=bearer, timeout=10)
-    assert (response.status_code, response.json()) == (200, {"chats": []})
+    assert (response.status_code, response.json()) == (200, {"chats": [], "nextCursor": None})
 
     line = next(line for line in output.splitlines() if "parley_client send" in line)
     sent = subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=False)
