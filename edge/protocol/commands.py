@@ -9,6 +9,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 
 from contract.user_ids import MAX_USER_ID_LENGTH
+from edge.protocol import surrogates
 from edge.protocol.shapes import MessageTypeName
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
@@ -177,7 +178,7 @@ def parse(text: str) -> Request:
     except msgspec.ValidationError as error:
         raise _misshapen(text, error) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise FrameError(_no_object()) from error
+        raise _unreadable(text) from error
     decoder = _DECODERS.get(envelope.event)
     if decoder is None:
         # The event is not repeated: it is the client's text, of any length.
@@ -189,7 +190,7 @@ def parse(text: str) -> Request:
     try:
         command = decoder.decode(envelope.data)
     except msgspec.ValidationError as error:
-        raise FrameError(_invalid(error, "$.data"), envelope.id) from error
+        raise FrameError(_invalid(str(error), "$.data"), envelope.id) from error
     except (msgspec.DecodeError, RecursionError) as error:
         malformed = InvalidArgument(
             ErrorReason.ERROR_REASON_MALFORMED_FRAME, "`data` is not well-formed JSON"
@@ -205,16 +206,30 @@ def _misshapen(text: str, error: msgspec.ValidationError) -> FrameError:
         frame_id = _ADDRESSED.decode(text).id
     except (msgspec.DecodeError, RecursionError):
         frame_id = None
-    return FrameError(_invalid(error, "$"), frame_id)
+    return FrameError(_invalid(str(error), "$"), frame_id)
+
+
+def _unreadable(text: str) -> FrameError:
+    halved = surrogates.explain(text)
+    if halved is None:
+        return FrameError(_no_object())
+    problem, document = halved
+    frame_id = document.get("id") if isinstance(document, dict) else None
+    try:
+        # An id that holds the half itself cannot be repeated.
+        usable = not isinstance(frame_id, str) or surrogates.is_whole(frame_id)
+        return FrameError(_invalid(problem, "$"), msgspec.convert(frame_id, FrameId) if usable else None)
+    except msgspec.ValidationError:
+        return FrameError(_invalid(problem, "$"))
 
 
 def _no_object() -> InvalidArgument:
     return InvalidArgument(ErrorReason.ERROR_REASON_MALFORMED_FRAME, "the frame is not a JSON object")
 
 
-def _invalid(error: msgspec.ValidationError, root: str) -> InvalidArgument:
+def _invalid(problem: str, root: str) -> InvalidArgument:
     # msgspec ends its message with " - at `$.chatId`"; the client should see the path in its own frame.
-    problem, _, path = str(error).partition(" - at `")
+    problem, _, path = problem.partition(" - at `")
     for expression, words in _IN_WORDS.items():
         problem = problem.replace(expression, words)
     where = (root + path.rstrip("`").removeprefix("$")).removeprefix("$.").removeprefix("$") or "frame"

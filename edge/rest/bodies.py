@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
+from edge.protocol import surrogates
 from edge.protocol.shapes import ChatJson, ErrorJson, GroupChatJson, MemberJson, MessageJson, Timestamp
 from edge.rest.errors import invalid, malformed
 
@@ -183,7 +184,8 @@ def parse_body(body: bytes, kind: type[BodyT]) -> BodyT:
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed("the body is not JSON in UTF-8") from error
+        halved = surrogates.explain(body.decode(errors="replace"))
+        raise malformed("the body is not JSON in UTF-8") if halved is None else invalid(halved[0]) from error
 
 
 def check_user_ids(*user_ids: str) -> None:

@@ -92,6 +92,15 @@ async def test_hostile_json_is_refused_and_the_connection_goes_on(alice: Client,
             "each user may be mentioned once",
         ),
         ('{"event":"typing","id":"a","data":' + "[" * 9000 + "}", "MALFORMED_FRAME", None, ""),
+        (
+            r'{"event":"typing","id":7,"data":{"chatId":"\ud83d"}}',
+            "INVALID_ARGUMENT",
+            7,
+            "data.chatId: Holds half",
+        ),
+        (_mentioning(r'["bob","\ude00"]'), "INVALID_ARGUMENT", "a", "data.mentions[1]: Holds half"),
+        (r'{"event":"fly","id":"a","x":"\ud83d"}', "INVALID_ARGUMENT", "a", "x: Holds half"),
+        (r'{"event":"fly","id":"\ud83d"}', "INVALID_ARGUMENT", None, "id: Holds half"),
     ],
 )
 async def test_a_bad_frame_gets_its_error(

@@ -135,7 +135,11 @@ async def test_chat_service_is_down(deps: RestDeps, serve: Serve) -> None:
         (b"{", "MALFORMED_FRAME", "JSON"),
         (b"userId=bob", "MALFORMED_FRAME", "JSON"),
         (b'{"userId":"\xff"}', "MALFORMED_FRAME", "JSON"),
-        (b'{"userId":"\\ud800"}', "MALFORMED_FRAME", "JSON"),
+        (
+            b'{"userId":"\\ud800"}',
+            "INVALID_ARGUMENT",
+            "half of a character (a lone UTF-16 surrogate) - at `$.userId`",
+        ),
         (b'{"a":' + b"[" * 3000, "INVALID_ARGUMENT", "`a`"),
         (b"[]", "INVALID_ARGUMENT", "object"),
         (b"{}", "INVALID_ARGUMENT", "userId"),

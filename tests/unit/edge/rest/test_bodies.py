@@ -57,3 +57,22 @@ def test_hostile_json_is_refused(kind: type[Request]) -> None:
                 parse_body(body, kind)
             assert refusal.value.code in {"MALFORMED_FRAME", "INVALID_ARGUMENT"}
             assert len(refusal.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "place"),
+    [
+        (bodies.CreateGroupBody, rb'{"name":"cut \ud83d"}', "`$.name`"),
+        (bodies.CreateGroupBody, rb'{"name":"n","memberIds":["bob","\ude00"]}', "`$.memberIds[1]`"),
+        (webhook_bodies.NewSubscriptionBody, rb'{"url":"https://\ud83d\ud83d"}', "`$.url`"),
+        (notification_bodies.MuteBody, rb'{"until":"\ud83d"}', "`$.until`"),
+        (notification_bodies.RegisterDeviceBody, rb'{"keys":{"auth":"\ud83d"}}', "`$.keys.auth`"),
+        (notification_bodies.RegisterDeviceBody, rb'{"\ud83d":1}', "A field's name"),
+    ],
+)
+def test_half_of_a_character_is_told_by_its_field(kind: type[Request], body: bytes, place: str) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        parse_body(body, kind)
+    assert refusal.value.code == "INVALID_ARGUMENT"
+    assert "half of a character" in refusal.value.message
+    assert place in refusal.value.message
