@@ -190,6 +190,8 @@ async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps
             frames_per_second=settings.edge_frames_per_second,
             frames_burst=settings.edge_frames_burst,
             frame_bytes=settings.edge_frame_bytes,
+            bytes_per_second=settings.edge_bytes_per_second,
+            bytes_burst=settings.edge_bytes_burst,
         ),
         # The drain of connections has half of the time: some must be left for sends to end and for goodbyes.
         drain_seconds=min(settings.edge_drain_spread_seconds, settings.drain_seconds / 5),

@@ -24,24 +24,37 @@ from edge.protocol.wire import (
 from edge.rate_limit import FrameBudget, Verdict
 from edge.transport import Send
 from mesh.logs import get_logger
+from mesh.token_bucket import TokenBucket
 
 _PING: Final = frame(Opcode.PING, b"")
 
 # How long a peer may take over what a replay sent, a few dozen kilobytes, before it counts as not reading.
 _DRAINED_SECONDS: Final = 20.0
 
+# What a read of the socket costs, and a frame, each as the bytes that cost as much (bench/bench_received.py).
+READ_PRICE: Final = 1024
+FRAME_PRICE: Final = 256
+# What is paid for at once: a read of the socket may hold tens of thousands of empty frames.
+_PIECE: Final = 16 * 1024
+
 _log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What one connection may cost."""
+    """What one connection may cost.
+
+    `frames_...` counts text messages, `bytes_...` everything that is received: its bytes, and a price for
+    each frame and each read of the socket.
+    """
 
     max_message_bytes: int
     max_buffer_bytes: int
     frames_per_second: float
     frames_burst: int
     frame_bytes: int
+    bytes_per_second: float
+    bytes_burst: float
     close_linger_seconds: float = 5.0
 
 
@@ -73,6 +86,7 @@ class Connection(asyncio.Protocol):
         "_backlog",
         "_broken",
         "_budget",
+        "_bytes",
         "_drained",
         "_early",
         "_heard",
@@ -80,6 +94,7 @@ class Connection(asyncio.Protocol):
         "_linger",
         "_loop",
         "_outbox",
+        "_pong",
         "_reader",
         "_receiver",
         "_send",
@@ -112,8 +127,10 @@ class Connection(asyncio.Protocol):
         self._early = early
         self._reader = FrameReader(limits.max_message_bytes)
         self._budget = FrameBudget(limits.frames_per_second, limits.frames_burst)
+        self._bytes = TokenBucket(limits.bytes_per_second, limits.bytes_burst)
         self._outbox: list[bytes] = []
         self._backlog: Backlog | None = None
+        self._pong: bytes | None = None  # the latest, while the peer does not read
         self._heard = True
         self._broken = False
         self._linger: asyncio.TimerHandle | None = None
@@ -228,20 +245,33 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
+        if len(data) <= _PIECE:
+            self._take(data)
+        else:
+            for start in range(0, len(data), _PIECE):
+                self._take(data[start : start + _PIECE])
+
+    def _take(self, data: bytes) -> None:
         if self._broken:
             # Read on and throw away: closing a socket with unread bytes resets it, and the peer would lose
             # the close frame that tells it what was wrong.
             return
-        self._reader.feed(data)
+        reader, before = self._reader, self._reader.frames
+        reader.feed(data)
         try:
-            while (message := self._reader.next()) is not None:
+            while (message := reader.next()) is not None:
                 self._on_message(message)
+            self._pay(READ_PRICE + len(data) + FRAME_PRICE * (reader.frames - before))
         except WireError as error:
             self._broken = True
             _log.info("connection.violation", connection_id=self.id, code=int(error.code), error=str(error))
             self.close(error.code)
             # Where its next frame begins, its close frame included, is unknown: the end of our side must do.
             self._transport.write_eof()
+
+    def _pay(self, price: float) -> None:
+        if self._bytes.take(self._loop.time(), price):
+            raise WireError(CloseCode.FLOOD, "more bytes and frames than are allowed")
 
     def pause_writing(self) -> None:
         """The socket is full."""
@@ -250,9 +280,12 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """There is room again."""
         self.congested = False
+        held = [] if self._pong is None else [self._pong]
         if self._backlog is not None:
-            self._outbox[:0] = self._backlog.take()
-            self._backlog = None
+            held += self._backlog.take()
+        if held:
+            self._pong = self._backlog = None
+            self._outbox[:0] = held
             metrics.SENT_BYTES.inc(self.flush())
         self._wake()
 
@@ -267,7 +300,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         self.open = False
         self._outbox.clear()
-        self._backlog = None
+        self._backlog = self._pong = None
         self._wake()
 
     def _wake(self) -> None:
@@ -280,19 +313,27 @@ class Connection(asyncio.Protocol):
         opcode, payload = message
         if opcode is Opcode.CLOSE:
             self._on_close(payload)
-        elif self.open:
-            price = 1 + len(payload) // self._limits.frame_bytes
-            verdict = self._budget.take(self._loop.time(), price)
-            if verdict is Verdict.FLOOD:
-                self.close(CloseCode.FLOOD)
-            elif opcode is Opcode.TEXT:
-                self._on_text(payload, verdict)
-            elif opcode is Opcode.BINARY:
-                raise WireError(CloseCode.UNSUPPORTED_DATA, "binary message")
-            elif opcode is Opcode.PING and verdict is Verdict.ALLOWED:
-                self.send(frame(Opcode.PONG, payload))
+        elif not self.open:
+            pass
+        elif opcode is Opcode.PING:
+            self._answer_ping(frame(Opcode.PONG, payload))
+        elif opcode is Opcode.BINARY:
+            raise WireError(CloseCode.UNSUPPORTED_DATA, "binary message")
+        elif opcode is Opcode.TEXT:
+            self._on_text(payload)
 
-    def _on_text(self, payload: bytes, verdict: Verdict) -> None:
+    def _answer_ping(self, pong: bytes) -> None:
+        # Whatever else is refused. RFC 6455 section 5.5.3 asks for an answer to the latest ping alone: for a
+        # peer that does not read no other is kept.
+        if self.congested:
+            self._pong = pong
+        else:
+            self.send(pong)
+
+    def _on_text(self, payload: bytes) -> None:
+        verdict = self._budget.take(self._loop.time(), 1 + len(payload) // self._limits.frame_bytes)
+        if verdict is Verdict.FLOOD:
+            raise WireError(CloseCode.FLOOD, "far more messages than are allowed")
         try:
             text = payload.decode()
         except UnicodeDecodeError as error:

@@ -67,11 +67,15 @@ class EdgeSettings(IdentitySettings, RestSettings):
     edge_resume_entries: PositiveInt = 2000
     """About how many entries one `resume` sends; whoever missed more is told so and asks again."""
     edge_frames_per_second: PositiveSeconds = 50.0
-    """How many frames a connection may send in the long run; more are refused with RATE_LIMITED."""
+    """How many messages a connection may send in the long run; more are refused with RATE_LIMITED."""
     edge_frames_burst: PositiveInt = 100
     """How many it may send at once. As many again are refused; more are a flood and end it with 4008."""
     edge_frame_bytes: PositiveInt = 2048
-    """A frame counts once more for each so many bytes of it, for to read it costs as much."""
+    """A message counts once more for each so many bytes of it, for to read it costs as much."""
+    edge_bytes_per_second: Annotated[int, Field(ge=16 * 1024)] = 1 << 20
+    """How many bytes it may send in the long run. A frame (ping, fragment) counts 256 more, a read 1,024."""
+    edge_bytes_burst: Annotated[int, Field(ge=64 * 1024)] = 16 << 20
+    """How many at once, at least two of the largest messages; more ends the connection with 4008."""
     edge_client_traces: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     """How many traces per second are recorded because clients have begun them; others are left to chance."""
     edge_send_lanes: Annotated[int, Field(ge=1, le=64)] = 4
@@ -80,6 +84,13 @@ class EdgeSettings(IdentitySettings, RestSettings):
     """How many messages may wait for them; more are refused with OVERLOADED."""
     edge_listen_backlog: PositiveInt = 4096
     """Connections that the kernel may hold until they are accepted, after a restart of a peer edge say."""
+
+    @field_validator("edge_bytes_burst")
+    @classmethod
+    def _two_messages_are_affordable(cls, burst: int, info: ValidationInfo) -> int:
+        if burst < 2 * info.data.get("edge_max_frame_bytes", 0):
+            raise ValueError("must be at least twice PARLEY_EDGE_MAX_FRAME_BYTES")
+        return burst
 
     @property
     def edge_certificate(self) -> CertificateFiles | None:

@@ -38,7 +38,7 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009, Reconnect.NO, "a message is larger than the limit"
     INTERNAL_ERROR = 1011, Reconnect.LATER, "a defect in this server"
     TRY_AGAIN_LATER = 1013, Reconnect.LATER, "the session cannot be opened now"
-    FLOOD = 4008, Reconnect.LATER, "far too many frames"
+    FLOOD = 4008, Reconnect.LATER, "far too many frames or bytes"
     SLOW_CONSUMER = 4009, Reconnect.YES, "you read too slowly; resume by seq"
     TOO_MANY_CONNECTIONS = 4029, Reconnect.LATER, "this user has too many connections"
     TOKEN_EXPIRED = 4401, Reconnect.NO, "the token has expired; come back with a new one"

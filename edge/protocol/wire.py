@@ -22,8 +22,6 @@ _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
 _HEADER: Final = 2
 _MASK: Final = 4
-# Empty fragments carry nothing and cost memory: nobody sends a message in so many parts.
-_MAX_FRAGMENTS: Final = 1024
 # RFC 6455 section 7.4: what may stand in a close frame. 1004 to 1006 and 1015 are reserved for local use.
 _REGISTERED_CODES: Final = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015)))
 _PRIVATE_CODES: Final = range(3000, 5000)
@@ -95,23 +93,30 @@ class FrameReader:
     """Cuts the bytes of one client into messages.
 
     `feed` what arrived, then call `next` until it gives None. Holds at most `max_message_bytes` of payload
-    and one read of the socket, however the bytes are cut: a length is refused before its bytes are awaited.
+    and one read of the socket, however the bytes are cut: a length is refused before its bytes are awaited,
+    and a fragment adds its payload and nothing else. `frames` counts all so far, fragments too.
     """
 
-    __slots__ = ("_buffer", "_fragments", "_fragments_size", "_kind", "_max", "_position")
+    __slots__ = ("_buffer", "_kind", "_max", "_parts", "_position", "frames")
 
     def __init__(self, max_message_bytes: int) -> None:
+        self.frames = 0
         self._max = max_message_bytes
-        self._buffer = b""
+        self._buffer: bytes | bytearray = b""
         self._position = 0
         self._kind: Opcode | None = None
-        self._fragments: list[bytes] = []
-        self._fragments_size = 0
+        self._parts = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes from the socket."""
-        rest = self._buffer[self._position :]
-        self._buffer = rest + data if rest else data
+        if self._position == len(self._buffer):
+            self._buffer = data
+        else:
+            # Grows in place, so that a message is not copied anew for each few bytes that arrive of it.
+            if isinstance(self._buffer, bytes):
+                self._buffer = bytearray(self._buffer)
+            del self._buffer[: self._position]
+            self._buffer += data
         self._position = 0
 
     def next(self) -> Message | None:
@@ -139,12 +144,13 @@ class FrameReader:
             if available < header:
                 return None
             size = int.from_bytes(buffer[start + _HEADER : start + header])
-        if size + self._fragments_size > self._max and opcode < _CONTROL:
+        if size + len(self._parts) > self._max and opcode < _CONTROL:
             raise WireError(CloseCode.TOO_BIG, f"message of more than {self._max} bytes")
         body = start + header + _MASK
         if len(buffer) < body + size:
             return None
         self._position = body + size
+        self.frames += 1
         return first & _FIN, opcode, _unmask(buffer[body : body + size], buffer[body - _MASK : body])
 
     def _check_header(self, first: int, second: int) -> Opcode:
@@ -165,18 +171,15 @@ class FrameReader:
             return Message(opcode, payload)
         if opcode in _DATA:
             self._kind = opcode
-        self._fragments.append(payload)
-        self._fragments_size += len(payload)
-        if len(self._fragments) > _MAX_FRAGMENTS:
-            raise WireError(CloseCode.PROTOCOL_ERROR, "message in too many fragments")
+        self._parts += payload
         if not is_final or self._kind is None:
             return None
-        message = Message(self._kind, b"".join(self._fragments))
-        self._kind, self._fragments, self._fragments_size = None, [], 0
+        message = Message(self._kind, bytes(self._parts))
+        self._kind, self._parts = None, bytearray()
         return message
 
 
-def _unmask(payload: bytes, key: bytes) -> bytes:
+def _unmask(payload: bytes | bytearray, key: bytes | bytearray) -> bytes:
     # One XOR of two big integers is the fastest way that needs no compiled code (RFC 6455 section 5.3).
     size = len(payload)
     repeated = (key * (size // _MASK + 1))[:size]

@@ -302,6 +302,7 @@ class SlowReader:
 
     def __init__(self) -> None:
         self.texts: list[bytes] = []
+        self.pongs: list[bytes] = []
         self.close_payload: bytes | None = None
         self._rest = b""
 
@@ -317,6 +318,8 @@ class SlowReader:
             opcode, payload, self._rest = self._rest[0], self._rest[start:end], self._rest[end:]
             if opcode == 0x88:
                 self.close_payload = payload
+            elif opcode == 0x8A:
+                self.pongs.append(payload)
             else:
                 self.texts.append(payload)
 
