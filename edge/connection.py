@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 from edge import metrics
 from edge.backlog import Backlog
 from edge.flusher import Flusher
-from edge.protocol.close_codes import CloseCode
+from edge.protocol.close_codes import CloseCode, close_code_of
 from edge.protocol.wire import (
     FrameReader,
     Message,
@@ -23,6 +23,7 @@ from edge.protocol.wire import (
 )
 from edge.rate_limit import FrameBudget, Verdict
 from edge.transport import Send
+from mesh.errors import ParleyError
 from mesh.logs import get_logger
 from mesh.token_bucket import TokenBucket
 
@@ -34,6 +35,8 @@ _DRAINED_SECONDS: Final = 20.0
 # What a read of the socket costs, and a frame, each as the bytes that cost as much (bench/bench_received.py).
 READ_PRICE: Final = 1024
 FRAME_PRICE: Final = 256
+# Answers that may wait for the welcome: a client that waits for it causes none.
+_MOST_BEFORE_WELCOME: Final = 256
 # What is paid for at once: a read of the socket may hold tens of thousands of empty frames.
 _PIECE: Final = 16 * 1024
 
@@ -62,7 +65,7 @@ class Receiver(Protocol):
     """The session of a connection. Called from the event loop; must neither wait nor raise."""
 
     def on_open(self, connection: "Connection") -> None:
-        """Called once, first: frames may be sent from now on."""
+        """Called once, first. From now on the welcome may be sent; what is sent before waits for it."""
 
     def on_text(self, text: str) -> None:
         """The client sent a text message."""
@@ -82,13 +85,13 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_add_dirty",
         "_backlog",
         "_broken",
         "_budget",
         "_bytes",
         "_drained",
         "_early",
+        "_flusher",
         "_heard",
         "_limits",
         "_linger",
@@ -99,6 +102,7 @@ class Connection(asyncio.Protocol):
         "_receiver",
         "_send",
         "_transport",
+        "_welcomed",
         "congested",
         "id",
         "open",
@@ -121,7 +125,8 @@ class Connection(asyncio.Protocol):
         self.open = False
         self.congested = False
         self._limits = limits
-        self._add_dirty = flusher.add
+        self._flusher = flusher
+        self._welcomed = False
         self._receiver = receiver
         self._send = send
         self._early = early
@@ -139,15 +144,25 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def send(self, data: bytes) -> None:
-        """Queues a complete frame; it leaves at the end of this turn, after those queued before it.
+        """Queues a complete frame; it leaves at the end of this turn, after the welcome and those before it.
 
         Ignored once the connection is closing.
         """
         if self.open:
             outbox = self._outbox
-            if not outbox:
-                self._add_dirty(self)
+            if not outbox and self._welcomed:
+                self._flusher.add(self)
             outbox.append(data)
+
+    def welcome(self, data: bytes) -> None:
+        """Sends the first frame, and then whatever is sent."""
+        if self.open:
+            self._welcomed = True
+            self._outbox.insert(0, data)
+            self._flusher.add(self)
+            if self._pong is not None:
+                self._outbox.append(self._pong)
+                self._pong = None
 
     def send_latest(self, key: str, data: bytes) -> None:
         """Sends what only the latest of counts: for a slow peer the next of this `key` replaces it."""
@@ -170,20 +185,24 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             self.close(CloseCode.SLOW_CONSUMER)
 
-    def close(self, code: CloseCode) -> None:
+    def close(self, code: CloseCode, reason: str = "") -> None:
         """Sends what is queued, then the close frame; the connection ends once the peer agrees or time is up.
 
-        A peer that does not read loses its backlog: `SLOW_CONSUMER` tells it to resume. Idempotent.
+        A peer that does not read loses its backlog: `SLOW_CONSUMER` tells it to resume. `reason` is told in
+        place of the code's own. Idempotent.
         """
         if not self.open:
             return
-        if not self.congested:
-            self.flush()
+        self._flush_last()
         self._end()
-        self._transport.write(close_frame(code))
+        self._transport.write(close_frame(code, reason))
         self._linger = self._loop.call_later(self._limits.close_linger_seconds, self._transport.abort)
         metrics.CLOSES.labels(code.name).inc()
         _log.debug("connection.closing", connection_id=self.id, code=int(code))
+
+    def refuse(self, error: ParleyError) -> None:
+        """Closes because the session is refused; the reason begins with the error's code."""
+        self.close(close_code_of(error), f"{error.code}: {error.message}")
 
     def ping_or_abort(self) -> None:
         """Pings a connection that was heard of since the last call, ends one that was not."""
@@ -297,6 +316,10 @@ class Connection(asyncio.Protocol):
         metrics.CONNECTIONS.dec()
         self._receiver.on_closed()
 
+    def _flush_last(self) -> None:
+        if self._welcomed and not self.congested:
+            self.flush()
+
     def _end(self) -> None:
         self.open = False
         self._outbox.clear()
@@ -325,14 +348,14 @@ class Connection(asyncio.Protocol):
     def _answer_ping(self, pong: bytes) -> None:
         # Whatever else is refused. RFC 6455 section 5.5.3 asks for an answer to the latest ping alone: for a
         # peer that does not read no other is kept.
-        if self.congested:
+        if self.congested or not self._welcomed:
             self._pong = pong
         else:
             self.send(pong)
 
     def _on_text(self, payload: bytes) -> None:
         verdict = self._budget.take(self._loop.time(), 1 + len(payload) // self._limits.frame_bytes)
-        if verdict is Verdict.FLOOD:
+        if verdict is Verdict.FLOOD or (not self._welcomed and len(self._outbox) >= _MOST_BEFORE_WELCOME):
             raise WireError(CloseCode.FLOOD, "far more messages than are allowed")
         try:
             text = payload.decode()
@@ -346,7 +369,7 @@ class Connection(asyncio.Protocol):
     def _on_close(self, payload: bytes) -> None:
         if self.open:
             check_close_payload(payload)
-            self.flush()
+            self._flush_last()
             self._end()
             # RFC 6455 section 5.5.1: the answer to a close frame typically echoes its code.
             self._transport.write(frame(Opcode.CLOSE, payload[:2]))

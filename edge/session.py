@@ -30,11 +30,6 @@ from parley.events.v1.user_event_pb2 import ChatAdded, ChatRemoved, UserEvent
 
 _RECHECK_SECONDS: Final = 30.0
 _MAX_JOBS: Final = 64  # commands of one connection that may wait for their turn
-_CLOSE_FOR: Final = {
-    ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS: CloseCode.TOO_MANY_CONNECTIONS,
-    ErrorReason.ERROR_REASON_SESSION_REVOKED: CloseCode.SESSION_REVOKED,
-    ErrorReason.ERROR_REASON_INTERNAL: CloseCode.INTERNAL_ERROR,
-}
 
 _log = get_logger()
 
@@ -75,7 +70,7 @@ class Session:
             warn_seconds=services.expiry_warning_seconds,
             leeway_seconds=services.token_leeway_seconds,
             on_warning=self._warn,
-            on_expired=lambda: self.connection.close(CloseCode.TOKEN_EXPIRED),
+            on_expired=self._expire,
         )
 
     # What the connection calls.
@@ -170,6 +165,9 @@ class Session:
         if concerned:
             self.end_revoked()
 
+    def _expire(self) -> None:
+        self.connection.close(CloseCode.TOKEN_REFUSED, "TOKEN_EXPIRED: the token has expired")
+
     def end_revoked(self) -> None:
         """Ends it: it was revoked."""
         self.connection.close(CloseCode.SESSION_REVOKED)
@@ -202,6 +200,8 @@ class Session:
             self.end_revoked()
 
     async def _recheck(self) -> None:
+        if not self._opened:
+            return  # opening asks the same, and has yet to begin
         opened = await self._chats.OpenSession(self._open_request())
         if not self.connection.open:
             # It went while chat_service was asked, and may now be open there again: it ends once more.
@@ -322,9 +322,7 @@ class Session:
             _log.info(
                 "session.refused", connection_id=self.connection.id, code=error.code, error=error.message
             )
-            self._actions.refuse(None, error)
-            retry = CloseCode.TRY_AGAIN_LATER if error.retryable else CloseCode.REFUSED
-            self.connection.close(_CLOSE_FOR.get(error.reason, retry))
+            self.connection.refuse(error)
             return
         self._opened = True
         self._has_more = bool(opened.next_cursor)
@@ -337,7 +335,7 @@ class Session:
             pending=[chat_id for chat_id, error in joined.refused if error.retryable],
             next_cursor=opened.next_cursor or None,
         )
-        self.connection.send(encode(frames.Welcome(welcome)))
+        self.connection.welcome(encode(frames.Welcome(welcome)))
         for chat_id in welcome.pending:
             self._pending.add(chat_id)
         services.membership.release(self.connection, joined)

@@ -5,7 +5,11 @@ shows this table to the authors of clients.
 """
 
 from enum import Enum, IntEnum
-from typing import Self
+from types import MappingProxyType
+from typing import Final, Self
+
+from mesh.errors import ParleyError
+from parley.common.v1.error_pb2 import ErrorReason
 
 
 class Reconnect(Enum):
@@ -41,6 +45,22 @@ class CloseCode(IntEnum):
     FLOOD = 4008, Reconnect.LATER, "far too many frames or bytes"
     SLOW_CONSUMER = 4009, Reconnect.YES, "you read too slowly; resume by seq"
     TOO_MANY_CONNECTIONS = 4029, Reconnect.LATER, "this user has too many connections"
-    TOKEN_EXPIRED = 4401, Reconnect.NO, "the token has expired; come back with a new one"
+    TOKEN_REFUSED = 4401, Reconnect.NO, "the token has expired or is no good; come back with another"
     REFUSED = 4403, Reconnect.NO, "the session was refused"
     SESSION_REVOKED = 4410, Reconnect.NO, "the session was revoked"
+
+
+_OF_REASON: Final = MappingProxyType(
+    {
+        ErrorReason.ERROR_REASON_INVALID_TOKEN: CloseCode.TOKEN_REFUSED,
+        ErrorReason.ERROR_REASON_TOKEN_EXPIRED: CloseCode.TOKEN_REFUSED,
+        ErrorReason.ERROR_REASON_SESSION_REVOKED: CloseCode.SESSION_REVOKED,
+        ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS: CloseCode.TOO_MANY_CONNECTIONS,
+        ErrorReason.ERROR_REASON_INTERNAL: CloseCode.INTERNAL_ERROR,
+    }
+)
+
+
+def close_code_of(error: ParleyError) -> CloseCode:
+    """The code that refuses a session because of `error`."""
+    return _OF_REASON.get(error.reason, CloseCode.TRY_AGAIN_LATER if error.retryable else CloseCode.REFUSED)

@@ -17,6 +17,7 @@ _MASKED: Final = 0x80
 _LENGTH: Final = 0x7F
 _CONTROL: Final = 0x8
 _MAX_CONTROL_PAYLOAD: Final = 125
+_MAX_CLOSE_REASON: Final = _MAX_CONTROL_PAYLOAD - 2
 # RFC 6455 section 5.2: these two in place of a length say that 2 or 8 bytes follow and hold it.
 _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
@@ -67,9 +68,10 @@ def frame(opcode: Opcode, payload: bytes) -> bytes:
     return struct.pack("!BBQ", _FIN | opcode, _LENGTH_64, size) + payload
 
 
-def close_frame(code: CloseCode) -> bytes:
-    """The frame that ends a connection and says why."""
-    return frame(Opcode.CLOSE, struct.pack("!H", code) + code.reason.encode())
+def close_frame(code: CloseCode, reason: str = "") -> bytes:
+    """The frame that ends a connection and says why: `reason`, cut to 123 bytes, or else the code's own."""
+    told = (reason or code.reason).encode()[:_MAX_CLOSE_REASON].decode(errors="ignore")
+    return frame(Opcode.CLOSE, struct.pack("!H", code) + told.encode())
 
 
 def check_close_payload(payload: bytes) -> None:

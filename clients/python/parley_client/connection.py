@@ -24,7 +24,7 @@ _MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 
 # What docs/websocket-protocol.md says not to come back after, unless something is changed.
 _FINAL_CLOSE_CODES: Final = frozenset({1000, 1002, 1003, 1007, 1009, 4403, 4410})
-_TOKEN_EXPIRED: Final = 4401
+_TOKEN_REFUSED: Final = 4401
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,6 @@ class Connection:
         self._socket = socket
         self._ids = itertools.count(1)
         self._waiting: dict[int, _Request] = {}
-        self._complaint: ParleyError | None = None
 
     @classmethod
     async def open(cls, url: str, token: str) -> Self:
@@ -90,9 +89,7 @@ class Connection:
         finally:
             for waiting in self._waiting.values():
                 waiting.answer.cancel()
-        # A complaint about no frame in particular, just before the end, says more than the close code.
-        final = isinstance(ended, SessionEndedError)
-        return self._complaint if final and self._complaint is not None else ended
+        return ended
 
     async def request(
         self, event: str, data: Mapping[str, Any], parse: Callable[[Json], Incoming] | None = None
@@ -152,8 +149,7 @@ class Connection:
             else:
                 request.answer.set_exception(error_from(data))
         elif name == "error" and frame_id is None:
-            self._complaint = error_from(data)
-            self._refuse_unnamed(self._complaint)
+            self._refuse_unnamed(error_from(data))
 
     def _refuse_unnamed(self, error: ParleyError) -> None:
         """The server could not read the id of a frame. Of several it may be any: then all are tried again."""
@@ -166,26 +162,24 @@ class Connection:
 
 
 async def _welcome(socket: ClientConnection) -> Connected:
-    complaint: ParleyError | None = None
     try:
         async for text in socket:
             frame = _json(text) or {}
-            if frame.get("event") == "error":
-                complaint = error_from(frame["data"])
-                continue
             welcome = event_from(frame.get("event", ""), frame.get("data", {}))
             if isinstance(welcome, Connected):
                 return welcome
     except ConnectionClosed:
         pass
-    raise complaint or _ending(socket)
+    raise _ending(socket)
 
 
 def _ending(socket: ClientConnection) -> ParleyError:
     # 1006 stands for a connection that broke without a close frame (RFC 6455 section 7.1.5).
     code, reason = socket.close_code or 1006, socket.close_reason or ""
-    if code == _TOKEN_EXPIRED:
-        return TokenError("TOKEN_EXPIRED", reason or "the token has expired")
+    if code == _TOKEN_REFUSED:
+        # A refused session begins its reason with the error's code.
+        error, found, message = reason.partition(": ")
+        return TokenError(error, message) if found else TokenError("TOKEN_EXPIRED", reason)
     if code in _FINAL_CLOSE_CODES:
         return SessionEndedError(code, reason)
     return UnreachableError(f"the connection ended: {reason or 'without a reason'} [{code}]")

@@ -71,8 +71,8 @@ async def test_without_redis_nobody_gets_in_and_readiness_says_so(own_redis: Red
                 await asyncio.sleep(0.02)
         alice = await edge.dial("alice")
         assert await alice.close_code() == 1013
-        error = alice.all("error")[0]
-        assert (error["code"], error["retryable"]) == ("UNAVAILABLE", True)
+        assert alice.connection.close_reason == "UNAVAILABLE: redis cannot be reached now"
+        assert alice.frames == []
 
 
 async def test_a_failing_chat_service_refuses_sessions_retryably(edge: Edge, chat: ScaffoldChat) -> None:

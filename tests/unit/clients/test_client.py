@@ -285,6 +285,13 @@ async def test_without_a_source_the_end_of_a_token_is_the_end(
     assert len(server.tokens) == 1
 
 
+async def test_a_refused_token_says_what_is_wrong_with_it(server: SmallServer, client: ParleyClient) -> None:
+    await server.drop(4401, "INVALID_TOKEN: the token is not valid")
+    with pytest.raises(TokenError, match="the token is not valid") as refused:
+        await received(client, 1)
+    assert refused.value.code == "INVALID_TOKEN"
+
+
 async def test_a_revoked_session_is_not_come_back_to(server: SmallServer) -> None:
     async def source() -> str:
         return "token"
