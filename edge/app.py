@@ -27,6 +27,7 @@ from edge.permission import JoinPermission
 from edge.presence_keeper import PresenceKeeper
 from edge.probe import Probe
 from edge.replay import Replay
+from edge.request_target import AbsoluteTargets
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.errors import MAX_HEAD_BYTES
 from edge.rest.unasked import unasked_answer
@@ -256,7 +257,7 @@ def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gatew
     certificate = None if files is None else files.read()
     most = for_clients()
     server = HttpServer(
-        Application([websocket, *routes(deps)], None, None, **application_settings(deps)),
+        AbsoluteTargets(Application([websocket, *routes(deps)], None, None, **application_settings(deps))),
         limits=HttpLimits(
             request_seconds=settings.edge_request_seconds,
             idle_seconds=settings.edge_idle_seconds,

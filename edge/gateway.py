@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from edge.actions import SessionServices
 from edge.admission import Ticket
-from edge.connection import Connection, ConnectionLimits
+from edge.connection import Connection, ConnectionLimits, Receiver
 from edge.flusher import Flusher
 from edge.identity import Identity
 from edge.protocol.close_codes import CloseCode
+from edge.refusal import Refusal
 from edge.session import Session
 from edge.transport import Send, carry
 from mesh.backoff import Backoff
@@ -26,6 +28,9 @@ _SEND_DRAIN_SECONDS: Final = 5.0  # the deadline of one SendMessages call
 _NAP_SECONDS: Final = 0.01  # shorter waits are not worth a timer
 _SLICE: Final = 100  # sessions handled in one go before others get their turn
 _GATHER_SECONDS: Final = 0.2  # a node that goes takes many channels along, and they come back one by one
+# What a connection may cost that is refused: its goodbye, and little time for it.
+_REFUSED_BYTES: Final = 4096
+_REFUSED_SECONDS: Final = 2.0
 _RECHECKS: Final = 8  # at the same time, so that chat_service is not overrun when Redis is back
 
 _log = get_logger()
@@ -66,15 +71,36 @@ class Gateway:
             OSError: the peer is gone.
         """
         session = Session(identity, self._services, ticket, on_open=self._add, on_closed=self._remove)
+        await self._carry(peer, session, self._limits, identity.user_id, early)
 
+    async def refuse(
+        self, peer: socket.socket, error: ParleyError, ticket: Ticket, early: bytes = b""
+    ) -> None:
+        """As `accept`, but for a socket that gets nothing but a close frame that says why.
+
+        Raises:
+            OSError: the peer is gone.
+        """
+        limits = replace(
+            self._limits,
+            max_message_bytes=_REFUSED_BYTES,
+            bytes_burst=_REFUSED_BYTES,
+            bytes_per_second=_REFUSED_BYTES,
+            close_linger_seconds=_REFUSED_SECONDS,
+        )
+        await self._carry(peer, Refusal(error, ticket), limits, "", early)
+
+    async def _carry(
+        self, peer: socket.socket, receiver: Receiver, limits: ConnectionLimits, user_id: str, early: bytes
+    ) -> None:
         def connection(send: Send) -> Connection:
             return Connection(
                 send,
                 new_object_id(),
-                identity.user_id,
-                limits=self._limits,
+                user_id,
+                limits=limits,
                 flusher=self._flusher,
-                receiver=session,
+                receiver=receiver,
                 early=early,
             )
 

@@ -1,6 +1,9 @@
 """`GET /ws`: proves who connects, agrees on a protocol, and hands the socket to the gateway.
 
-Everything that can be refused is refused here, with an HTTP status and the same JSON error as the REST API.
+What can be refused is refused here, with an HTTP status and the same JSON error as the REST API. Browsers
+show their pages nothing of that: where a page asks, what is wrong with its token or origin is told by a close
+code right after the upgrade, at the same price and with no session.
+
 A page of another site has no token, and no cookie counts here; its `Origin` is refused all the same, so that
 a token which leaked into a URL is not used from anywhere.
 """
@@ -10,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import socket
+from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -18,17 +22,16 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from edge import metrics
 from edge.admission import Admission, Ticket
 from edge.gateway import Gateway
-from edge.identity import extract_token
+from edge.identity import SUBPROTOCOL_PREFIX, Identity, bearer_of, extract_token
 from edge.rest.errors import invalid
 from edge.rest.handler import RestDeps, RestHandler
-from mesh.errors import ParleyError, PermissionDenied, Unavailable
+from mesh.errors import InvalidArgument, ParleyError, PermissionDenied, Unauthenticated, Unavailable
 from mesh.http.exchange import place_of
 from mesh.logs import get_logger
 from mesh.seldom import Seldom
 from parley.common.v1.error_pb2 import ErrorReason
 
 JSON_PROTOCOL: Final = "parley.v1.json"
-_OURS: Final = "parley."
 _VERSION: Final = "13"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES: Final = 16
@@ -41,6 +44,13 @@ _MAX_EARLY_BYTES: Final = 65536
 
 _log = get_logger()
 _origin_refused = Seldom(10.0)
+
+
+class UpgradeRequired(InvalidArgument):
+    """The request asks for no WebSocket, or for one of another version: 426 says what to ask for."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, message)
 
 
 class HandshakeHandler(RestHandler):
@@ -85,18 +95,10 @@ class HandshakeHandler(RestHandler):
                 raise Unavailable(
                     ErrorReason.ERROR_REASON_DRAINING, "this edge is going away", retry_after_ms=1000
                 )
-            self._check_origin()
             accept_key = self._check_upgrade()
-            offered = [
-                name.strip() for name in self._header("Sec-WebSocket-Protocol").split(",") if name.strip()
-            ]
+            offered = self._list_of("Sec-WebSocket-Protocol")
             protocol = choose_protocol(offered)
-            token = extract_token(
-                authorization=self.request.headers.get("Authorization"),
-                query=self.get_query_argument("token", None),
-                subprotocols=offered,
-            )
-            identity = await self.deps.verifier.verify(token)
+            found = await self._identify(offered)
         except ParleyError:
             metrics.HANDSHAKES.labels("refused").inc()
             raise
@@ -109,11 +111,45 @@ class HandshakeHandler(RestHandler):
             stream.close()
             ticket.leave()
             return
-        metrics.HANDSHAKES.labels("accepted").inc()
-        await self._gateway.accept(peer, identity, ticket, early)
+        if isinstance(found, ParleyError):
+            metrics.HANDSHAKES.labels("refused").inc()
+            await self._gateway.refuse(peer, found, ticket, early)
+        else:
+            metrics.HANDSHAKES.labels("accepted").inc()
+            await self._gateway.accept(peer, found, ticket, early)
+
+    async def _identify(self, offered: list[str]) -> Identity | ParleyError:
+        """Who connects, or why not, where that is to be told after the upgrade.
+
+        Raises:
+            ParleyError: why not, where HTTP tells it.
+        """
+        try:
+            self._check_origin()
+            token = extract_token(
+                authorization=self.request.headers.get("Authorization"),
+                query=self.query("token"),
+                subprotocols=offered,
+            )
+            return await self.deps.verifier.verify(token)
+        except (Unauthenticated, PermissionDenied) as error:
+            if self._is_pages(offered):
+                return error
+            raise
+
+    def _is_pages(self, offered: list[str]) -> bool:
+        """Whether a web page asks, or a program that puts its token where pages do."""
+        if bearer_of(self.request.headers.get("Authorization")):
+            return False  # no page can set it
+        in_subprotocol = any(name.startswith(SUBPROTOCOL_PREFIX) for name in offered)
+        return in_subprotocol or "Origin" in self.request.headers or "token" in self.request.query_arguments
 
     def _header(self, name: str) -> str:
         return str(self.request.headers.get(name, ""))
+
+    def _list_of(self, name: str) -> list[str]:
+        """The elements of a header that is a list; Tornado has joined several of one name."""
+        return [element for part in self._header(name).split(",") if (element := part.strip())]
 
     def _check_origin(self) -> None:
         origin = self.request.headers.get("Origin")
@@ -132,12 +168,22 @@ class HandshakeHandler(RestHandler):
 
     def _check_upgrade(self) -> str:
         """What RFC 6455 section 4.2.1 asks of a request; gives the accept key."""
-        connection = [option.strip().lower() for option in self._header("Connection").split(",")]
-        if self._header("Upgrade").lower() != "websocket" or "upgrade" not in connection:
-            self.set_header("Upgrade", "websocket")
-            raise invalid("this path takes WebSocket handshakes: Upgrade and Connection are missing")
+        # An HTTP/1.0 request cannot be upgraded, whatever its headers say (RFC 9110 section 7.8).
+        if self.request.version == "HTTP/1.0":
+            raise UpgradeRequired(
+                "a WebSocket takes HTTP/1.1; does a proxy speak 1.0? (nginx: proxy_http_version 1.1)"
+            )
+        upgrade, connection = (
+            {option.lower() for option in self._list_of(name)} for name in ("Upgrade", "Connection")
+        )
+        if "websocket" not in upgrade or "upgrade" not in connection:
+            raise UpgradeRequired(
+                "this path takes WebSocket handshakes: Upgrade: websocket and Connection: Upgrade are missing"
+            )
         if self._header("Sec-WebSocket-Version") != _VERSION:
-            raise invalid(f"Sec-WebSocket-Version must be {_VERSION}")
+            raise UpgradeRequired(f"Sec-WebSocket-Version must be {_VERSION}")
+        if len(self.request.headers.get_list("Origin")) > 1:
+            raise invalid("there may be one Origin")
         key = self._header("Sec-WebSocket-Key")
         try:
             usable = len(base64.b64decode(key, validate=True)) == _KEY_BYTES
@@ -148,18 +194,41 @@ class HandshakeHandler(RestHandler):
         digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
         return base64.b64encode(digest).decode()
 
+    def refuse(self, failure: ParleyError, status: HTTPStatus) -> None:
+        """Ends the request with an error."""
+        if isinstance(failure, UpgradeRequired):
+            status = HTTPStatus.UPGRADE_REQUIRED
+            self.set_header("Upgrade", "websocket")
+            self.set_header("Connection", "Upgrade")
+            self.set_header("Sec-WebSocket-Version", _VERSION)
+        super().refuse(failure, status)
+
 
 def choose_protocol(offered: list[str]) -> str | None:
-    """The subprotocol to answer with; None when the client named none of ours, which means JSON.
+    """The subprotocol to answer with; None when the client named none, which means JSON.
 
     Raises:
-        InvalidArgument: only versions of Parley's protocol were offered that this edge does not speak.
+        InvalidArgument: names were offered and none of them can be the answer. A browser ends a connection
+            whose answer names none of what its page offered, after others were told that the user is online.
     """
-    if JSON_PROTOCOL in offered:
-        return JSON_PROTOCOL
-    if any(name.startswith(_OURS) for name in offered):
-        raise invalid(f"unknown subprotocol; known is: {JSON_PROTOCOL}")
-    return None
+    if JSON_PROTOCOL not in offered:
+        if not offered:
+            return None
+        _log_unanswerable()
+        raise invalid(f"none of the subprotocols can be answered; offer {JSON_PROTOCOL} too, in lower case")
+    if any(
+        name.lower().startswith(SUBPROTOCOL_PREFIX) > name.startswith(SUBPROTOCOL_PREFIX) for name in offered
+    ):
+        raise invalid(f"the subprotocol that holds the token begins with {SUBPROTOCOL_PREFIX}, in lower case")
+    return JSON_PROTOCOL
+
+
+@cache  # once in a process: its page does it again and again
+def _log_unanswerable() -> None:
+    _log.warning(
+        "handshake.no_subprotocol",
+        hint=f"a client offers subprotocols without {JSON_PROTOCOL}: it gets 400, and a page sees 1006",
+    )
 
 
 def _response(accept_key: str, protocol: str | None) -> bytes:

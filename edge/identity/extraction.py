@@ -23,12 +23,17 @@ def extract_token(
     Raises:
         Unauthenticated: ``INVALID_TOKEN``, the request carries none.
     """
-    scheme, _, credentials = (authorization or "").strip().partition(" ")
-    if scheme.lower() == _SCHEME and credentials.strip():
-        return credentials.strip()
+    if credentials := bearer_of(authorization):
+        return credentials
     for subprotocol in subprotocols:
         if subprotocol.startswith(SUBPROTOCOL_PREFIX):
             return subprotocol.removeprefix(SUBPROTOCOL_PREFIX)
     if query:
         return query
     raise Unauthenticated(ErrorReason.ERROR_REASON_INVALID_TOKEN, "the request carries no token")
+
+
+def bearer_of(authorization: str | None) -> str:
+    """The token in that header; empty when it holds none."""
+    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    return credentials.strip() if scheme.lower() == _SCHEME else ""

@@ -106,13 +106,15 @@ async def talked(mesh: Mesh, connect: Connect) -> list[str]:
         assert (await alice.ask("refresh-token", {"token": refused}))["event"] == "error"
     await alice.socket.send(f'{{"event":"send-message","data":{{"content":"{said}"')
     await alice.ask("send-message", {"chatId": chat, "content": said, "clientMsgId": "not allowed\n"})
-    for url, options in (
-        (f"?token={forged}", {}),
-        ("", {"additional_headers": {"Authorization": f"Bearer {old}"}}),
-        ("", {"subprotocols": [Subprotocol(f"bearer.{forged}")]}),
-    ):
+    door = f"ws://127.0.0.1:{mesh.edges[0].port}/ws"
+    hidden = Subprotocol(f"bearer.{forged}")
+    for options in ({"additional_headers": {"Authorization": f"Bearer {old}"}}, {"subprotocols": [hidden]}):
         with pytest.raises(InvalidStatus):
-            await dial(f"ws://127.0.0.1:{mesh.edges[0].port}/ws{url}", **options)
+            await dial(door, **options)
+    for url, names in ((f"{door}?token={forged}", None), (door, [Subprotocol("parley.v1.json"), hidden])):
+        async with dial(url, subprotocols=names) as refused_socket:
+            await refused_socket.wait_closed()
+            assert refused_socket.close_code == 4401
     rest = Rest(mesh.edges[0], "alice-secrets")
     device = {"kind": "fcm", "address": f"registration-token-{secrets.token_hex(20)}"}
     await rest.call("POST", "/devices", device)

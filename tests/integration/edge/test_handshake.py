@@ -1,6 +1,5 @@
 """Who gets a WebSocket, and how the others are told."""
 
-import base64
 import json
 import time
 from typing import Any
@@ -12,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from edge.handshake import _log_unanswerable
 from mesh.seldom import Seldom
 from tests.integration.edge.conftest import Edge, StartEdge, token
 from tests.integration.edge.scaffold import SECRET, ScaffoldChat
@@ -71,37 +71,34 @@ async def test_the_subprotocol_is_agreed_on_and_the_token_is_not_repeated(edge: 
         assert connection.subprotocol is None
 
 
-async def test_an_unknown_version_of_the_protocol_is_refused(edge: Edge) -> None:
-    status, error = await _refusal(edge, subprotocols=_offer("parley.v9.json", token("alice")))
-    assert (status, error["code"]) == (400, "INVALID_ARGUMENT")
-    assert "parley.v1.json" in error["message"]
-
-
 @pytest.mark.parametrize(
-    ("header", "value"),
+    "offered",
     [
-        ("Upgrade", "h2c"),
-        ("Connection", "keep-alive"),
-        ("Sec-WebSocket-Version", "8"),
-        ("Sec-WebSocket-Key", "short"),
-        ("Sec-WebSocket-Key", base64.b64encode(bytes(17)).decode()),
+        ["parley.v9.json", "bearer.TOKEN"],
+        ["bearer.TOKEN"],
+        ["graphql-ws"],
+        ["Parley.V1.JSON", "bearer.TOKEN"],
+        ["parley.v1.json", "Bearer.TOKEN"],
     ],
 )
-async def test_a_request_that_is_no_handshake_is_refused(edge: Edge, header: str, value: str) -> None:
-    import httpx  # noqa: PLC0415 - only here
+async def test_subprotocols_of_which_none_can_be_answered_are_refused(edge: Edge, offered: list[str]) -> None:
+    # A browser would end the connection after a 101 without one of them, and the user would have been online.
+    proof = token("alice")
+    names = [Subprotocol(name.replace("TOKEN", proof)) for name in offered]
+    headers = {} if "TOKEN" in "".join(offered) else {"Authorization": f"Bearer {proof}"}
+    status, error = await _refusal(edge, subprotocols=names, additional_headers=headers)
+    assert (status, error["code"]) == (400, "INVALID_ARGUMENT")
+    assert "lower case" in error["message"]
+    assert proof not in error["message"]
+    assert edge.chat.opened_active_ms == []
 
-    headers = {
-        "Authorization": f"Bearer {token('alice')}",
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
-        header: value,
-    }
-    async with httpx.AsyncClient() as client:
-        answer = await client.get(f"http://127.0.0.1:{edge.port}/ws", headers=headers)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "INVALID_ARGUMENT"
+
+async def test_the_log_says_once_that_a_client_offers_no_protocol(edge: Edge) -> None:
+    _log_unanswerable.cache_clear()
+    with capture_logs() as logs:
+        for _ in range(3):
+            await _refusal(edge, subprotocols=[Subprotocol(f"bearer.{token('alice')}")])
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["handshake.no_subprotocol"]
 
 
 async def test_no_compression_is_agreed_on(edge: Edge) -> None:
@@ -116,7 +113,8 @@ async def test_too_many_connections_of_a_user(edge: Edge, chat: ScaffoldChat) ->
     await edge.client("alice")
     third = await edge.dial("alice")
     assert await third.close_code() == 4029
-    assert third.all("error")[0]["code"] == "TOO_MANY_CONNECTIONS"
+    assert third.connection.close_reason == "TOO_MANY_CONNECTIONS: too many connections"
+    assert third.frames == []
     await edge.client("bob")
 
 
