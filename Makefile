@@ -40,7 +40,7 @@ test: setup gen/.ready ## run all tests against real servers, JOBS=3 side by sid
 test-fast: $(VENV)/.tools gen/.ready ## the tests that need no server, in less than a minute
 	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadfile tests/unit tests/properties tests/architecture
 
-test-extras: setup gen/.ready ## tests with programs of others in front (Nginx, by apt where it is missing)
+test-extras: setup gen/.ready ## tests with programs of others (Nginx, Chromium: 0.5 GB, by apt where they are missing)
 	@$(PY) -m devstack.packages extras
 	@$(PY) -m pytest tests/extras
 

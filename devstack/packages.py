@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 from devstack.errors import DevstackError
 from devstack.keys import private_folder
 from devstack.paths import ROOT, RUN_DIR
-from devstack.programs import find_faketime, find_nginx, find_promtool, find_rabbitmq, find_redis
+from devstack.programs import (
+    find_chromium,
+    find_faketime,
+    find_nginx,
+    find_promtool,
+    find_rabbitmq,
+    find_redis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -37,9 +44,10 @@ _PACKAGES = {
     "faketime": ("libfaketime", find_faketime),
     "promtool": ("prometheus", find_promtool),
     "nginx": ("nginx-light", find_nginx),
+    "chromium": ("chromium", find_chromium),
 }
 #: What only `make test-extras` needs.
-_EXTRAS = ("nginx",)
+_EXTRAS = ("nginx", "chromium")
 #: The kinds that a system needs to run, unless the variable names a server of the user's own.
 _RUN = {"venv": None, "redis": "PARLEY_REDIS_URL", "rabbitmq": "PARLEY_AMQP_URL"}
 

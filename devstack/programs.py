@@ -43,3 +43,8 @@ def find_promtool() -> Path | None:
 def find_nginx() -> str | None:
     """Debian's Nginx, which is in no user's PATH, or another one."""
     return shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+
+
+def find_chromium() -> str | None:
+    """Debian's Chromium, in which tests run web pages."""
+    return shutil.which("chromium")
