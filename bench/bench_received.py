@@ -59,6 +59,7 @@ async def _seconds(pieces: list[bytes], texts: int) -> float:
         max_buffer_bytes=1 << 20,
         frames_per_second=_NO_LIMIT,
         frames_burst=10**12,
+        frame_bytes=1 << 30,
         bytes_per_second=_NO_LIMIT,
         bytes_burst=_NO_LIMIT,
     )
