@@ -1,6 +1,7 @@
 """``ChatService``: each method turns a request into values, runs one use case, and turns the result back."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from chat_service import wire
 from chat_service.domain import rules
@@ -41,6 +42,14 @@ RENEW_LIMIT = 1_000
 DELIVERY_LIMIT = 256
 PRESENCE_LIMIT = 500
 _EDGE = "edge"
+
+
+class _OfUser(Protocol):
+    """A request in a user's name."""
+
+    @property
+    def user_id(self) -> str:
+        """Whose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,32 +138,33 @@ class ChatRpc(ChatServiceServicer):
         self, request: pb.ListSessionsRequest, context: Context
     ) -> pb.ListSessionsResponse:
         """See the proto."""
-        return pb.ListSessionsResponse(connection_ids=await self._do.presence.sessions(request.user_id))
+        return pb.ListSessionsResponse(connection_ids=await self._do.presence.sessions(_user(request)))
 
     async def CheckRevocation(
         self, request: pb.CheckRevocationRequest, context: Context
     ) -> pb.CheckRevocationResponse:
         """See the proto."""
-        session = Session(rules.check_user_id(request.user_id, "userId"), "", request.token_issued_at_ms)
+        session = Session(_user(request), "", request.token_issued_at_ms)
         (revoked,) = await self._do.revoked.of([session])
         return pb.CheckRevocationResponse(revoked=revoked)
 
     async def GetPresence(self, request: pb.GetPresenceRequest, context: Context) -> pb.GetPresenceResponse:
         """See the proto."""
         _check_count("user_ids", len(request.user_ids), PRESENCE_LIMIT)
-        return pb.GetPresenceResponse(online_user_ids=await self._do.presence.online(request.user_ids))
+        user_ids = [rules.check_user_id(user_id, "userIds") for user_id in request.user_ids]
+        return pb.GetPresenceResponse(online_user_ids=await self._do.presence.online(user_ids))
 
     async def JoinChats(self, request: pb.JoinChatsRequest, context: Context) -> pb.JoinChatsResponse:
         """See the proto."""
         _check_count("chat_ids", len(request.chat_ids), JOIN_LIMIT)
-        standings = await self._do.join_chats(request.user_id, request.chat_ids, by_user=request.by_user)
+        standings = await self._do.join_chats(_user(request), request.chat_ids, by_user=request.by_user)
         return pb.JoinChatsResponse(results=map(_join_result, standings))
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Context) -> pb.ReadLogResponse:
         """See the proto."""
         _check_count("cursors", len(request.cursors), CURSOR_LIMIT)
         cursors = [Cursor(item.chat_id, item.epoch, item.seq) for item in request.cursors]
-        slices = await self._do.read_log(request.user_id, cursors, request.limit)
+        slices = await self._do.read_log(_user(request), cursors, request.limit)
         return pb.ReadLogResponse(
             slices=[_slice(cursor.chat_id, found) for cursor, found in zip(cursors, slices, strict=True)]
         )
@@ -162,13 +172,13 @@ class ChatRpc(ChatServiceServicer):
     async def SetTyping(self, request: pb.SetTypingRequest, context: Context) -> pb.SetTypingResponse:
         """See the proto."""
         await self._do.set_typing(
-            request.user_id, request.chat_id, request.connection_id, is_typing=request.is_typing
+            _user(request), request.chat_id, request.connection_id, is_typing=request.is_typing
         )
         return pb.SetTypingResponse()
 
     async def MarkRead(self, request: pb.MarkReadRequest, context: Context) -> pb.MarkReadResponse:
         """See the proto."""
-        pointer, unread = await self._do.mark_read(request.user_id, request.chat_id, request.message_id)
+        pointer, unread = await self._do.mark_read(_user(request), request.chat_id, request.message_id)
         return pb.MarkReadResponse(seq=pointer.seq, unread=unread)
 
     async def MarkDelivered(
@@ -183,19 +193,19 @@ class ChatRpc(ChatServiceServicer):
 
     async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
         """See the proto."""
-        page = await self._do.views.page(request.user_id, request.limit, request.cursor)
+        page = await self._do.views.page(_user(request), request.limit, request.cursor)
         return pb.ListChatsResponse(chats=map(wire.chat_pb, page.chats), next_cursor=page.next_cursor)
 
     async def GetChat(self, request: pb.GetChatRequest, context: Context) -> pb.GetChatResponse:
         """See the proto."""
         return pb.GetChatResponse(
-            chat=wire.chat_pb(await self._do.views.get(request.user_id, request.chat_id))
+            chat=wire.chat_pb(await self._do.views.get(_user(request), request.chat_id))
         )
 
     async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
         """See the proto."""
         page = await self._do.views.members(
-            request.user_id, request.chat_id, wire.role_filter(request.role), request.limit, request.cursor
+            _user(request), request.chat_id, wire.role_filter(request.role), request.limit, request.cursor
         )
         return pb.ListMembersResponse(members=map(wire.member_pb, page.members), next_cursor=page.next_cursor)
 
@@ -204,7 +214,7 @@ class ChatRpc(ChatServiceServicer):
     ) -> pb.ListMessagesResponse:
         """See the proto."""
         page = await self._do.list_messages(
-            request.user_id, request.chat_id, request.limit, request.before_seq, request.page
+            _user(request), request.chat_id, request.limit, request.before_seq, request.page
         )
         return pb.ListMessagesResponse(messages=map(wire.message_pb, page.messages), has_more=page.has_more)
 
@@ -212,7 +222,7 @@ class ChatRpc(ChatServiceServicer):
         self, request: pb.CreateDirectChatRequest, context: Context
     ) -> pb.CreateDirectChatResponse:
         """See the proto."""
-        chat, created = await self._do.create_direct_chat(request.user_id, request.peer_id)
+        chat, created = await self._do.create_direct_chat(_user(request), request.peer_id)
         return pb.CreateDirectChatResponse(chat=wire.chat_pb(chat), created=created)
 
     async def CreateGroup(self, request: pb.CreateGroupRequest, context: Context) -> pb.CreateGroupResponse:
@@ -224,13 +234,13 @@ class ChatRpc(ChatServiceServicer):
             settings=wire.settings(request.settings),
             member_ids=tuple(request.member_ids),
         )
-        chat = await self._do.create_group(request.user_id, group, strangers_limited=_is_of_edge())
+        chat = await self._do.create_group(_user(request), group, strangers_limited=_is_of_edge())
         return pb.CreateGroupResponse(chat=wire.chat_pb(chat))
 
     async def AddMembers(self, request: pb.AddMembersRequest, context: Context) -> pb.AddMembersResponse:
         """See the proto."""
         chat, added = await self._do.add_members(
-            request.user_id, request.chat_id, request.member_ids, strangers_limited=_is_of_edge()
+            _user(request), request.chat_id, request.member_ids, strangers_limited=_is_of_edge()
         )
         return pb.AddMembersResponse(chat=wire.chat_pb(chat), added_ids=added)
 
@@ -238,12 +248,12 @@ class ChatRpc(ChatServiceServicer):
         self, request: pb.RemoveMemberRequest, context: Context
     ) -> pb.RemoveMemberResponse:
         """See the proto."""
-        await self._do.remove_member(request.user_id, request.chat_id, request.member_id)
+        await self._do.remove_member(_user(request), request.chat_id, request.member_id)
         return pb.RemoveMemberResponse()
 
     async def LeaveChat(self, request: pb.LeaveChatRequest, context: Context) -> pb.LeaveChatResponse:
         """See the proto."""
-        await self._do.remove_member(request.user_id, request.chat_id, request.user_id)
+        await self._do.remove_member(_user(request), request.chat_id, request.user_id)
         return pb.LeaveChatResponse()
 
 
@@ -265,6 +275,15 @@ def _trace_of_call() -> str:
     """The trace of a whole call. Not of an edge's: its messages are of different traces, or of none."""
     span = tracing.current()
     return "" if span is None or _is_of_edge() else span.traceparent
+
+
+def _user(request: _OfUser) -> str:
+    """Who asks, or is asked about.
+
+    Raises:
+        InvalidArgument: it is no id of a user.
+    """
+    return rules.check_user_id(request.user_id, "userId")
 
 
 def _session(session: pb.Session, edge_id: str) -> Session:

@@ -64,7 +64,10 @@ def test_a_file_that_is_no_folder_is_told(
             ),
             "1 writes failed, the first: waiting for replication",
         ),
-        (OperationFailure("not authorized", 13, {"errmsg": "not authorized", "code": 13}), "not authorized"),
+        (
+            OperationFailure("not authorized", 13, {"errmsg": "not authorized", "code": 13}),
+            "the user of PARLEY_MONGO_URL lacks a right (docs/operations.md, MongoDB): not authorized",
+        ),
     ],
 )
 def test_errors_of_mongodb_are_told_without_documents_and_settings(error: PyMongoError, told: str) -> None:
