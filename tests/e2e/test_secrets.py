@@ -69,7 +69,9 @@ async def test_a_service_that_reaches_nothing_tells_no_password(name: str, tmp_p
     jwks = {"PARLEY_JWT_JWKS_URL": f"http://user:{PASSWORD}@127.0.0.1:{free_port()}/keys?key={PASSWORD}"}
     with alone(name, tmp_path, **(jwks if name == "edge" else {})) as process:
         await until(
-            lambda: "dependency.down" in process.log_path.read_text() or not process.running, "no failure yet"
+            lambda: "dependency.down" in process.log_path.read_text() or not process.running,
+            "no failure yet",
+            seconds=45,  # what is away when a service starts is told after its first seconds
         )
         assert process.running, process.log_tail()
         assert "python" in command_line(process)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from prometheus_client import REGISTRY
