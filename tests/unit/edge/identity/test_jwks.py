@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from prometheus_client import REGISTRY
@@ -327,6 +328,7 @@ _JWK = st.dictionaries(
 )
 
 
+@hypothesis_settings(max_examples=40)  # an example may be an RSA key, which takes its time
 @given(st.lists(_JWK | _JSON, max_size=4))
 async def test_any_key_set_is_survived(keys: list[Any]) -> None:
     client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(404)))
