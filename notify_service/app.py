@@ -14,7 +14,7 @@ from mesh.mongo import Mongo
 from mesh.readiness import Readiness
 from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
-from notify_service.adapters import members, unread_chats
+from notify_service.adapters import members, recent_messages, unread_chats
 from notify_service.adapters.dead_events import DeadEventLetters
 from notify_service.adapters.email_queue import BrokerEmailQueue
 from notify_service.adapters.letters import MailLetters
@@ -56,9 +56,11 @@ from notify_service.use_cases.hook_deliveries import HookDeliveryDesk
 from notify_service.use_cases.known_subscriptions import KnownSubscriptions
 from notify_service.use_cases.last_look import LastLook
 from notify_service.use_cases.ledger import LedgerQuery
+from notify_service.use_cases.note_active import NoteActive
 from notify_service.use_cases.people import People
 from notify_service.use_cases.preferences import UserPreferences
 from notify_service.use_cases.push_config import GetPushConfig
+from notify_service.use_cases.recheck_active import RecheckActive
 from notify_service.use_cases.subscriptions import Subscriptions
 from notify_service.use_cases.take_events import TakeEvents
 from notify_service.use_cases.take_in import TakeIn
@@ -73,6 +75,7 @@ from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
 _GRPC_GRACE_SECONDS: Final = 10.0
 _DIGEST_POLL_SECONDS: Final = 5.0
+_ACTIVE_POLL_SECONDS: Final = 2.0
 _NAMED_BY_SETTINGS: Final = frozenset(
     {DeviceKind.FCM.value, DeviceKind.APNS.value, DeviceKind.LOG.value, SMTP_PROVIDER}
 )
@@ -182,7 +185,13 @@ async def _open_persist(settings: NotifySettings, life: Lifecycle) -> RpcChannel
             callee="persist",
             secret=settings.service_secret,
             tls=settings.tls,
-            idempotent=(*members.IDEMPOTENT_CALLS, *unread_chats.IDEMPOTENT_CALLS),
+            idempotent=sorted(
+                {
+                    *members.IDEMPOTENT_CALLS,
+                    *recent_messages.IDEMPOTENT_CALLS,
+                    *unread_chats.IDEMPOTENT_CALLS,
+                }
+            ),
             http_proxy=settings.rpc_http_proxy,
         )
     )
@@ -249,6 +258,8 @@ def _couriers(parts: _Parts) -> dict[Lane, Courier]:
 def _start_telling(parts: _Parts, engine: Deliver) -> None:
     stores, settings = parts.stores, parts.settings
     people, policy = parts.people, parts.policy
+    after_seconds = settings.notify_active_recheck_seconds
+    note_active = NoteActive(stores.active_users, after_ms=_ms(after_seconds))
     tell = Tell(
         inboxes=stores.inboxes,
         members=parts.members,
@@ -257,6 +268,7 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
         handed_over=stores.deliveries,
         ledger=stores.ledger,
         digests=stores.digests,
+        note_active=note_active,
         senders=parts.ways.senders,
         policy=policy,
         expire_ms=_ms(settings.notify_push_expire_seconds),
@@ -264,7 +276,25 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
     teller = Teller(stores.inboxes, tell)
     parts.work.supervise("tell", teller.run)
     parts.life.on_drain("teller", teller.stop)
-    take_in = TakeIn(stores.inboxes, people, stores.ledger, stores.digests, policy)
+    recheck = RecheckActive(
+        users=stores.active_users,
+        activity=parts.members,
+        ledger=stores.ledger,
+        recent=recent_messages.PersistRecentMessages(parts.persist),
+        inboxes=stores.inboxes,
+        policy=policy,
+        after_ms=_ms(after_seconds),
+        poll_seconds=min(_ACTIVE_POLL_SECONDS, after_seconds),
+    )
+    parts.work.supervise("recheck active", recheck.run)
+    take_in = TakeIn(
+        inboxes=stores.inboxes,
+        people=people,
+        ledger=stores.ledger,
+        digests=stores.digests,
+        note_active=note_active,
+        policy=policy,
+    )
     parts.work.consume(parts.broker, NOTIFICATION_SEND, NotificationConsumer(take_in, parts.broker).handle)
 
 

@@ -25,6 +25,11 @@ DIGESTS: Final = Counter(
     "Looks at what users have not read, by what came of it: mailed, later, or why neither.",
     ("decision",),
 )
+ACTIVE_RECHECKS: Final = Counter(
+    "parley_active_rechecks_total",
+    "Looks at users who were not told for being active, by what became of that: seen, active (still), over.",
+    ("finding",),
+)
 WAITING: Final = Gauge(
     "parley_deliveries_waiting",
     "Deliveries on their way in the whole deployment, by lane; counted up to 100,000.",

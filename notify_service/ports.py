@@ -232,6 +232,10 @@ class Ledger(Protocol):
         """Entries of the user, the message, or both, the newest first; an empty id is any."""
         ...
 
+    async def since(self, user_id: str, since_ms: int, limit: int) -> Sequence[LedgerEntry]:
+        """The user's entries since then, the newest first; of more than `limit` the last ones."""
+        ...
+
     async def next_digest(self, user_id: str, since_ms: int) -> list[LedgerEntry]:
         """The first entries since then about mails to the user, the oldest first, at most 20."""
         ...

@@ -45,6 +45,8 @@ class NotifySettings(ServerSettings):
 
     notify_idle_seconds: _UpToAMonth = 300.0
     """A connected user who did nothing for so long is told as if there were no connection."""
+    notify_active_recheck_seconds: _UpToAMonth = 60.0
+    """How long after a message a user who was active then, and so was not told, is looked at again."""
     notify_delay_seconds: _UpToAMonth = 1.0
     """How long a chat must be silent before its members are told, so that a burst is told once."""
     notify_delay_max_seconds: _UpToAMonth = Field(default=5.0, validate_default=True)

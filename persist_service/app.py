@@ -128,6 +128,7 @@ def _servicer(stores: _Stores, settings: PersistSettings, broker: Broker) -> Per
         chats=chats,
         memberships=memberships,
         messages=stores.messages,
+        presence=stores.presence,
         create_direct_chat=CreateDirectChat(chats, memberships, chat_lists),
         create_group=CreateGroup(chats, memberships, chat_lists, name_members, strangers),
         add_members=AddMembers(

@@ -281,6 +281,9 @@ class Presence(Protocol):
         One round trip per 500 users. Never raises: without Redis nobody is known to be online.
         """
 
+    async def known_activity(self, user_ids: Collection[str]) -> dict[str, Activity]:
+        """As ``last_active``, for who can wait for the answer: raises ``Unavailable`` without Redis."""
+
 
 class FollowUps(Protocol):
     """Work for others that follows from what was stored. Returning means: confirmed by the broker."""

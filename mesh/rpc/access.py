@@ -33,6 +33,7 @@ ACCESS: Final[Mapping[str, Rules]] = {
         # It checks no membership: chat_service has done that.
         "*": _LIVE,
         "GetAttention": _ASKING,
+        "GetLastActive": _ASKING,
         "GetUnreadTotals": _ASKING,
         "GetChat": _ASKING,
         "GetChats": _ASKING,

@@ -11,18 +11,20 @@ from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
 IDEMPOTENT_CALLS: Final = tuple(
-    f"parley.persist.v1.PersistService/{method}" for method in ("GetAttention", "GetUnreadTotals")
+    f"parley.persist.v1.PersistService/{method}"
+    for method in ("GetAttention", "GetLastActive", "GetUnreadTotals")
 )
 
 # The limits of a call.
 _QUERIES: Final = 500
 _MESSAGES: Final = 2_000
+_USERS: Final = 1_000
 _LEFT_OUT: Final = 10_000
 _MEMBERS: Final = frozenset({Role.ROLE_MEMBER, Role.ROLE_ADMIN})
 
 
 class PersistMembers:
-    """A `Members`. The channel behind the stub brings deadlines, retries and typed errors."""
+    """A `Members` and an `Activity`. The channel brings deadlines, retries and typed errors."""
 
     def __init__(self, stub: PersistServiceStub) -> None:
         self._stub = stub
@@ -49,6 +51,16 @@ class PersistMembers:
                 deleted.update((await self._stub.GetAttention(request)).deleted_message_ids)
             asked = asked[_MESSAGES:]
         return attentions, deleted
+
+    async def last_active(self, user_ids: Collection[str]) -> Mapping[str, int]:
+        """One call for up to 1,000 users."""
+        asked, active = sorted(user_ids), dict[str, int]()
+        for start in range(0, len(asked), _USERS):
+            some = asked[start : start + _USERS]
+            with answering():
+                answer = await self._stub.GetLastActive(pb.GetLastActiveRequest(user_ids=some))
+            active.update(zip(some, answer.last_active_ms, strict=True))
+        return active
 
     async def unread_totals(self, without: Mapping[str, Collection[str]]) -> Mapping[str, int]:
         """One call for up to 500 users with 10,000 chats."""

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from notify_service.adapters.persist import answering
+from notify_service.content_types import CONTENT_TYPES
 from notify_service.domain.digest import WaitingChat
 from notify_service.domain.notification import ContentType
 from parley.common.v1.chat_pb2 import Chat, ChatType
-from parley.common.v1.message_pb2 import MessageType
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
@@ -19,11 +19,6 @@ IDEMPOTENT_CALLS: Final = tuple(
 
 _CHATS: Final = 500
 _CHATS_PER_CALL: Final = 100  # the limit of GetChats
-_CONTENT_TYPES: Final = {
-    MessageType.MESSAGE_TYPE_TEXT: ContentType.TEXT,
-    MessageType.MESSAGE_TYPE_IMAGE: ContentType.IMAGE,
-    MessageType.MESSAGE_TYPE_FILE: ContentType.FILE,
-}
 
 
 class PersistUnreadChats:
@@ -79,7 +74,7 @@ def _to_waiting(item: pb.UserChat, chat: Chat, user_id: str) -> WaitingChat:
         unread=item.last_number - item.read_number,
         first_unread_number=item.read_number + 1,
         sender_id=latest.sender_id,
-        content_type=_CONTENT_TYPES.get(latest.type, ContentType.TEXT),
+        content_type=CONTENT_TYPES.get(latest.type, ContentType.TEXT),
         text=latest.text,
         at_ms=latest.timestamp_ms,
     )

@@ -12,8 +12,8 @@ from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import NOTIFICATION_SEND
 from mesh.ids import is_object_id
 from mesh.logs import get_logger
+from notify_service.content_types import CONTENT_TYPES
 from notify_service.domain.notification import (
-    ContentType,
     Message,
     NewMessage,
     Notification,
@@ -21,7 +21,6 @@ from notify_service.domain.notification import (
     Recipient,
 )
 from notify_service.use_cases.take_in import TakeIn
-from parley.common.v1.message_pb2 import MessageType
 from parley.events.v1 import jobs_pb2
 from parley.events.v1.jobs_pb2 import NotificationType
 
@@ -29,11 +28,6 @@ MAX_RECIPIENTS: Final = 500
 _DIRECT: Final = {
     NotificationType.NOTIFICATION_TYPE_DIRECT_MESSAGE: True,
     NotificationType.NOTIFICATION_TYPE_GROUP_MESSAGE: False,
-}
-_CONTENT_TYPES: Final = {
-    MessageType.MESSAGE_TYPE_TEXT: ContentType.TEXT,
-    MessageType.MESSAGE_TYPE_IMAGE: ContentType.IMAGE,
-    MessageType.MESSAGE_TYPE_FILE: ContentType.FILE,
 }
 _LAST_MS: Final = 2**32 * 1000
 """Ids of the ledger begin with the seconds in 32 bits."""
@@ -124,7 +118,7 @@ def _checks_of_message(new: jobs_pb2.NewMessage) -> tuple[tuple[bool, str], ...]
         (is_object_id(message.id), "message.id: must be 24 lower-case hex digits"),
         (is_object_id(message.chat_id), "message.chat_id: must be 24 lower-case hex digits"),
         (0 < message.seq < _LAST_SEQ, "message.seq: must be from 1 to 2^63 - 1"),
-        (message.type in _CONTENT_TYPES, f"message.type: {message.type} is not known"),
+        (message.type in CONTENT_TYPES, f"message.type: {message.type} is not known"),
         (is_user_id(message.sender_id), f"message.sender_id: {USER_ID_RULE}"),
         (0 < message.created_at_ms < _LAST_MS, "message.created_at_ms: is not a time of this era"),
         (1 <= len(users) <= MAX_RECIPIENTS, f"recipients: must be 1 to {MAX_RECIPIENTS}"),
@@ -146,7 +140,7 @@ def _to_notification(job: jobs_pb2.Notification) -> Notification:
             sender_id=message.sender_id,
             content=message.content,
             created_at_ms=message.created_at_ms,
-            content_type=_CONTENT_TYPES[message.type],
+            content_type=CONTENT_TYPES[message.type],
             sender_name=new.sender_name,
             chat_name=new.chat_name,
             direct=_DIRECT[new.type],

@@ -155,7 +155,19 @@ class Inbox:
     def take(self, arrival: Arrival) -> "Inbox":
         """With this message waiting; unchanged when it is known already."""
         seq = arrival.message.seq
-        if seq <= self.floor or seq in self.handled or _holds(self.waiting, seq) or _holds(self.firing, seq):
+        return self if seq <= self.floor or seq in self.handled else self._add(arrival)
+
+    def reconsider(self, arrival: Arrival) -> "Inbox":
+        """With this message waiting although it was decided already; unchanged when it was told or read.
+
+        It has no other batch than it would have had: one that was told is known by `told_seq`.
+        """
+        over = max(self.told_seq, self.read_seq, self.left_seq)
+        return self if arrival.message.seq <= over else self._add(arrival)
+
+    def _add(self, arrival: Arrival) -> "Inbox":
+        seq = arrival.message.seq
+        if _holds(self.waiting, seq) or _holds(self.firing, seq):
             return self
         if self.waiting is None:
             return replace(self, waiting=self._open(arrival))
@@ -236,7 +248,7 @@ class Inbox:
         return Reason.READ if shows and self.to_clear else None
 
     def _open(self, arrival: Arrival) -> Batch:
-        # The same for the same message: a message never begins two batches.
+        # The same for the same message: a message never begins two batches of which any is told.
         opening = entry_id(
             arrival.preview.at_ms, self.key.user_id, self.key.chat_id, arrival.message.id, "batch"
         )

@@ -18,12 +18,13 @@ from notify_service.domain.decision import (
 )
 from notify_service.domain.inbox import Arrival, Inbox, InboxKey, WaitingMessage
 from notify_service.domain.ledger import LedgerEntry
-from notify_service.domain.notification import Message, NewMessage, Notification, Recipient
+from notify_service.domain.notification import Message, NewMessage, Notification
 from notify_service.domain.person import Person
 from notify_service.domain.wording import preview
 from notify_service.inbox_ports import Inboxes
 from notify_service.metrics import DECISIONS
 from notify_service.ports import Digests, Ledger
+from notify_service.use_cases.note_active import NoteActive
 from notify_service.use_cases.people import People
 
 Change = Callable[[Inbox], Inbox]
@@ -36,6 +37,8 @@ class _Consequences:
     changes: defaultdict[InboxKey, list[Change]] = field(default_factory=lambda: defaultdict(list))
     entries: list[LedgerEntry] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)
+    active: dict[str, int] = field(default_factory=dict)
+    """The last activity of users who would be told if they were not active."""
 
 
 class TakeIn:
@@ -43,16 +46,25 @@ class TakeIn:
 
     What needs no recheck is decided here: a member who is busy with the app, or wishes not to be told, or has
     no device. It is decided by the time at which the message was accepted, so that a job that waited or comes
-    again is decided alike. For whoever is left it waits in an inbox, where it meets others of its chat.
+    again is decided alike. Who is busy is noted, and looked at again when that is over. For whoever is left
+    it waits in an inbox, where it meets others of its chat.
     """
 
     def __init__(
-        self, inboxes: Inboxes, people: People, ledger: Ledger, digests: Digests, policy: Policy
+        self,
+        *,
+        inboxes: Inboxes,
+        people: People,
+        ledger: Ledger,
+        digests: Digests,
+        note_active: NoteActive,
+        policy: Policy,
     ) -> None:
         self._inboxes = inboxes
         self._people = people
         self._ledger = ledger
         self._digests = digests
+        self._note_active = note_active
         self._policy = policy
 
     async def __call__(self, notifications: Sequence[Notification]) -> None:
@@ -82,6 +94,7 @@ class TakeIn:
         await self._inboxes.change({key: partial(_apply, changes) for key, changes in then.changes.items()})
         if then.entries:
             await self._ledger.write(then.entries)
+        await self._note_active(then.active, at_ms)
         if then.digests:
             await self._digests.arm(then.digests, at_ms)
         for entry in then.entries:
@@ -94,7 +107,14 @@ class TakeIn:
         for recipient in job.recipients:
             person = people[recipient.user_id]
             mentioned = recipient.user_id in message.mentions
-            reason = self._reason_against(message, recipient, person, mentioned=mentioned)
+            reason = self._reason_against(message, person, mentioned=mentioned)
+            if self._policy.active(
+                recipient.last_active_ms, message.created_at_ms, partial=recipient.partial
+            ):
+                if reason is None:
+                    noted = then.active.get(recipient.user_id, 0)
+                    then.active[recipient.user_id] = max(noted, recipient.last_active_ms)
+                reason = Reason.ACTIVE
             if reason is None:
                 arrival = Arrival(
                     message=WaitingMessage(message.id, message.seq, mentioned, message.traceparent),
@@ -112,11 +132,8 @@ class TakeIn:
         for reason, user_ids in untold.items():
             then.entries.append(_entry(reason, user_ids, message, at_ms))
 
-    def _reason_against(
-        self, message: Message, recipient: Recipient, person: Person, *, mentioned: bool
-    ) -> Reason | None:
-        if self._policy.active(recipient.last_active_ms, message.created_at_ms, partial=recipient.partial):
-            return Reason.ACTIVE
+    def _reason_against(self, message: Message, person: Person, *, mentioned: bool) -> Reason | None:
+        """Why the person would not be told, active or not."""
         occasion = Occasion(
             chat_id=message.chat_id, direct=message.direct, mentioned=mentioned, at_ms=message.created_at_ms
         )

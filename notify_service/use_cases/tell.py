@@ -7,7 +7,7 @@ from typing import Final
 
 from mesh import tracing
 from mesh.clock import now_ms
-from notify_service.domain.decision import MAY_STAY_UNREAD, Policy, suppressed
+from notify_service.domain.decision import MAY_STAY_UNREAD, Policy, Reason, suppressed
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.inbox import Batch, Inbox, Shown
@@ -19,6 +19,7 @@ from notify_service.domain.wording import word
 from notify_service.inbox_ports import HandedOver, Inboxes, Members
 from notify_service.metrics import DECISIONS
 from notify_service.ports import Deliveries, Digests, Ledger, Sender
+from notify_service.use_cases.note_active import NoteActive
 from notify_service.use_cases.people import People
 
 _TOLD: Final = "told"
@@ -38,6 +39,13 @@ class _Case:
     @property
     def telling(self) -> Telling | None:
         return self.verdict.telling if self.verdict else None
+
+    @property
+    def was_active(self) -> bool:
+        """The user was not told for being active, which may be over soon."""
+        return self.verdict is not None and any(
+            reason is Reason.ACTIVE for reason, _ in self.verdict.suppressed
+        )
 
     @property
     def clearing(self) -> Shown | None:
@@ -62,6 +70,7 @@ class Tell:
         handed_over: HandedOver,
         ledger: Ledger,
         digests: Digests,
+        note_active: NoteActive,
         senders: Mapping[DeviceKind, Sender],
         policy: Policy,
         expire_ms: int,
@@ -73,6 +82,7 @@ class Tell:
         self._handed_over = handed_over
         self._ledger = ledger
         self._digests = digests
+        self._note_active = note_active
         self._senders = senders
         self._policy = policy
         self._expire_ms = expire_ms
@@ -100,6 +110,8 @@ class Tell:
             await self._deliveries.add(deliveries)
         if entries := [entry for case in cases for entry in _entries(case, at_ms)]:
             await self._ledger.write(entries)
+        active = {case.person.user_id: case.attention.last_active_ms for case in cases if case.was_active}
+        await self._note_active(active, at_ms)
         if mailed := {case.person.user_id for case in cases if _may_stay_unread(case)}:
             await self._digests.arm(mailed, at_ms)
         told_before = await self._told_before(cases)

@@ -24,7 +24,7 @@ from persist_service.codec import (
 from persist_service.domain.chats import Member, Role
 from persist_service.domain.log import SendKey
 from persist_service.errors import ChatNotFound, MessageNotFound
-from persist_service.ports import Chats, Memberships, Messages, NewGroup, Users
+from persist_service.ports import Chats, Memberships, Messages, NewGroup, Presence, Users
 from persist_service.rpc import checks, cursors
 from persist_service.rpc.chat_lists import CHATS_PER_PAGE, ChatListAnswers
 from persist_service.use_cases.add_members import AddMembers
@@ -52,6 +52,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     chats: Chats
     memberships: Memberships
     messages: Messages
+    presence: Presence
     create_direct_chat: CreateDirectChat
     create_group: CreateGroup
     add_members: AddMembers
@@ -286,6 +287,17 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         )
         return pb.GetAttentionResponse(
             attentions=map(attention_to_proto, attentions), deleted_message_ids=sorted(deleted)
+        )
+
+    async def GetLastActive(
+        self, request: pb.GetLastActiveRequest, context: Context
+    ) -> pb.GetLastActiveResponse:
+        """Tells when users last did something."""
+        checks.count_within(request.user_ids, "user_ids", 1, 1_000)
+        active = await self.presence.known_activity(set(request.user_ids))
+        whole = {user_id: activity.last_ms for user_id, activity in active.items() if not activity.partial}
+        return pb.GetLastActiveResponse(
+            last_active_ms=[whole.get(user_id, 0) for user_id in request.user_ids]
         )
 
     async def GetUnreadTotals(

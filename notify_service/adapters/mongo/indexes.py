@@ -7,6 +7,7 @@ from pymongo import DESCENDING, IndexModel
 
 from mesh.mongo import Database
 from mesh.mongo_indexes import build_indexes
+from notify_service.adapters.mongo import appointments
 
 _WAITING: Final[dict[str, Any]] = {"waiting": True}
 _HOOKS: Final[dict[str, Any]] = {"lane": "hook"}
@@ -32,11 +33,10 @@ NEEDED: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("targetId", 1), ("_id", DESCENDING)], name="of_hook", partialFilterExpression=_HOOKS),
         IndexModel([("contentUntil", 1)], name="contents", sparse=True),
     ],
-    "digests": [
-        IndexModel([("dueAt", 1)], name="due", sparse=True),
-        IndexModel([("leaseUntil", 1)], name="left_behind", sparse=True),
-    ],
+    "active_users": appointments.INDEXES,
+    "digests": appointments.INDEXES,
     "inbox": [IndexModel([("due", 1)], name="due", sparse=True)],
+    "ledger": [IndexModel([("users", 1), *_NEWEST_FIRST], name="of_user")],
 }
 """Without these something would be done twice, or what is asked all the time would read whole collections."""
 
@@ -46,12 +46,11 @@ LATER: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("usedAt", 1)], name="unused", expireAfterSeconds=30 * 86_400),
     ],
     "ledger": [
-        IndexModel([("users", 1), *_NEWEST_FIRST], name="of_user"),
         IndexModel([("messages", 1), *_NEWEST_FIRST], name="of_message"),
     ],
 }
-"""What the service can do without while they are built: the ledger is written and hardly read, and MongoDB
-removes what is old a little later."""
+"""What the service can do without while they are built: only operators ask the ledger for messages, and
+MongoDB removes what is old a little later."""
 
 INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     name: [*NEEDED.get(name, ()), *LATER.get(name, ())] for name in (*NEEDED, *LATER)

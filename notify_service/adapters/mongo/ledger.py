@@ -53,6 +53,13 @@ class MongoLedger:
             cursor = self._ledger.find(query, fields).sort(_ORDER).limit(limit)
             return [_to_entry(document, user_id) async for document in cursor]
 
+    async def since(self, user_id: str, since_ms: int, limit: int) -> Sequence[LedgerEntry]:
+        """One round trip."""
+        query = {"users": user_id, "at": {"$gte": to_time(since_ms)}}
+        with self._mongo.guard():
+            cursor = self._ledger.find(query, {"users": 0}).sort(_ORDER).limit(limit)
+            return [_to_entry(document, user_id) async for document in cursor]
+
     async def next_digest(self, user_id: str, since_ms: int) -> list[LedgerEntry]:
         """One round trip: what is about no one chat is about a digest."""
         query = {"users": user_id, "chatId": "", "at": {"$gte": to_time(since_ms)}}

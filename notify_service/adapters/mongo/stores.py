@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from mesh.mongo import Mongo
+from notify_service.adapters.mongo.active_users import MongoActiveUserStore
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.digests import MongoDigestStore
@@ -25,6 +26,7 @@ class Stores:
     ledger: MongoLedger
     digests: MongoDigestStore
     subscriptions: MongoSubscriptionStore
+    active_users: MongoActiveUserStore
 
     @classmethod
     def of(cls, mongo: Mongo, rhythm: Rhythm, *, digest_after_seconds: float) -> Self:
@@ -37,4 +39,5 @@ class Stores:
             MongoLedger(mongo),
             MongoDigestStore(mongo, after_seconds=digest_after_seconds),
             MongoSubscriptionStore(mongo),
+            MongoActiveUserStore(mongo),
         )

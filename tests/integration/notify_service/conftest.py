@@ -23,7 +23,7 @@ from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
 from notify_service.app import serve
 from notify_service.settings import NotifySettings
-from parley.common.v1.chat_pb2 import Role
+from parley.common.v1.chat_pb2 import Chat, ChatType, Role
 from parley.common.v1.message_pb2 import Message, MessageType
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import (
@@ -57,6 +57,10 @@ class ScriptedPersist(PersistServiceServicer):
         self.attention: dict[str, persist_pb.Attention] = {}
         """By user."""
         self.deleted: set[str] = set()
+        self.last_active: dict[str, int] = {}
+        """By user, for those who are connected."""
+        self.said: dict[str, list[Message]] = {}
+        """By chat."""
         self.down = False
         self.calls: Counter[str] = Counter()
 
@@ -84,6 +88,46 @@ class ScriptedPersist(PersistServiceServicer):
         return persist_pb.GetUnreadTotalsResponse(
             totals=[7 - 2 * len(query.without_chat_ids) for query in request.queries]
         )
+
+    async def GetLastActive(  # noqa: N802 - gRPC gives the name
+        self,
+        request: persist_pb.GetLastActiveRequest,
+        context: Any,  # noqa: ARG002
+    ) -> persist_pb.GetLastActiveResponse:
+        """What users did last."""
+        self._called("GetLastActive")
+        return persist_pb.GetLastActiveResponse(
+            last_active_ms=[self.last_active.get(user_id, 0) for user_id in request.user_ids]
+        )
+
+    async def GetChats(  # noqa: N802 - gRPC gives the name
+        self,
+        request: persist_pb.GetChatsRequest,
+        context: Any,  # noqa: ARG002
+    ) -> persist_pb.GetChatsResponse:
+        """All chats are direct ones."""
+        self._called("GetChats")
+        chats = [Chat(id=chat_id, type=ChatType.CHAT_TYPE_DIRECT) for chat_id in request.chat_ids]
+        return persist_pb.GetChatsResponse(chats=chats)
+
+    async def ListMessages(  # noqa: N802 - gRPC gives the name
+        self,
+        request: persist_pb.ListMessagesRequest,
+        context: Any,  # noqa: ARG002
+    ) -> persist_pb.ListMessagesResponse:
+        """What was said last."""
+        self._called("ListMessages")
+        said = self.said.get(request.chat_id, [])
+        return persist_pb.ListMessagesResponse(messages=said[: -request.limit - 1 : -1])
+
+    async def GetUserNames(  # noqa: N802 - gRPC gives the name
+        self,
+        request: persist_pb.GetUserNamesRequest,
+        context: Any,  # noqa: ARG002
+    ) -> persist_pb.GetUserNamesResponse:
+        """Everybody has a name."""
+        self._called("GetUserNames")
+        return persist_pb.GetUserNamesResponse(names=map(str.title, request.user_ids))
 
     def _called(self, method: str) -> None:
         self.calls[method] += 1

@@ -30,6 +30,7 @@ from notify_service.domain.push import PushKind, from_payload
 from notify_service.domain.recheck import Attention
 from notify_service.use_cases.deliver import Deliver
 from notify_service.use_cases.last_look import LastLook
+from notify_service.use_cases.note_active import NoteActive
 from notify_service.use_cases.people import People
 from notify_service.use_cases.take_in import TakeIn
 from notify_service.use_cases.tell import Tell
@@ -96,7 +97,15 @@ class Process:
     def __init__(self, stores: Stores, *, inboxes: Any = None) -> None:
         self.members = Unaware()
         people = People(stores.devices, stores.preferences)
-        self.take_in = TakeIn(stores.inboxes, people, stores.ledger, stores.digests, POLICY)
+        note_active = NoteActive(stores.active_users, after_ms=60_000)
+        self.take_in = TakeIn(
+            inboxes=stores.inboxes,
+            people=people,
+            ledger=stores.ledger,
+            digests=stores.digests,
+            note_active=note_active,
+            policy=POLICY,
+        )
         self.tell = Tell(
             inboxes=inboxes or stores.inboxes,
             members=self.members,
@@ -105,6 +114,7 @@ class Process:
             handed_over=stores.deliveries,
             ledger=stores.ledger,
             digests=stores.digests,
+            note_active=note_active,
             senders={DeviceKind.LOG: LogSender()},
             policy=POLICY,
             expire_ms=86_400_000,

@@ -39,6 +39,20 @@ async def totals(service: Service, *user_ids: str) -> list[int]:
     return list((await service.stub.GetUnreadTotals(pb.GetUnreadTotalsRequest(queries=queries))).totals)
 
 
+async def test_it_tells_what_users_did_last_where_they_receive_all_their_chats(
+    service: Service, servers: Servers
+) -> None:
+    ada, bob, carol = (new_object_id() for _ in range(3))
+    with Redis.from_url(servers.redis_url) as redis:
+        redis.set(f"user:{{{ada}}}:online", "1790000000123", ex=300)
+        redis.set(f"user:{{{bob}}}:online", "1790000000123p", ex=300)
+    users = (carol, ada, bob, ada)
+    answer = await service.stub.GetLastActive(pb.GetLastActiveRequest(user_ids=users))
+    assert list(answer.last_active_ms) == [0, 1_790_000_000_123, 0, 1_790_000_000_123]
+    with pytest.raises(InvalidArgument):
+        await service.stub.GetLastActive(pb.GetLastActiveRequest(user_ids=["ada"] * 1_001))
+
+
 async def test_it_tells_what_each_member_knows_of_each_chat(service: Service, servers: Servers) -> None:
     direct = Log((await service.direct("alice", "bob")).id)
     group = Log((await service.group("carol", "bob")).id)

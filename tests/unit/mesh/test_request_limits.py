@@ -43,6 +43,7 @@ LARGEST: Final[dict[str, Any]] = {
         user_id=USER, chat_id=ID, member_ids=[USER] * 100
     ),
     "parley.persist.v1.PersistService/GetUserNames": persist.GetUserNamesRequest(user_ids=[USER] * 1000),
+    "parley.persist.v1.PersistService/GetLastActive": persist.GetLastActiveRequest(user_ids=[USER] * 1000),
     "parley.persist.v1.PersistService/GetRevocations": persist.GetRevocationsRequest(user_ids=[USER] * 1000),
     "parley.persist.v1.PersistService/CreateGroup": persist.CreateGroupRequest(**_GROUP),
     "parley.persist.v1.PersistService/AddMembers": persist.AddMembersRequest(

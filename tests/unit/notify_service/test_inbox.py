@@ -160,6 +160,31 @@ def stored(inbox: Inbox) -> Inbox:
     return replace(inbox, version="a" * 24)
 
 
+def decided(inbox: Inbox) -> Inbox:
+    """Decided not to be told."""
+    firing = waiting(inbox)
+    return inbox.claim(CLAIM, START).settle(CLAIM, firing.id, shown=None, cleared_id="", at_ms=START)
+
+
+def test_what_was_decided_and_not_told_can_wait_again_in_the_batch_it_would_have_had() -> None:
+    inbox = decided(taken(arrival(1), arrival(2)))
+    assert inbox.take(arrival(2)) is inbox
+    again = inbox.reconsider(arrival(1)).reconsider(arrival(2))
+    assert waiting(again).id == waiting(taken(arrival(1))).id
+    assert [message.seq for message in waiting(again).messages] == [1, 2]
+    assert again.reconsider(arrival(2)) is again
+    assert told(again, START).reconsider(arrival(2)).waiting is None
+
+
+def test_what_was_told_read_or_is_being_decided_does_not_wait_again() -> None:
+    inbox = told(taken(arrival(2)), START)
+    assert inbox.reconsider(arrival(1)) is inbox, "it was in the count"
+    assert inbox.read(3).reconsider(arrival(3)).waiting is None
+    assert inbox.left(3).reconsider(arrival(3)).waiting is None
+    claimed = taken(arrival(3), inbox=inbox).claim(CLAIM, START)
+    assert claimed.reconsider(arrival(3)) is claimed
+
+
 def test_what_is_shown_goes_when_the_membership_is_over() -> None:
     shows = stored(told(taken(arrival(1), arrival(2)), START))
     assert shows.left(1).to_clear is None, "what came after it is another membership's"
