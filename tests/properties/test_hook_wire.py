@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.user_ids import is_user_id
 from notify_service.domain.hook_event import (
     ChatUpdated,
     HookEvent,
@@ -24,7 +25,7 @@ from notify_service.hook_wire import BadEventError, from_bytes, to_bytes
 
 _ids = st.text("0123456789abcdef", min_size=24, max_size=24)
 _text = st.text(max_size=40)
-_users = st.text(min_size=1, max_size=128)
+_users = st.text(min_size=1, max_size=128).filter(is_user_id)
 _times = st.integers(0, 253_402_300_799_999)
 _counts = st.integers(0, 2**64 - 1)
 _bodies = st.one_of(
@@ -45,7 +46,7 @@ _bodies = st.one_of(
             st.builds(NewMember, _users, st.sampled_from(["admin", "member"]), _times), max_size=5
         ).map(tuple),
     ),
-    st.builds(MemberRemoved, actor_id=_users, user_id=_users, promoted_id=_text),
+    st.builds(MemberRemoved, actor_id=_users, user_id=_users, promoted_id=st.just("") | _users),
     st.builds(
         ChatUpdated,
         actor_id=_users,

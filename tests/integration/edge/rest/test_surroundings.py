@@ -68,7 +68,7 @@ async def test_the_log_keeps_no_query_string(client: httpx.AsyncClient, chat: Sc
     with capture_logs() as lines:
         assert (await client.get("/api/v1/chats?token=secret", headers=TOKEN)).status_code == 503
     (line,) = (line for line in lines if line["event"] == "http.request")
-    assert (line["path"], line["status"], line["log_level"]) == ("/api/v1/chats", 503, "warning")
+    assert (line["path"], line["status"], line["log_level"]) == ("/api/v1/chats", 503, "debug")
     assert "secret" not in str(lines)
 
 
