@@ -30,7 +30,7 @@ from edge.replay import Replay
 from edge.request_target import AbsoluteTargets
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.errors import MAX_HEAD_BYTES
-from edge.rest.unasked import unasked_answer
+from edge.rest.unasked import UNREADABLE, unasked_answer
 from edge.revocations import Revocations
 from edge.rooms import Rooms
 from edge.sends import SendQueue
@@ -41,7 +41,7 @@ from edge.traces import ClientTraces
 from mesh.admin import open_admin
 from mesh.descriptors import for_clients
 from mesh.http.places import Places
-from mesh.http.server import HttpLimits, HttpServer
+from mesh.http.server import HttpLimits, HttpServer, OwnAnswers
 from mesh.lifecycle import Lifecycle
 from mesh.listening import listen
 from mesh.readiness import Readiness
@@ -266,7 +266,7 @@ def _build_server(settings: EdgeSettings, life: Lifecycle, deps: RestDeps, gatew
         places=Places(min(settings.edge_connections or most, most), settings.edge_connections_per_address),
         name="clients",
         counted_as=deps.proxies.counted_as,
-        refusal=lambda full: unasked_answer(no_place(full)),
+        answers=OwnAnswers(refusal=lambda full: unasked_answer(no_place(full)), unreadable=UNREADABLE),
         tls=None if certificate is None else certificate.context,
     )
     if files is not None and certificate is not None:

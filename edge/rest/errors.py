@@ -24,6 +24,17 @@ _TOO_LARGE: Final[dict[int, str]] = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"the headers have more than {MAX_HEADER_BYTES} bytes",
 }
 
+SAFE_HEADERS: Final = MappingProxyType(
+    {
+        "Content-Type": "application/json; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }
+)
+"""Of every answer, unless a handler says otherwise."""
+
 STATUS_OF: Final = MappingProxyType(
     {
         ErrorReason.ERROR_REASON_INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,

@@ -16,7 +16,7 @@ from edge.identity import OPERATOR_SCOPE, Identity, TokenVerifier, extract_token
 from edge.identity.dev_tokens import DevTokens
 from edge.protocol.shapes import error_json
 from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
-from edge.rest.errors import announced_length, check_head, failure_of, invalid, too_large
+from edge.rest.errors import SAFE_HEADERS, announced_length, check_head, failure_of, invalid, too_large
 from edge.rest.metrics import HTTP_SECONDS
 from edge.rest.origins import OriginPolicy
 from edge.revocations import Revocations
@@ -100,12 +100,9 @@ class RestHandler(RequestHandler):
     def set_default_headers(self) -> None:
         """Runs before everything else, and again before an error is written."""
         self.clear_header("Server")
-        self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("X-Request-Id", self.request_id)
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Referrer-Policy", "no-referrer")
-        self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        for name, value in SAFE_HEADERS.items():
+            self.set_header(name, value)
 
     async def prepare(self) -> None:
         """Decides from the headers alone whether the request goes on."""

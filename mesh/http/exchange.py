@@ -11,6 +11,7 @@ from tornado.iostream import IOStream
 
 from mesh.http.lingering import Lingering
 from mesh.http.places import Place
+from mesh.http.streams import HttpStream
 from mesh.numbers import parse_number
 
 READ_ON_BYTES: Final = 1 << 20
@@ -37,16 +38,19 @@ class Ways:
     lingering: Lingering
     answer_seconds: float
     """How long the peer may take to read the answer."""
+    unreadable: bytes
+    """The answer, with its head, to a request that cannot be parsed."""
     going_away: Callable[[], bool]
     """Whether the server takes no more requests."""
 
 
 class Exchange(HTTP1Connection):
-    """Tornado's side of an exchange, with three differences.
+    """Tornado's side of an exchange, with four differences.
 
     Tornado cuts a connection without a word when it answers before the body was read. Here a body that is
     small enough is read behind the answer, before any other end `Connection: close` is said and the peer is
-    given time to read it, and an answer that nobody reads is not kept.
+    given time to read it, and an answer that nobody reads is not kept. What cannot be parsed is answered in
+    the server's words, and never twice.
 
     Args:
         stream: the connection.
@@ -57,9 +61,10 @@ class Exchange(HTTP1Connection):
     """
 
     def __init__(
-        self, stream: IOStream, context: Context, ways: Ways, first: bytes, on_head: Callable[[], None]
+        self, stream: HttpStream, context: Context, ways: Ways, first: bytes, on_head: Callable[[], None]
     ) -> None:
         super().__init__(stream, is_client=False, params=ways.parameters, context=context)
+        stream.unreadable = ways.unreadable
         self._ways = ways
         self._first = first
         self._on_head = on_head
@@ -71,6 +76,7 @@ class Exchange(HTTP1Connection):
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
         """Called by Tornado to send the head of the answer."""
+        cast("HttpStream", self.stream).unreadable = b""  # no second answer to a body that proves so now
         if self._must_end():
             self._disconnect_on_finish = True
             if self._request_headers is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tornado.http1connection import HTTP1ConnectionParameters
 from tornado.httputil import HTTPServerConnectionDelegate
-from tornado.iostream import IOStream, SSLIOStream, StreamClosedError, UnsatisfiableReadError
+from tornado.iostream import StreamClosedError, UnsatisfiableReadError
 from tornado.netutil import ssl_wrap_socket
 
 from mesh.descriptors import reserved
@@ -18,9 +18,16 @@ from mesh.http.acceptor import Acceptor
 from mesh.http.exchange import Context, Exchange, Ways
 from mesh.http.lingering import Lingering
 from mesh.http.places import FullError, Place, Places
+from mesh.http.refusals import Refusals
+from mesh.http.streams import HttpStream, TlsStream
+from mesh.logs import get_logger
 from mesh.metrics import HTTP_CONNECTIONS, HTTP_CONNECTIONS_ENDED
+from mesh.seldom import Seldom
 
 _LINE_ENDS: Final = 4  # of an empty line or two before a request (RFC 9112 section 2.2)
+_TELL_SECONDS: Final = 10.0
+
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,16 @@ def _nothing(_: FullError) -> bytes:
     return b""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnAnswers:
+    """What the server itself answers, each with its head, which says `Connection: close`."""
+
+    refusal: Callable[[FullError], bytes] = _nothing
+    """To a connection for which there is no place; empty: it is closed at once."""
+    unreadable: bytes = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    """To a request that cannot be parsed."""
+
+
 class HttpServer:
     """Serves an application on any number of listening sockets.
 
@@ -49,7 +66,7 @@ class HttpServer:
         places: counts the connections.
         name: the port's, in metrics.
         counted_as: the address that a peer is counted as; None, a proxy, whose clients are counted later.
-        refusal: the answer, with its head, to a connection for which there is no place; empty: none.
+        answers: the server's own.
         tls: what new connections begin TLS with; None, without.
     """
 
@@ -61,7 +78,7 @@ class HttpServer:
         places: Places,
         name: str,
         counted_as: Callable[[str], str | None] = str,
-        refusal: Callable[[FullError], bytes] = _nothing,
+        answers: OwnAnswers = OwnAnswers(),
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.tls = tls
@@ -72,11 +89,15 @@ class HttpServer:
         self._places = places
         self._name = name
         self._counted_as = counted_as
-        self._refusal = refusal
+        self._answers = answers
         self._acceptors: list[Acceptor] = []
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
         self._going_away = False
         self._lingering = Lingering(most=reserved() // 4)
+        self.refusals = Refusals(
+            most=reserved() // 8, max_head_bytes=limits.max_head_bytes, lingering=self._lingering
+        )
+        self._refusal_told = Seldom(_TELL_SECONDS)
         self.ways = Ways(
             parameters=HTTP1ConnectionParameters(
                 max_header_size=limits.max_head_bytes,
@@ -85,6 +106,7 @@ class HttpServer:
             ),
             lingering=self._lingering,
             answer_seconds=limits.request_seconds,
+            unreadable=answers.unreadable,
             going_away=lambda: self._going_away,
         )
         places.on_left(self._resume)
@@ -112,6 +134,7 @@ class HttpServer:
         for connection in tuple(self._connections):
             connection.close()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.refusals.close()
         await self._lingering.close()
 
     def gone(self, connection: "_Connection", why: str) -> None:
@@ -127,13 +150,10 @@ class HttpServer:
         try:
             place = self._enter(remote_ip)
         except FullError as full:
-            HTTP_CONNECTIONS_ENDED.labels(self._name, "address" if full.of_address else "full").inc()
-            self._refuse(peer, self._refusal(full))
+            self._refuse(peer, remote_ip, full)
             return
-        try:
-            stream = self._stream(peer)
-        except OSError:  # it has gone already
-            peer.close()
+        stream = self._stream(peer)
+        if stream is None:
             place.leave()
             return
         context = Context(remote_ip, "http" if self.tls is None else "https", place)
@@ -150,21 +170,34 @@ class HttpServer:
                 raise
         return self._places.enter(address)
 
-    def _stream(self, peer: socket.socket) -> IOStream:
-        if self.tls is None:
-            return IOStream(peer)
-        return SSLIOStream(ssl_wrap_socket(peer, self.tls, server_side=True, do_handshake_on_connect=False))
-
-    def _refuse(self, peer: socket.socket, answer: bytes) -> None:
-        if not answer or self.tls is not None:
-            peer.close()
-            return
+    def _stream(self, peer: socket.socket) -> HttpStream | None:
+        """None where the peer has gone already."""
         try:
-            peer.send(answer)
+            if self.tls is None:
+                return HttpStream(peer)
+            return TlsStream(ssl_wrap_socket(peer, self.tls, server_side=True, do_handshake_on_connect=False))
         except OSError:
             peer.close()
-        else:
-            self._lingering.end(peer)
+            return None
+
+    def _refuse(self, peer: socket.socket, remote_ip: str, full: FullError) -> None:
+        HTTP_CONNECTIONS_ENDED.labels(self._name, "address" if full.of_address else "full").inc()
+        left_out = self._refusal_told.due()
+        if left_out is not None:
+            _log.warning(
+                "http.connection_refused",
+                port=self._name,
+                why=str(full),
+                address=remote_ip,
+                lines_left_out=left_out,
+            )
+        answer = self._answers.refusal(full)
+        if not answer or not self.refusals.may_begin():
+            peer.close()
+            return
+        stream = self._stream(peer)
+        if stream is not None:
+            self.refusals.begin(stream, answer)
 
     def _drop_idle(self) -> bool:
         """Ends the connection that has waited longest without a request; whether there was one."""
@@ -181,7 +214,7 @@ class HttpServer:
 class _Connection:
     """One connection, while it is HTTP."""
 
-    def __init__(self, server: HttpServer, stream: IOStream, context: Context) -> None:
+    def __init__(self, server: HttpServer, stream: HttpStream, context: Context) -> None:
         self._server = server
         self._stream = stream
         self._context = context

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from edge import metrics
 from edge.tls import CertificateFiles
@@ -247,6 +248,24 @@ async def test_handshakes_that_do_not_come_to_an_end_are_cut_off(start_tls: Star
                 assert b"HTTP/1.1" not in await reader.read()
         writer.close()
     await welcomed(await dial(edge, "alice"))
+
+
+async def test_for_whom_there_is_no_place_is_told_so_by_wss(start_tls: StartEdge, dial: Dial) -> None:
+    """And in the log as without TLS: that it is told, once for all that are refused within some seconds."""
+    edge = await start_tls(edge_connections_per_address=1)
+    alice = await welcomed(await dial(edge, "alice"))
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(InvalidStatus) as refused:
+                await dial(edge, "alice")
+            response = refused.value.response
+            assert response.status_code == 429
+            assert json.loads(response.body or b"")["error"]["code"] == "TOO_MANY_CONNECTIONS"
+            assert 1 <= int(response.headers["Retry-After"]) <= 4
+    assert [line["why"] for line in lines if line["event"] == "http.connection_refused"] == [
+        "too many connections from this address"
+    ]
+    assert (await alice.ask("leave-chats", chatIds=[CHAT]))["event"] == "ack"
 
 
 async def test_a_new_certificate_is_shown_to_who_comes_next(

@@ -7,7 +7,7 @@ import errno
 import os
 import resource
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +18,7 @@ from mesh.descriptors import for_clients, hard_limit, raise_limit
 from mesh.http.acceptor import Acceptor
 from mesh.http.exchange import READ_ON_BYTES
 from mesh.http.places import FullError, Places
-from mesh.http.server import HttpLimits, HttpServer
+from mesh.http.server import HttpLimits, HttpServer, OwnAnswers
 from mesh.listening import listen
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def port(
         places=places,
         name="test",
         counted_as=lambda address: None if proxy else address,
-        refusal=lambda full: f"HTTP/1.1 {429 if full.of_address else 503} No\r\n\r\n".encode(),
+        answers=OwnAnswers(lambda full: f"HTTP/1.1 {429 if full.of_address else 503} No\r\n\r\n".encode()),
     )
     number = server.listen(listen("127.0.0.1", 0, field="test_port"))
     try:
@@ -231,6 +231,7 @@ async def test_connections_count_from_accept_on() -> None:
     async with port(per_address=3) as at:
         silent = [await at.connect() for _ in range(3)]
         reader, writer = await at.connect()
+        writer.write(REQUEST)
         assert (await end_of(reader)).startswith(b"HTTP/1.1 429 ")
         writer.close()
         silent[0][1].close()
@@ -257,12 +258,97 @@ async def test_where_all_have_requests_others_are_refused() -> None:
             writer.write(b"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
         await eventually(lambda: at.places.taken == 2 and not at.server.idle)
         reader, writer = await at.connect()
+        writer.write(REQUEST)
         assert (await end_of(reader)).startswith(b"HTTP/1.1 503 ")
         writer.close()
         for reader, writer in busy:
             writer.write(b"hello")
             assert (await answer(reader))[1] == b"5"
             writer.close()
+
+
+@asynccontextmanager
+async def full_port(**limits: Any) -> AsyncIterator[Port]:
+    """A server without a place for another connection of this address."""
+    async with port(per_address=1, **limits) as at:
+        _, writer = await at.connect()
+        await eventually(lambda: at.places.taken == 1)
+        yield at
+        writer.close()
+
+
+async def _refused(at: Port) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that is being refused."""
+    before = at.server.refusals.waiting
+    opened = await at.connect()
+    await eventually(lambda: at.server.refusals.waiting > before)
+    return opened
+
+
+@pytest.mark.parametrize("body", [0, 1 << 20])
+async def test_a_refusal_for_want_of_a_place_comes_behind_the_request(body: int) -> None:
+    """Clients take an answer to nothing for a broken server."""
+    async with full_port() as at:
+        reader, writer = await _refused(at)
+        head = f"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: {body}\r\n\r\n".encode()
+        writer.write(head[:-1])
+        early = asyncio.create_task(reader.read())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not early.done()
+        assert at.server.refusals.waiting == 1
+        writer.write(head[-1:] + b"x" * body)
+        await writer.drain()
+        assert (await early).startswith(b"HTTP/1.1 429 ")
+        assert at.server.refusals.waiting == 0
+        writer.close()
+
+
+async def test_a_refusal_has_its_own_time_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.http.refusals._SECONDS", 0.2)
+    async with full_port(max_head_bytes=4096) as at:
+        reader, writer = await _refused(at)
+        writer.write(REQUEST[:-1])
+        assert await end_of(reader) == b""
+        writer.close()
+        monkeypatch.setattr("mesh.http.refusals._SECONDS", 60.0)
+        reader, writer = await _refused(at)
+        writer.write(b"GET /" + b"x" * 8192)
+        with suppress(ConnectionResetError):
+            assert await end_of(reader) == b""
+        writer.close()
+        await eventually(lambda: at.server.refusals.waiting == 0)
+
+
+async def test_of_those_that_are_refused_the_oldest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.http.server.reserved", lambda: 16)
+    async with full_port() as at:
+        silent = [await _refused(at) for _ in range(2)]
+        reader, writer = await at.connect()
+        assert await end_of(silent[0][0]) == b""
+        assert at.server.refusals.waiting == 2
+        for refused, sender in (silent[1], (reader, writer)):
+            sender.write(REQUEST)
+            assert (await end_of(refused)).startswith(b"HTTP/1.1 429 ")
+        for _, sender in (*silent, (reader, writer)):
+            sender.close()
+
+
+async def test_beyond_so_many_a_second_connections_are_closed_instead_of_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mesh.http.refusals._PER_SECOND", 0.001)  # the first one owes for the next
+    with capture_logs() as lines:
+        async with full_port() as at:
+            _, first = await _refused(at)
+            for _ in range(5):
+                reader, writer = await at.connect()
+                assert await end_of(reader) == b""
+                writer.close()
+            assert at.server.refusals.waiting == 1
+            first.close()
+    (line,) = (line for line in lines if line["event"] == "http.connection_refused")
+    assert (line["why"], line["address"]) == ("too many connections from this address", "127.0.0.1")
 
 
 async def test_a_server_that_goes_away_says_so_with_each_answer() -> None:

@@ -23,9 +23,10 @@ from edge.identity.keys import FixedKey, Key
 from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.errors import MAX_HEAD_BYTES
+from edge.rest.unasked import UNREADABLE
 from edge.revocations import Revocations
 from mesh.http.places import Places
-from mesh.http.server import HttpLimits, HttpServer
+from mesh.http.server import HttpLimits, HttpServer, OwnAnswers
 from mesh.readiness import Readiness
 from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
@@ -141,7 +142,8 @@ async def serve() -> AsyncIterator[Serve]:
         (socket,) = bind_sockets(0, "127.0.0.1")
         application = Application(cast("Any", routes(deps)), None, None, **application_settings(deps))
         limits = HttpLimits(request_seconds=20, idle_seconds=90, max_head_bytes=MAX_HEAD_BYTES)
-        server = HttpServer(application, limits=limits, places=Places(1000), name="clients")
+        answers = OwnAnswers(unreadable=UNREADABLE)
+        server = HttpServer(application, limits=limits, places=Places(1000), name="clients", answers=answers)
         servers.append(server)
         return f"http://127.0.0.1:{server.listen([socket])}"
 

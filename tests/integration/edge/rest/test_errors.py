@@ -259,8 +259,42 @@ async def test_what_two_servers_could_read_differently_ends_the_connection(
 
     assert b"alive" in await answers(b"Content-Length: 0\r\n"), "a clear request has another behind it"
     refused = await answers(head)
-    assert refused.startswith(b"HTTP/1.1 40")
     assert b"alive" not in refused
+    told, _, body = refused.partition(b"\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 40")
+    assert json.loads(body)["error"]["code"] in {"MALFORMED_FRAME", "INVALID_TOKEN"}
+
+
+@pytest.mark.parametrize("sent", [b"\r\n", b"", b"GET\r\n", b"GET /healthz HTTP/1.1\r\nno colon\r\n"])
+async def test_what_is_no_http_is_told_so_like_any_error(client: httpx.AsyncClient, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+    writer.write(b"nonsense" + sent + b"\r\n")
+    if not sent:
+        writer.write(b"\r\n")
+    async with asyncio.timeout(5):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *headers = head.lower().split(b"\r\n")
+    assert status == b"http/1.1 400 bad request"
+    for header in (
+        b"connection: close",
+        b"x-content-type-options: nosniff",
+        b"content-length: %d" % len(body),
+    ):
+        assert header in headers
+    assert json.loads(body)["error"]["code"] == "MALFORMED_FRAME"
+
+
+async def test_a_body_that_proves_unreadable_gets_no_second_answer(client: httpx.AsyncClient) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+    writer.write(b"POST /api/v1/chats HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"}}")
+        writer.write(b"no number\r\n")
+        answer += await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/api/v1/chats", "/nothing"])
