@@ -129,7 +129,8 @@ class _Parts:
 async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for the backing servers."""
     readiness = Readiness()
-    mongo = await life.enter(open_mongo(settings.mongo_url.get_secret_value()))
+    url = settings.mongo_url.get_secret_value()
+    mongo = await life.enter(open_mongo(url, operation_seconds=settings.notify_mongo_seconds))
     readiness.add("mongodb", mongo.check, field="mongo_url")
     broker = await life.enter(Broker(settings.amqp_url, name="notify"))
     readiness.add("rabbitmq", broker.check, field="amqp_url")

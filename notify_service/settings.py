@@ -43,6 +43,10 @@ class NotifySettings(ServerSettings):
     notify_public_url: HttpUrl = "http://127.0.0.1:8080"
     """Where people reach the edge, for the links in mails."""
 
+    notify_mongo_seconds: Annotated[float, Field(ge=0.1, le=10)] = 3.0
+    """How long one operation on MongoDB may take; the largest inserts 500 deliveries. Callers of an RPC, who
+    usually wait 5 s, are told what is down if it is less. Claims last 15 s longer than attempts."""
+
     notify_idle_seconds: _UpToAMonth = 300.0
     """A connected user who did nothing for so long is told as if there were no connection."""
     notify_active_recheck_seconds: _UpToAMonth = 60.0

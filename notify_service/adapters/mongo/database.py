@@ -12,12 +12,12 @@ from mesh.mongo_timing import MongoTiming
 DATABASE: Final = "parley_notify"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Less than the 5 s that callers of an RPC usually wait, so that they are told what is down.
-_OPERATION_MS: Final = 3_000
 
 
-def open_mongo(url: str, database: str = DATABASE) -> AbstractAsyncContextManager[Mongo]:
-    """The database while entered. Does not wait for the server: operations do, up to 3 s each.
+def open_mongo(
+    url: str, database: str = DATABASE, *, operation_seconds: float = 3.0
+) -> AbstractAsyncContextManager[Mongo]:
+    """The database while entered. Does not wait for the server: operations do, `operation_seconds` at most.
 
     A majority has what was written in its journal, and reads go to the primary, whatever the URL says: who
     decides about an attempt must not decide by a ledger of before.
@@ -28,7 +28,7 @@ def open_mongo(url: str, database: str = DATABASE) -> AbstractAsyncContextManage
         event_listeners=[MongoTiming()],
         tz_aware=True,
         serverSelectionTimeoutMS=2_000,
-        timeoutMS=_OPERATION_MS,
+        timeoutMS=round(operation_seconds * 1000),
         w="majority",
         journal=True,
         readPreference="primary",

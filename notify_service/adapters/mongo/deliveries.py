@@ -31,7 +31,7 @@ from notify_service.domain.delivery import (
 )
 from notify_service.domain.gates import Scope
 
-# Fewer documents than would keep one operation from ending in its time.
+# Few enough to end within PARLEY_NOTIFY_MONGO_SECONDS on a server of usual speed.
 _INSERT: Final = 500
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from bson import Binary, ObjectId
+from pymongo import MongoClient
 
 from tests.integration.admin.conftest import Admin, Databases
+from tests.integration.mongo_faults import ObedientMongo
 
 CHATS = [ObjectId() for _ in range(3)]
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -131,6 +133,35 @@ def test_a_drill_finds_what_breaks_a_unique_index(admin: Admin, filled: Database
     assert "duplicate" in drilled.err.lower()
     assert "message 7" not in drilled.err
     assert not [name for name in filled.client.list_database_names() if "drill" in name]
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_drill_that_may_not_drop_copies_nothing(admin: Admin, tmp_path: Path) -> None:
+    assert admin("backup", str(tmp_path / "one")).code == 0
+    with ObedientMongo() as server, MongoClient[dict[str, Any]](server.url) as client:
+        admin.settings["PARLEY_MONGO_URL"] = server.url
+        server.fail(["dropDatabase"], "alwaysOn", errorCode=13)
+        drilled = admin("restore-drill", str(tmp_path / "one"))
+        assert drilled.code == 1
+        assert "the user of PARLEY_MONGO_URL lacks a right" in drilled.err
+        assert "nothing was copied" in drilled.err
+        assert not [name for name in client.list_database_names() if "drill" in name]
+        server.obey()
+        assert admin("restore-drill", str(tmp_path / "one")).code == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_drill_names_the_databases_that_it_could_not_drop(admin: Admin, tmp_path: Path) -> None:
+    assert admin("backup", str(tmp_path / "one")).code == 0
+    with ObedientMongo() as server, MongoClient[dict[str, Any]](server.url) as client:
+        admin.settings["PARLEY_MONGO_URL"] = server.url
+        # The right is tried once a database, and is there; then it is taken away.
+        server.fail(["dropDatabase"], {"skip": 2}, errorCode=13)
+        drilled = admin("restore-drill", str(tmp_path / "one"))
+        assert drilled.code == 1
+        left = [name for name in client.list_database_names() if "drill" in name]
+        assert len(left) == 2
+        assert all(f"{name} is left" in drilled.err for name in left)
 
 
 @pytest.mark.usefixtures("filled")

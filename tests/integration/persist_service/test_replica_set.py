@@ -13,31 +13,22 @@ import pytest
 from pymongo import MongoClient
 
 from devstack.ports import free_port
-from devstack.servers import MongoServer
+from tests.integration.mongo_faults import ObedientMongo
 from tests.integration.persist_service.conftest import Log, Servers, batches, holds, running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from devstack.process import ManagedProcess
+    from devstack.servers import MongoServer
 
 _NOT_WRITABLE_PRIMARY = 10_107
 _SET = "secantus"
 _WRITES = ("insert", "update", "bulkWrite", "findAndModify")
 
 
-class _Obedient(MongoServer):
-    """One that fails when it is told to."""
-
-    def _describe(self) -> tuple[ManagedProcess, ...]:
-        (usual,) = super()._describe()
-        usual.argv = (*usual.argv, "--enable-test-commands")
-        return (usual,)
-
-
 @pytest.fixture(scope="module")
-def mongo() -> Iterator[_Obedient]:
-    with _Obedient() as server:
+def mongo() -> Iterator[ObedientMongo]:
+    with ObedientMongo() as server:
         yield server
 
 
@@ -50,12 +41,6 @@ def _as_a_set(servers: Servers, mongo: MongoServer) -> Servers:
     return dataclasses.replace(servers, mongo_url=url)
 
 
-def _fail(mongo: MongoServer, times: int, **how: Any) -> None:
-    with MongoClient[dict[str, Any]](mongo.url, directConnection=True) as client:
-        data = {"failCommands": list(_WRITES), **how}
-        client.admin.command("configureFailPoint", "failCommand", mode={"times": times}, data=data)
-
-
 @pytest.mark.parametrize(
     ("how", "times"),
     [
@@ -64,7 +49,7 @@ def _fail(mongo: MongoServer, times: int, **how: Any) -> None:
     ],
 )
 async def test_a_change_of_the_primary_under_load_loses_nothing_and_stores_nothing_twice(
-    servers: Servers, mongo: _Obedient, how: dict[str, Any], times: int
+    servers: Servers, mongo: ObedientMongo, how: dict[str, Any], times: int
 ) -> None:
     """Six failures in a row are more than the driver hides: then the batch is held and tried again."""
     async with running(_as_a_set(servers, mongo)) as service:
@@ -73,11 +58,11 @@ async def test_a_change_of_the_primary_under_load_loses_nothing_and_stores_nothi
         published = log.messages(300)
         for number, outgoing in enumerate(batches(published, 20)):
             if number in {3, 9}:
-                _fail(mongo, times, **how)
+                mongo.fail(_WRITES, {"times": times}, **how)
             await service.broker.publish_many([outgoing])
         with MongoClient[dict[str, Any]](mongo.url, directConnection=True) as client:
             messages = client[servers.database].messages
             await holds(lambda: messages.count_documents({}) >= len(published))
             stored = [message["seq"] for message in messages.find().sort("seq")]
-            client.admin.command("configureFailPoint", "failCommand", mode="off")
+    mongo.obey()
     assert stored == list(range(1, 301))

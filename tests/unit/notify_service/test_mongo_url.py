@@ -10,3 +10,8 @@ async def test_no_url_makes_writes_less_durable_or_reads_older() -> None:
         deliveries = mongo.collection("deliveries")
         assert deliveries.write_concern.document == {"w": "majority", "j": True}
         assert deliveries.read_preference == ReadPreference.PRIMARY
+
+
+async def test_operations_end_within_the_time_of_the_settings() -> None:
+    async with open_mongo(_CARELESS, operation_seconds=7.5) as mongo:
+        assert mongo.collection("deliveries").delegate.database.client.options.timeout == 7.5

@@ -23,6 +23,8 @@ def settings(**fields: object) -> NotifySettings:
         ("notify_digest_after_seconds", "1e15"),
         ("notify_digest_every_seconds", "1e15"),
         ("notify_delay_max_seconds", "1e15"),
+        ("notify_mongo_seconds", "0"),
+        ("notify_mongo_seconds", "11"),  # a claim could end under way
         ("notify_send_seconds", "86400"),  # claims last as long
         (
             "notify_ledger_days",
