@@ -19,7 +19,7 @@ _SHOWN: Final = 3
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--user", type=user_id, default="", help="entries about this user")
+    parser.add_argument("--user", type=user_id, help="entries about this user")
     parser.add_argument("--message", default="", help="entries about this message")
     parser.add_argument("--limit", type=positive, default=100, help="at most so many; default 100")
     parser.set_defaults(refuse=parser.error)
@@ -35,7 +35,7 @@ async def _run(options: Namespace) -> int:
         stub = NotifyServiceStub(channel)
         while (wanted := min(_PAGE, options.limit - len(entries))) > 0:
             request = pb.ListLedgerRequest(
-                user_id=options.user,
+                user_id=options.user or "",
                 message_id=options.message,
                 limit=wanted,
                 before_id=entries[-1].id if entries else "",

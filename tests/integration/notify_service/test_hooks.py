@@ -158,9 +158,9 @@ async def test_a_replayed_dead_letter_does_not_repeat_what_was_sent(hooks: Hooks
 
 
 async def test_a_dead_letter_is_for_its_subscription_alone(hooks: Hooks) -> None:
-    mine = await hooks.subscribe(url=f"{hooks.receiver.origin}/mine", chat_ids=[new_object_id()])
-    await hooks.subscribe(url=f"{hooks.receiver.origin}/other")
     event = message("again")
+    mine = await hooks.subscribe(url=f"{hooks.receiver.origin}/mine", chat_ids=[event.chat_id])
+    await hooks.subscribe(url=f"{hooks.receiver.origin}/other")
     await hooks.publish(event, subscription_id=mine.id)
     await hooks.publish(event, subscription_id=new_object_id())
     await hooks.publish(message("after"))
