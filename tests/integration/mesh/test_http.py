@@ -49,6 +49,21 @@ class Refusing(RequestHandler):
         raise AssertionError("refused already")
 
 
+@stream_request_body
+class Early(RequestHandler):
+    """Answers while the body comes, and ends behind it."""
+
+    async def prepare(self) -> None:
+        self.write("begun")
+        await self.flush()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Drops it."""
+
+    def post(self) -> None:
+        self.finish("ended")
+
+
 class Large(RequestHandler):
     """Answers more than the kernel holds."""
 
@@ -73,7 +88,7 @@ async def port(
     *, most: int = 100, per_address: int = 0, proxy: bool = False, **limits: Any
 ) -> AsyncIterator[Port]:
     """A server with limits of the test's choice; `proxy`: its peers are trusted proxies."""
-    routes = [("/small", Small), ("/refuse", Refusing), ("/large", Large)]
+    routes = [("/small", Small), ("/refuse", Refusing), ("/large", Large), ("/early", Early)]
     places = Places(most, per_address)
     server = HttpServer(
         Application(routes, log_function=lambda _: None),
@@ -173,6 +188,20 @@ async def test_what_is_no_http_is_answered_and_the_answer_can_be_read() -> None:
         writer.write(b"nonsense\r\n\r\n" + b"x" * (1 << 20))
         await writer.drain()
         assert (await end_of(reader)).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
+async def test_a_body_that_proves_unreadable_gets_no_second_answer() -> None:
+    async with port() as at:
+        reader, writer = await at.connect()
+        writer.write(b"POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        async with asyncio.timeout(10):
+            answer = await reader.readuntil(b"begun")
+            writer.write(b"no number\r\n")
+            answer += await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert b"ended" not in answer
         writer.close()
 
 
