@@ -285,6 +285,7 @@ async def test_what_is_no_http_is_told_so_like_any_error(client: httpx.AsyncClie
     assert json.loads(body)["error"]["code"] == "MALFORMED_FRAME"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/api/v1/chats", "/nothing"])
 @pytest.mark.parametrize("length", [b"\xb2", b"\xd9\xa5", b"", b"1_0", b"+1", b"1e2", b"9" * 4301])
 async def test_a_length_that_is_no_number_is_the_clients_mistake(
     client: httpx.AsyncClient, path: str, length: bytes
