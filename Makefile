@@ -14,11 +14,11 @@ PY     := $(VENV)/bin/python
 PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 
-.PHONY: help setup protos run stop test test-fast test-extras lint types audit fmt bench chaos clean lock unicode \
-  release-contract
+.PHONY: help setup protos run stop test test-fast test-extras test-debian13 lint types audit fmt bench chaos clean lock \
+  unicode release-contract
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.tools ## make .venv and install the backing servers that are missing
 	@$(PY) -m devstack install
@@ -43,6 +43,11 @@ test-fast: $(VENV)/.tools gen/.ready ## the tests that need no server, in less t
 test-extras: setup gen/.ready ## tests with programs of others (Nginx, Chromium: 0.5 GB, by apt where they are missing)
 	@$(PY) -m devstack.packages extras
 	@$(PY) -m pytest tests/extras
+
+TARGET ?= test
+
+test-debian13: ## as root: TARGET=test in a fresh Debian 13 that debootstrap makes, and that is taken away again
+	@.ci/debian13 $(TARGET)
 
 lint: $(VENV)/.tools gen/.ready ## ruff, import rules, style of the protos
 	@echo "lint: ruff check" && $(VENV)/bin/ruff check --quiet
