@@ -30,7 +30,7 @@ __all__ = [
     "until",
 ]
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 
 Frame = dict[str, Any]
 T = TypeVar("T")

@@ -156,7 +156,7 @@ async def test_the_ledger_tells_why_nobody_was_told(
     message_id = (await ann.say(chat_id, "are you there?"))["messageId"]
 
     async def settled() -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 answer = await admin("explain", f"{user}-friend", message_id, "--json")
                 if answer.code == 0 and answer.document["outcome"] != "pending":

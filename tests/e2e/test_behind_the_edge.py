@@ -33,7 +33,7 @@ async def test_an_offline_member_is_notified_and_an_online_one_is_not(mesh: Mesh
         target, caller="test", callee="notify", secret=SecretStr(SERVICE_SECRET)
     ) as channel:
         notify = NotifyServiceStub(channel)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 ledger = await notify.ListLedger(ListLedgerRequest(message_id=sent["messageId"]))
                 if any(entry.outcome == OUTCOME_SENT for entry in ledger.entries):
@@ -85,7 +85,7 @@ async def test_a_poison_message_is_dead_lettered_while_its_neighbours_are_stored
             lambda: messages.count_documents({"content": {"$regex": "^neighbour"}}) == 2, "neighbours"
         )
         dead = await channel.get_queue("message-persist.dead", ensure=False)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (found := await dead.get(fail=False)) is None:
                 await asyncio.sleep(0.05)
         assert found.body == poison

@@ -46,7 +46,7 @@ async def _end(process: Process) -> None:
 async def line_with(process: Process, text: str) -> str:
     """The next line that contains something."""
     assert process.stdout is not None
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while line := (await process.stdout.readline()).decode():
             if text in line:
                 return line.rstrip("\n")
@@ -90,7 +90,7 @@ async def test_two_terminals_on_two_edges(mesh: Mesh, run: Run) -> None:
     for process in (left, right):
         assert process.stdin is not None
         process.stdin.close()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
 async def test_listen_shows_a_chat_that_did_not_exist(mesh: Mesh, run: Run) -> None:
@@ -116,7 +116,7 @@ async def test_what_was_said_while_the_edge_was_dead_arrives_once_and_in_order(m
         await mesh.edges[0].restart()
         await waiting
         seen: list[str] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             async for event in left.events():
                 if isinstance(event, NewMessage):
                     seen.append(event.message.content)

@@ -44,7 +44,7 @@ async def test_the_programs_run(mesh: Mesh) -> None:
     shop = f"shop-{uuid.uuid4().hex[:8]}"
     assert re.search(r"^accepted \{\n.*seq: \d+\n", await _printed(README, mesh, shop), re.DOTALL)
     assert "duplicate: true" in await _printed(README, mesh, shop)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while "It is on its way" not in (shown := await _printed(PAGE, mesh, shop)):
             assert shown == "[]\n"  # not stored yet
     assert shop in shown

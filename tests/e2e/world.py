@@ -79,7 +79,7 @@ async def open_world(servers: Servers) -> AsyncIterator[World]:
 
 
 async def _ready(world: World) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             try:
                 alice, _, (chat_id,) = await world.pair()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,10 +21,6 @@ from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from tests.e2e.mesh import Client, until
 
 pytestmark = pytest.mark.timeout(120)
-
-# Until an outage is noticed a call may wait for the timeout of one round trip; a refusal takes no time.
-_NOTICED_SECONDS = 6.0
-_AT_ONCE_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -47,26 +42,24 @@ class Talk:
     connect: Callable[[str, int], Awaitable[Client]]
 
     async def refused(self, event: str = "send-message", **data: Any) -> dict[str, Any]:
-        """What is asked is refused as retryable; waits until the refusal comes at once."""
-        deadline = time.monotonic() + _NOTICED_SECONDS
-        while True:
-            message = {"content": "lost?", "type": "text", "clientMsgId": uuid.uuid4().hex}
-            body = {**(message if event == "send-message" else {}), "chatId": self.chat_id, **data}
-            started = time.monotonic()
-            reply = await self.alice.ask(event, body)
-            assert reply["event"] == "error", reply
-            assert reply["data"]["retryable"], reply
-            assert reply["data"]["code"] in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}, reply
-            if time.monotonic() - started < _AT_ONCE_SECONDS:
-                error: dict[str, Any] = reply["data"]
-                return error
-            assert time.monotonic() < deadline, "refusals stay slow"
+        """What is asked is refused as retryable; waits until the refusal is no deadline that ran out."""
+        async with asyncio.timeout(30):
+            while True:
+                message = {"content": "lost?", "type": "text", "clientMsgId": uuid.uuid4().hex}
+                body = {**(message if event == "send-message" else {}), "chatId": self.chat_id, **data}
+                reply = await self.alice.ask(event, body)
+                assert reply["event"] == "error", reply
+                assert reply["data"]["retryable"], reply
+                if reply["data"]["code"] == "UNAVAILABLE":
+                    error: dict[str, Any] = reply["data"]
+                    return error
+                assert reply["data"]["code"] == "DEADLINE_EXCEEDED", reply
 
     async def works_again(self) -> None:
         """A message goes from one to the other on the same connections."""
         text = f"again {uuid.uuid4().hex}"
         data = {"chatId": self.chat_id, "content": text, "type": "text", "clientMsgId": uuid.uuid4().hex}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await self.alice.ask("send-message", data))["event"] != "ack":
                 await asyncio.sleep(0.05)
         await self.bob.wait_for("new-message", content=text)
@@ -192,7 +185,7 @@ async def test_notify_service_down_notifies_later(talk: Talk) -> None:
     target = f"127.0.0.1:{talk.mesh.notify.port}"
     async with (
         open_channel(target, caller="test", callee="notify", secret=SecretStr(SERVICE_SECRET)) as channel,
-        asyncio.timeout(20),
+        asyncio.timeout(30),
     ):
         notify = NotifyServiceStub(channel)
         query = ListLedgerRequest(message_id=sent["messageId"])

@@ -56,7 +56,7 @@ async def exchange(streams: Streams, data: bytes = b"ping") -> tuple[bytes, floa
     reader, writer = streams
     started = time.monotonic()
     writer.write(data)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await reader.readexactly(len(data)), time.monotonic() - started
 
 
@@ -67,7 +67,7 @@ async def test_bytes_pass_unchanged_and_an_end_of_stream_passes_too(proxy: Proxy
     assert answer == data
     streams[1].write_eof()
     assert await streams[0].read() == b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while proxy.connections:
             await asyncio.sleep(0.01)
 
@@ -112,23 +112,24 @@ async def test_a_blackhole_holds_bytes_and_new_connections_and_loses_neither(
                 await streams[0].read(4)
     await proxy.restore()
     for streams in (before, during):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await streams[0].readexactly(4) == b"held"
 
 
 async def test_a_delay_holds_both_ways_and_keeps_the_order(proxy: Proxy, dial: Dial) -> None:
     streams = await dial(proxy)
-    proxy.conditions = Conditions(delay_ms=60, jitter_ms=40)
+    proxy.conditions = Conditions(delay_ms=300, jitter_ms=100)
     data = bytes(range(200))
     started = time.monotonic()
     for byte in data:
         streams[1].write(bytes([byte]))
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):  # pipelined: one after the other they would take 80 s and more
         assert await streams[0].readexactly(len(data)) == data
-    assert 0.04 < time.monotonic() - started < 2  # twice at least 20 ms; pipelined, not 200 times
+    assert time.monotonic() - started > 0.4  # twice at least 200 ms
+    proxy.conditions = Conditions(delay_ms=120_000)
     await proxy.restore()
-    assert (await exchange(streams))[1] < 0.04
+    await exchange(streams)
 
 
 async def test_bandwidth_is_limited(proxy: Proxy, dial: Dial) -> None:

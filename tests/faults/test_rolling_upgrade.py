@@ -35,7 +35,6 @@ pytestmark = pytest.mark.skip(reason="contracts break once more before 0.2.0; se
 
 TOGETHER = 60  # acks while old and new serve together, before the next old process ends
 CALLERS = 4  # processes that call a service, old and new
-LONGEST_GAP = 10.0  # seconds; a client that reconnects by itself is back much earlier
 
 
 @pytest.fixture
@@ -103,7 +102,6 @@ async def test_upgrade_and_roll_back_lose_no_ack_and_no_send(mesh: Mesh, release
             await _roll_out(mesh, release, tally, stack)
             await _reads_all(mesh, talkers[0].chat, len(tally.acked))
         await check(mesh, tally, talkers)
-    assert tally.longest_gap < LONGEST_GAP
     print(  # noqa: T201 - the test says what it counted
         f"sent {len(tally.sent_at)}, {upgraded} of them until all was upgraded; acked, stored, "
         f"read and delivered to each of {len(talkers)}: the same; retried {dict(tally.retried)}, lost 0; "

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import KeyValue
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Browser:
         """Those that were answered with 2xx."""
         return [request for request in self.requests if 200 <= request.status < 300]
 
-    async def pushes(self, count: int, seconds: float = 10.0) -> list[Received]:
+    async def pushes(self, count: int, seconds: float = 30.0) -> list[Received]:
         """What was taken, once it is at least so many."""
         await self._endpoint.until(lambda: len(self.taken) >= count, seconds)
         return self.taken
@@ -166,7 +166,7 @@ class PushEndpoint:
             self._server.stop()
             await self._server.close_all_connections()
 
-    async def until(self, condition: Any, seconds: float = 10.0) -> None:
+    async def until(self, condition: Any, seconds: float = 30.0) -> None:
         """Returns when the condition holds; it is looked at after each request."""
         async with asyncio.timeout(seconds):
             while not condition():

@@ -98,7 +98,7 @@ class MailServer:
 
     async def mails(self, count: int) -> list[Mail]:
         """The mails that were taken, once there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(self._received) < count:
                 await asyncio.sleep(0.01)
         return list(self._received)

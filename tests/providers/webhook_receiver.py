@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Mapping
 
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def taken(outcome: Taken | Refusal) -> Taken:
 
 async def published(pubsub: Any, count: int) -> Sequence[ChatEvent]:
     events: list[ChatEvent] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for item in pubsub.listen():
             if item["type"] == "message":
                 events.append(ChatEvent.FromString(item["data"]))

@@ -59,7 +59,7 @@ async def told(world: World, user_id: str) -> AsyncIterator[Callable[[], Awaitab
         await pubsub.subscribe(keys.user_channel(user_id))
 
         async def next_event() -> UserEvent:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 async for item in pubsub.listen():
                     return UserEvent.FromString(item["data"])
             raise AssertionError

@@ -27,7 +27,7 @@ def presence(redis: Redis, *, grace_ms: int = 0) -> RedisPresence:
 
 
 async def departed(who: RedisPresence) -> list[str]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not (users := await who.departed(10)):
             await asyncio.sleep(0.01)
     return users

@@ -137,7 +137,7 @@ async def test_every_message_of_a_burst_gets_through_by_its_hint(servers: Server
                     return
                 await asyncio.sleep(answer.results[0].error.retry_after_ms / 1_000)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await asyncio.gather(*(send(number) for number in range(60)))
         assert sum(tries.values()) <= 60 * 3
         batch = await world.chat.SendMessages(pb.SendMessagesRequest(items=_items(chat_id, range(60, 120))))

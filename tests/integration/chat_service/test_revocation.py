@@ -46,7 +46,7 @@ async def renewed(world: World, **issued_at_ms: int) -> list[str]:
 
 
 async def told(pubsub: Any) -> SessionsRevoked:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for item in pubsub.listen():
             if item["type"] == "message":
                 event = UserEvent.FromString(item["data"])

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+def eventually(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
     """Returns as soon as the condition holds; fails the test when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -18,7 +18,7 @@ from edge.settings import EdgeSettings
 from mesh.lifecycle import Lifecycle
 from tests.integration.edge.scaffold import SECRET, SERVICE_SECRET, ScaffoldChat, scaffold_chat
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

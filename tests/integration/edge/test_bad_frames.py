@@ -158,7 +158,7 @@ async def test_an_unmasked_frame_is_a_protocol_error(edge: Edge) -> None:
     )
     # The frame comes right behind the request, before the answer: it must not be lost.
     writer.write(request.encode() + b"\x81\x02{}")
-    received = await asyncio.wait_for(reader.readuntil(b"break RFC 6455"), 10)
+    received = await asyncio.wait_for(reader.readuntil(b"break RFC 6455"), 30)
     assert (1002).to_bytes(2) in received
     writer.close()
     await writer.wait_closed()

@@ -62,7 +62,7 @@ async def listening(url: str, *, linger: float = 20.0) -> AsyncIterator[Listener
             await asyncio.wait([running])
 
 
-async def _until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+async def _until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -70,7 +70,7 @@ async def _until(condition: Callable[[], object], seconds: float = 15.0) -> None
 
 async def _in_place(channels: Channels, names: Collection[bytes]) -> None:
     """Returns once all are confirmed, however often it takes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             with suppress(Exception):
                 await channels.confirmed(names)

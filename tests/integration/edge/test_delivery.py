@@ -114,7 +114,7 @@ async def test_frames_are_held_until_the_head_is_known(edge: Edge, chat: Scaffol
     await chat.say(CHAT, "bob", "one")
     gate = chat.gates["JoinChats"] = asyncio.Event()
     alice = await edge.dial("alice")
-    await asyncio.wait_for(chat.entered["JoinChats"].wait(), 10)
+    await asyncio.wait_for(chat.entered["JoinChats"].wait(), 30)
     await chat.say(CHAT, "bob", "two", "three")
     await chat.publish(ChatEvent(chat_id=CHAT, typing=Typing(user_id="bob", is_typing=True)))
     # The same connection that carries these has passed them on once a user event behind them has arrived.
@@ -237,7 +237,7 @@ async def test_delivery_is_reported_in_small_rooms_for_others_than_the_sender(
     await chat.say(OTHER, "alice", "large room")
     await chat.say(CHAT, "alice", "small room by now large")
     await bob.next(lambda frame: frame["event"] == "new-message" and frame["data"]["chatId"] == CHAT)
-    await asyncio.wait_for(edge.life.close(10), 10)
+    await asyncio.wait_for(edge.life.close(10), 30)
     assert chat.delivered == []
 
 
@@ -286,7 +286,7 @@ async def test_a_slow_consumer_is_closed_and_the_others_get_everything(
     # What the slow one finds when it reads at last: whole frames, in order, and the reason.
     loop = asyncio.get_running_loop()
     reader = SlowReader()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while reader.close_payload is None:
             reader.feed(await loop.sock_recv(slow, 65536))
     slow.close()

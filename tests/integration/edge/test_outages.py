@@ -62,11 +62,11 @@ async def test_without_redis_nobody_gets_in_and_readiness_says_so(own_redis: Red
         async def status() -> int:
             return (await http.get(f"http://127.0.0.1:{edge.port}/readyz")).status_code
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await status() != 200:
                 await asyncio.sleep(0.02)
         await asyncio.to_thread(own_redis.stop)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await status() != 503:
                 await asyncio.sleep(0.02)
         alice = await edge.dial("alice")
@@ -90,7 +90,7 @@ async def test_a_session_ends_with_its_connection_also_while_it_opens(edge: Edge
     gate = chat.gates["OpenSession"] = asyncio.Event()
     chat.entered["OpenSession"].clear()
     early = await edge.dial("alice")
-    await asyncio.wait_for(chat.entered["OpenSession"].wait(), 10)
+    await asyncio.wait_for(chat.entered["OpenSession"].wait(), 30)
     await early.close()
     gate.set()
     await eventually(lambda: len(chat.closed) == 2)
@@ -102,9 +102,9 @@ async def test_going_away_finishes_sends_and_says_so(edge: Edge, chat: ScaffoldC
     alice, bob = await edge.client("alice"), await edge.client("bob")
     gate = chat.gates["SendMessages"] = asyncio.Event()
     await alice.send("send-message", 1, chatId=CHAT, content="x", type="text", clientMsgId="a")
-    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 10)
+    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 30)
     closing = asyncio.create_task(edge.life.close(20))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:  # the door is shut first
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", edge.port)

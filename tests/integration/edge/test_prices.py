@@ -99,7 +99,7 @@ async def test_of_pings_that_nobody_reads_the_answers_to_the_latest_is_kept(
     await alice.next("chat-read")  # so the edge has taken all pings
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     reader = SlowReader()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while pings[-1] not in reader.pongs:
             reader.feed(await loop.sock_recv(slow, 65536))
     slow.close()
@@ -107,14 +107,14 @@ async def test_of_pings_that_nobody_reads_the_answers_to_the_latest_is_kept(
 
 
 async def _answered(client: Client, payload: bytes) -> None:
-    await asyncio.wait_for(await client.connection.ping(payload), 10)
+    await asyncio.wait_for(await client.connection.ping(payload), 30)
 
 
 async def _close_code(peer: socket.socket) -> int:
     """Reads to the end; gives the code of the close frame before it."""
     loop = asyncio.get_running_loop()
     received = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while data := await loop.sock_recv(peer, 65536):
             received += data
     peer.close()

@@ -63,7 +63,7 @@ async def test_a_page_reads_the_close_code(edge: Edge, options: Any, code: int, 
 
 async def test_a_token_in_the_url_is_refused_by_a_close_code(edge: Edge) -> None:
     async with connect(f"{edge.url}?token=nonsense") as connection:
-        await asyncio.wait_for(connection.wait_closed(), 10)
+        await asyncio.wait_for(connection.wait_closed(), 30)
         assert (connection.close_code, connection.close_reason) == (
             4401,
             "INVALID_TOKEN: the token is not valid",

@@ -29,7 +29,7 @@ async def test_what_waits_goes_in_one_call_and_every_item_has_its_answer(
     alice = await edge.client("alice")
     gate = chat.gates["SendMessages"] = asyncio.Event()
     await _send(alice, 0)
-    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 10)
+    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 30)
     for number in range(1, 101):
         await _send(alice, number)
     # An answer to what came behind the messages: all of them are in the queue now.
@@ -45,7 +45,7 @@ async def test_a_call_carries_no_more_bytes_than_chat_service_takes(edge: Edge, 
     alice = await edge.client("alice")
     gate = chat.gates["SendMessages"] = asyncio.Event()
     await _send(alice, 0)
-    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 10)
+    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 30)
     for number in range(1, 26):
         await _send(alice, number, "x" * 100_000)
     await alice.ask("leave-chats", "sync", chatIds=["d" * 24])
@@ -103,7 +103,7 @@ async def test_a_full_queue_says_overloaded_at_once(start_edge: StartEdge, chat:
     alice = await edge.client("alice")
     gate = chat.gates["SendMessages"] = asyncio.Event()
     await _send(alice, 0)
-    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 10)
+    await asyncio.wait_for(chat.entered["SendMessages"].wait(), 30)
     for number in range(1, 6):
         await _send(alice, number)
     overloaded = [await alice.next("error"), await alice.next("error")]
@@ -117,7 +117,7 @@ async def test_commands_before_the_welcome_wait_for_it(edge: Edge, chat: Scaffol
     gate = chat.gates["OpenSession"] = asyncio.Event()
     alice = await edge.dial("alice")
     await _send(alice, 1)
-    await asyncio.wait_for(chat.entered["OpenSession"].wait(), 10)
+    await asyncio.wait_for(chat.entered["OpenSession"].wait(), 30)
     gate.set()
     await alice.next(lambda frame: frame.get("id") == 1)
     assert alice.frames[0]["event"] == "welcome"

@@ -37,7 +37,7 @@ async def _ask(edge: Edge, request: bytes) -> tuple[int, dict[str, str], bytes]:
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
     try:
         writer.write(request)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             first, *lines = head.strip().split("\r\n")
             headers = {
@@ -144,7 +144,7 @@ def _masked(opcode: int, payload: bytes) -> bytes:
 async def _frames(reader: asyncio.StreamReader, count: int) -> list[tuple[int, bytes]]:
     """The next frames of the server, but for its pings."""
     frames: list[tuple[int, bytes]] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
         while len(frames) < count:
             first, size = await reader.readexactly(2)
@@ -160,7 +160,7 @@ async def test_the_welcome_is_first_though_frames_come_with_the_handshake(
     gate = chat.gates["OpenSession"] = asyncio.Event()
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
     writer.write(_request() + b"".join(_masked(1, text) for text in _EARLY) + _masked(9, b"ping"))
-    await asyncio.wait_for(chat.entered["OpenSession"].wait(), 10)
+    await asyncio.wait_for(chat.entered["OpenSession"].wait(), 30)
     gate.set()
     frames = await _frames(reader, 5)
     pongs = [payload for opcode, payload in frames if opcode == 0xA]

@@ -231,7 +231,7 @@ async def test_stopping_during_an_outage_gives_the_deliveries_back(broker: Broke
         raise unavailable("mongodb")
 
     await broker.publish(queue, b"kept")
-    async with _consuming(broker, handler) as consumer, asyncio.timeout(20):
+    async with _consuming(broker, handler) as consumer, asyncio.timeout(30):
         await held.wait()
         await consumer.stop()
     message = await _next_of(broker, queue)
@@ -255,7 +255,7 @@ async def test_a_stop_finishes_what_was_fetched(broker: Broker, amqp_url: str) -
         await started.wait()
         stopping = asyncio.create_task(consumer.stop())
         release.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await stopping
     assert done == sent[: len(done)]
     assert len(done) >= 5
@@ -293,7 +293,7 @@ async def test_a_message_that_kills_its_consumer_each_time_is_dead_lettered_by_t
             await asyncio.Event().wait()
             return [Ack()] * len(deliveries)
 
-        async with _consuming(broker, die), asyncio.timeout(20):
+        async with _consuming(broker, die), asyncio.timeout(30):
             await taken.wait()
     dead = await _next_of(broker, dead_queue(queue))
     assert dead.body == b"killer"

@@ -57,7 +57,7 @@ async def test_publishers_and_consumers_go_on_at_the_next_node(nodes: list[Proxy
         consumer = Consumer(broker, queue, handler)
         task = asyncio.create_task(consumer.run())
         for number in range(_ROUNDS):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await broker.session()
                 for step in range(20):
                     body = f"{number}-{step}".encode()
@@ -66,12 +66,12 @@ async def test_publishers_and_consumers_go_on_at_the_next_node(nodes: list[Proxy
             used = [node for node in nodes if node.connections]
             assert len(used) == 1
             used[0].refuse()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while broker.is_up:
                     await asyncio.sleep(0.01)
                 await broker.session()
             await used[0].restore()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not confirmed <= delivered.keys():
                 await asyncio.sleep(0.01)
         await consumer.stop()
@@ -93,12 +93,12 @@ async def test_without_any_node_it_waits_after_all_were_tried_and_tells_each_pro
             await asyncio.sleep(0)
             with pytest.raises(Unavailable):
                 await broker.publish("nowhere", b"")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while len(_told(logs)) < _NODES:
                     await asyncio.sleep(0.01)
             for node in nodes:
                 await node.restore()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await broker.session()
             told = _told(logs)
     assert len(told) == len(set(told)) == _NODES

@@ -106,14 +106,14 @@ async def port(
 
 
 async def eventually(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Head and body of the next answer."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
         (length,) = (
             int(line.partition(b":")[2])
@@ -125,7 +125,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 async def end_of(reader: asyncio.StreamReader) -> bytes:
     """What comes until the server has ended the connection; fails when it is reset."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await reader.read()
 
 
@@ -195,7 +195,7 @@ async def test_a_body_that_proves_unreadable_gets_no_second_answer() -> None:
     async with port() as at:
         reader, writer = await at.connect()
         writer.write(b"POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answer = await reader.readuntil(b"begun")
             writer.write(b"no number\r\n")
             answer += await reader.read()

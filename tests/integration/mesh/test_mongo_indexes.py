@@ -52,7 +52,7 @@ async def test_a_build_that_takes_long_is_told_of_and_waited_for() -> None:
             server.pause()
             building = asyncio.create_task(build_indexes(collection, [ONE], progress_seconds=0.2))
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     while sum(line["event"] == "mongodb.index_building" for line in lines) < 2:
                         await asyncio.sleep(0.02)
             finally:

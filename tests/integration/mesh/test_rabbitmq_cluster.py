@@ -173,7 +173,7 @@ async def test_a_channel_that_looks_for_a_dead_leader_is_replaced(rabbitmq_clust
             with pytest.raises(Unavailable):
                 await late.publish(queue, b"refused")
         leader.ask(_NOTE_LEADER.format(queue=queue, node=leader.node_name))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not await _is_published(late, queue):
                 await asyncio.sleep(0.05)
         assert await late.session() is session  # consumers on it were not disturbed
@@ -188,7 +188,7 @@ rabbit_misc:execute_mnesia_transaction(fun() ->
 
 
 async def _next_leader(cluster: RabbitMQCluster, queue: str) -> RabbitMQClusterNode:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             try:
                 return cluster.leader(queue)

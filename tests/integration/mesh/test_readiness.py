@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from functools import partial
 
 import httpx
@@ -19,17 +18,16 @@ from mesh.redis import open_redis, ping, redis_errors
 
 async def test_redis_fails_at_once_when_it_is_down_and_serves_again_when_it_is_back() -> None:
     server = RedisServer()
-    async with open_redis(SecretStr(server.url)) as client:
+    async with open_redis(SecretStr(server.url), timeout_seconds=120, connect_timeout_seconds=120) as client:
         for _ in range(2):
             with server, redis_errors():
                 await client.set("key", "value")
                 assert await client.get("key") == b"value"
-            before = time.monotonic()
-            for _ in range(3):
-                with pytest.raises(Unavailable) as failed, redis_errors():
-                    await client.get("key")
-                assert failed.value.dependency == "redis"
-            assert time.monotonic() - before < 1
+            async with asyncio.timeout(30):  # before any of the client's own limits
+                for _ in range(3):
+                    with pytest.raises(Unavailable) as failed, redis_errors():
+                        await client.get("key")
+                    assert failed.value.dependency == "redis"
 
 
 async def test_one_call_alone_pays_for_all_connections_that_went_with_the_server() -> None:

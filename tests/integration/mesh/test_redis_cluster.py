@@ -162,7 +162,7 @@ async def test_a_primary_that_dies_is_an_outage_of_its_slots_until_its_replica_h
                 for key in others:
                     assert await redis.get(key) == b"before"
             await ping(redis)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while True:
                     try:
                         with redis_errors():

@@ -241,7 +241,7 @@ async def test_health_is_watched_for_as_long_as_one_likes() -> None:
     async with RpcServer("echo", SECRET, access=OPEN, default_deadline_seconds=0.1) as server:
         server.add(_register, Parsing())
         port = await server.start("127.0.0.1", 0, field="echo_port")
-        async with plain(port) as channel, asyncio.timeout(20):
+        async with plain(port) as channel, asyncio.timeout(30):
             seen = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
             assert (await seen.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
             silent: Any = channel.stream_unary(f"/{METHOD}")(metadata=token())

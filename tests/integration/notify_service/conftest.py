@@ -150,7 +150,7 @@ class Service:
 
     async def publish_raw(self, body: bytes, queue: str = NOTIFICATION_SEND) -> None:
         """Puts any bytes into the queue."""
-        async with Broker(SecretStr(self.amqp_url), name="test") as broker:
+        async with Broker(SecretStr(self.amqp_url), name="test", publish_timeout_seconds=30.0) as broker:
             await broker.session()
             await broker.publish(queue, body)
 
@@ -175,7 +175,7 @@ class Service:
         return await eventually(entries)
 
 
-async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 20.0) -> T:
+async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 30.0) -> T:
     """The first answer of `probe` that is something."""
     async with asyncio.timeout(seconds):
         while (answer := await probe()) is None:

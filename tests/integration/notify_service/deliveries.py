@@ -138,7 +138,7 @@ def new_deliveries(
     ]
 
 
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Returns once the condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():
@@ -148,7 +148,7 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 async def settled(mongo: Mongo, count: int) -> None:
     """Returns once there are so many deliveries, and none of them waits."""
     deliveries = mongo.collection("deliveries")
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(30):
         while await deliveries.count_documents({"waiting": True}) or (
             await deliveries.count_documents({}) != count
         ):

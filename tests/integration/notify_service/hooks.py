@@ -95,7 +95,7 @@ class Hooks:
         return next(found for found in answer.subscriptions if found.id == subscription.id)
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not await holds():
             await asyncio.sleep(0.02)
@@ -122,7 +122,7 @@ async def running(amqp_url: str, mongo_url: str, **settings: object) -> AsyncIte
                 f"127.0.0.1:{ports['grpc']}", caller="edge", callee="notify", secret=SecretStr(SECRET)
             )
         )
-        broker = await life.enter(Broker(SecretStr(amqp_url), name="test"))
+        broker = await life.enter(Broker(SecretStr(amqp_url), name="test", publish_timeout_seconds=30.0))
         await broker.session()
         box = await life.enter(open_box(SecretStr(amqp_url)))
         stub = WebhookServiceStub(channel)

@@ -78,6 +78,6 @@ async def refusal(request: Awaitable[Answer]) -> SendError:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)

@@ -278,7 +278,7 @@ async def test_a_wrong_environment_forgets_few_devices_and_loses_no_push(mongo_u
             await it.deliver.add(it.pushes(*devices))
             waiting = it.mongo.collection("deliveries")
             words = {"$regex": "BadDeviceToken .too many devices are unknown there"}
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while not await waiting.count_documents({"waiting": True, "words": words}):
                     await asyncio.sleep(0.02)
         left = [device for device in devices if await it.devices.get_many([device.id])]
@@ -287,7 +287,7 @@ async def test_a_wrong_environment_forgets_few_devices_and_loses_no_push(mongo_u
         assert REGISTRY.get_sample_value("parley_provider_brake", {"provider": "fcm"}) == 1
 
         wrong = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await waiting.count_documents({"waiting": True}):
                 it.clock.advance(2)
                 await asyncio.sleep(0.05)

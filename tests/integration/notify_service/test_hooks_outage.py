@@ -45,7 +45,7 @@ async def test_an_event_is_buried_once_the_broker_is_back(
             (request,) = await hooks.receiver.wait_for(1)
             rabbitmq.kill()  # while the request hangs
             output = ""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while "deliveries.not_recorded" not in output:
                     await asyncio.sleep(0.02)
                     output += capsys.readouterr().out

@@ -120,7 +120,7 @@ async def test_a_claim_that_others_build_on_at_once_is_still_one(inboxes: MongoI
 
     async def claims() -> list[Inbox]:
         claimed: list[Inbox] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(claimed) < len(keys):
                 claimed += await inboxes.claim(START + 5_000, START + 90_000, 100)
         return claimed

@@ -108,7 +108,7 @@ class Post:
 
     async def entries(self, user_id: str, count: int) -> list[LedgerEntry]:
         """The ledger of a user, once it has so many entries."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(found := await self.ledger.find(user_id, "", 100)) < count:
                 await asyncio.sleep(0.02)
         return found
@@ -434,7 +434,7 @@ async def test_a_mail_that_cannot_be_asked_about_waits(post: Post) -> None:
     post.members.down = True
     await post.arm("bob")
     await post.look.look()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while len(post.members.questions) < 3:
             await asyncio.sleep(0.02)
     assert post.server.taken == 0
@@ -469,7 +469,7 @@ async def test_a_malformed_mail_is_dead_lettered_alone(post: Post) -> None:
     channel = await session.connection.channel()
     dead = await channel.get_queue(dead_queue(post.queue), ensure=False)
     reasons: set[str] = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while len(reasons) < 2:
             if letter := await dead.get(fail=False, no_ack=True):
                 reasons.add(str(letter.headers["x-parley-reason"]).split(":")[0])

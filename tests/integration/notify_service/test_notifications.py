@@ -236,7 +236,7 @@ async def test_nobody_is_told_blindly_while_persist_is_down(service: Service) ->
     await service.publish(waiting)
 
     asked = service.persist.calls
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while asked["GetAttention"] < 2:
             await asyncio.sleep(0.02)
     answer = await explain(service, user, waiting.new_message.message.id)

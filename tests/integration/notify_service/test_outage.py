@@ -74,7 +74,7 @@ async def test_what_waits_to_be_told_outlives_mongodb(amqp_url: str, own_mongo: 
     async with running(amqp_url, own_mongo.url) as service:
         service.persist.down = True  # so that all of it waits in MongoDB
         await service.publish(*(job(user) for user in users))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not service.persist.calls["GetAttention"]:
                 await asyncio.sleep(0.02)
         own_mongo.kill()

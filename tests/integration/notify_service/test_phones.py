@@ -84,7 +84,7 @@ class Pushing:
 
     async def tried(self, outcome: Outcome) -> None:
         """Returns once an attempt has ended like this."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not await self.mongo.collection("ledger").count_documents({"outcome": outcome.value}):
                 await asyncio.sleep(0.02)
 
@@ -195,7 +195,7 @@ async def test_a_provider_that_is_down_for_a_while_loses_none(
 
         async with apns.listen(authority):
             apns.script(Fault.CUT, refusal(503, "ServiceUnavailable"))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while await work.mongo.collection("deliveries").count_documents({"waiting": True}):
                     work.clock.advance(10)
                     await asyncio.sleep(0.02)

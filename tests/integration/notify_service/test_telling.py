@@ -154,7 +154,7 @@ def to(*users: str) -> tuple[Recipient, ...]:
 
 async def quiet(mongo: Mongo) -> None:
     """Returns once nothing waits."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while await mongo.collection("inbox").count_documents({"due": {"$exists": True}}):
             await asyncio.sleep(0.02)
 
@@ -289,7 +289,7 @@ async def test_one_inbox_that_cannot_be_told_keeps_no_other_from_it(mongo: Mongo
     await process.take_in([NewMessage(message(chat_id, 1), to(f"user-{chat_id}")) for chat_id in chats])
     process.members.defect = chats[1]
     async with telling(process.teller):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await mongo.collection("deliveries").count_documents({}) < 2:
                 await asyncio.sleep(0.02)
     told = {found["chatId"] async for found in mongo.collection("deliveries").find()}

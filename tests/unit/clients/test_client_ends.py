@@ -59,7 +59,7 @@ async def test_a_client_that_was_left_answers_every_call_at_once(
 ) -> None:
     async with client_of(server) as client:
         await until(client, Connected)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(ClientClosedError):
             await call(client)
         assert await all_events(client) == []
@@ -79,12 +79,12 @@ async def test_leaving_ends_what_waits_for_a_connection(server: SmallServer) -> 
         await until(client, Connected)
         for socket in tuple(server.sockets):
             socket.transport.abort()
-        await asyncio.wait_for(asked.wait(), 10)  # it is coming back, and cannot
+        await asyncio.wait_for(asked.wait(), 30)  # it is coming back, and cannot
         calls = (CALLS[name](client) for name in ("mark_read", "join", "typing", "send"))
         listening = asyncio.create_task(all_events(client))
         waiting = [asyncio.ensure_future(call) for call in calls]
         await asyncio.sleep(0)  # all of them have begun
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         events = await listening
         refused = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(event) for event in events] == [Disconnected]
@@ -131,7 +131,7 @@ async def test_a_defect_ends_every_waiter_and_says_so(
 
         monkeypatch.setattr(client, "_may_return", broken)
         await server.drop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with pytest.raises(ClientDefectError):
                 await all_events(client)
             with pytest.raises(ClientDefectError):

@@ -25,7 +25,7 @@ async def test_a_task_survives_that_a_library_cancels_what_it_waits_for() -> Non
         await lost
 
     life.supervise("work", work)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await again.wait()
     assert not ended.is_set()
     await life.close(5)
@@ -47,7 +47,7 @@ async def test_what_a_task_needs_and_is_away_is_told_once_without_a_traceback() 
 
     with capture_logs() as logs:
         life.supervise("work", work)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await enough.wait()
         await life.close(5)
     told = [(log["event"], log["task"], log["dependency"]) for log in logs]

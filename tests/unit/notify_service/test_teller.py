@@ -57,7 +57,7 @@ class Tells:
 async def run(inboxes: Any, tell: Any, count: int) -> None:
     teller = Teller(inboxes, tell, poll_seconds=0.001)
     task = asyncio.create_task(teller.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(tell.told) < count:
             await asyncio.sleep(0.001)
     await teller.stop()

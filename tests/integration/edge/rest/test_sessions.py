@@ -33,14 +33,15 @@ async def test_what_is_no_connection_is_refused(api: Api, chat: ScriptedChat) ->
     assert chat.requests == []
 
 
-async def test_a_revoked_token_is_refused_within_a_second(api: Api, chat: ScriptedChat) -> None:
+async def test_a_revoked_token_is_refused_once_its_answer_is_old(api: Api, chat: ScriptedChat) -> None:
     chat.answers["ListChats"] = pb.ListChatsResponse()
     assert (await api.call("listChats")).status_code == 200
     chat.answers["CheckRevocation"] = pb.CheckRevocationResponse(revoked=True)
-    loop = asyncio.get_running_loop()
-    revoked_at = loop.time()
-    while (response := await api.call("listChats")).status_code == 200:
-        assert loop.time() - revoked_at < 1
+    async with asyncio.timeout(
+        30
+    ):  # how old it may be is held by a test of `Revocations`, with a clock of its own
+        while (response := await api.call("listChats")).status_code == 200:
+            await asyncio.sleep(0.02)
     assert error_of(response) == (401, "SESSION_REVOKED", False)
     # Once known it stays known, also when nobody can be asked; a newer token is another matter.
     chat.answers["CheckRevocation"] = unavailable("redis")
