@@ -27,8 +27,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 def token(user_id: str, **claims: Any) -> str:
-    """A token that the edge accepts, unless `claims` say otherwise."""
-    return jwt.encode({"sub": user_id, "exp": int(time.time()) + 600, **claims}, SECRET, algorithm="HS256")
+    """A token that the edge accepts, unless `claims` say otherwise; for longer than a run of all tests."""
+    return jwt.encode({"sub": user_id, "exp": int(time.time()) + 86_400, **claims}, SECRET, algorithm="HS256")
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ from tests.integration.edge.scaffold import SECRET, ScaffoldChat
 
 
 def _alg_none() -> str:
-    return jwt.encode({"sub": "alice", "exp": int(time.time()) + 60}, "", algorithm="none")
+    return jwt.encode({"sub": "alice", "exp": int(time.time()) + 86_400}, "", algorithm="none")
 
 
 def _offer(version: str, proof: str) -> list[Subprotocol]:
@@ -40,7 +40,7 @@ async def _refusal(edge: Edge, **options: Any) -> tuple[int, dict[str, Any]]:
         (_alg_none(), "INVALID_TOKEN"),
         (token("alice", exp=int(time.time()) - 600), "TOKEN_EXPIRED"),
         (token("alice", aud="others"), "INVALID_TOKEN"),
-        (jwt.encode({"sub": "alice", "exp": int(time.time()) + 60}, SECRET[::-1] + "y"), "INVALID_TOKEN"),
+        (jwt.encode({"sub": "alice", "exp": int(time.time()) + 86_400}, SECRET[::-1] + "y"), "INVALID_TOKEN"),
     ],
     ids=["empty", "nonsense", "no algorithm", "expired", "for others", "another key"],
 )

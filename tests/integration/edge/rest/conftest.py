@@ -74,7 +74,8 @@ class ScriptedNotify(Scripted):
 
 
 def token_for(user_id: str, **changes: object) -> str:
-    claims = {"sub": user_id, "exp": int(time.time()) + 600, **changes}
+    """A good token, unless `changes` say otherwise; for longer than a run of all tests."""
+    claims = {"sub": user_id, "exp": int(time.time()) + 86_400, **changes}
     return jwt.encode(claims, SECRET, algorithm="HS256")
 
 
