@@ -25,6 +25,7 @@ from edge.gateway import Gateway
 from edge.identity import SUBPROTOCOL_PREFIX, Identity, bearer_of, extract_token
 from edge.rest.errors import invalid
 from edge.rest.handler import RestDeps, RestHandler
+from edge.rest.operation import Access, Operation
 from mesh.errors import InvalidArgument, ParleyError, PermissionDenied, Unauthenticated, Unavailable
 from mesh.http.exchange import place_of
 from mesh.logs import get_logger
@@ -56,7 +57,15 @@ class UpgradeRequired(InvalidArgument):
 class HandshakeHandler(RestHandler):
     """Upgrades a request to a WebSocket."""
 
-    public = True  # the token may stand in places that only a WebSocket request has
+    operations = (
+        Operation(
+            method="GET",
+            name="openWebSocket",
+            summary="Upgrade to a WebSocket",
+            answers={HTTPStatus.SWITCHING_PROTOCOLS: None},
+            access=Access.PUBLIC,  # the token may stand in places that only a WebSocket request has
+        ),
+    )
 
     def initialize(  # type: ignore[override]
         self, deps: RestDeps, gateway: Gateway, admission: Admission

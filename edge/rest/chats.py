@@ -5,27 +5,43 @@ from http import HTTPStatus
 from edge.protocol.shapes import chat_json
 from edge.rest.bodies import ChatAnswer, ChatsAnswer, CreateChatBody
 from edge.rest.handler import RestHandler
-from edge.rest.parameters import chat_id, cursor, page_limit
+from edge.rest.operation import Operation
+from edge.rest.parameters import CHAT, CURSOR, LIMIT
 from parley.chat.v1.chat_service_pb2 import CreateDirectChatRequest, GetChatRequest, ListChatsRequest
+from parley.common.v1.error_pb2 import ErrorReason
 
 
 class ChatsHandler(RestHandler):
-    """``/chats``."""
+    """The user's chats."""
+
+    path = "/api/v1/chats"
+    operations = (
+        Operation(
+            method="GET",
+            name="listChats",
+            summary="A page of the user's chats, the last changed first",
+            parameters=(LIMIT, CURSOR),
+            answers={HTTPStatus.OK: ChatsAnswer},
+        ),
+        Operation(
+            method="POST",
+            name="createChat",
+            summary="Make the direct chat with a user (201), or find it (200); there is one per pair",
+            body=CreateChatBody,
+            answers={HTTPStatus.OK: ChatAnswer, HTTPStatus.CREATED: ChatAnswer},
+        ),
+    )
 
     async def get(self) -> None:
-        """A page of the user's chats, the last changed first."""
+        """Lists the chats."""
         found = await self.deps.chat.ListChats(
-            ListChatsRequest(
-                user_id=self.user_id,
-                limit=page_limit(self.get_query_argument("limit", None)),
-                cursor=cursor(self.get_query_argument("cursor", None)),
-            )
+            ListChatsRequest(user_id=self.user_id, limit=self.value(LIMIT), cursor=self.value(CURSOR))
         )
         chats = [chat_json(chat) for chat in found.chats]
         self.answer(ChatsAnswer(chats=chats, next_cursor=found.next_cursor or None))
 
     async def post(self) -> None:
-        """The direct chat with a user: 201 when it is new, 200 when it was there."""
+        """Makes the direct chat, or finds it."""
         body = self.body(CreateChatBody)
         made = await self.deps.chat.CreateDirectChat(
             CreateDirectChatRequest(user_id=self.user_id, peer_id=body.user_id)
@@ -35,9 +51,21 @@ class ChatsHandler(RestHandler):
 
 
 class ChatHandler(RestHandler):
-    """``/chats/{chatId}``."""
+    """One chat."""
 
-    async def get(self, chat: str) -> None:
-        """One chat, as the user sees it."""
-        found = await self.deps.chat.GetChat(GetChatRequest(user_id=self.user_id, chat_id=chat_id(chat)))
+    path = "/api/v1/chats/{chatId}"
+    operations = (
+        Operation(
+            method="GET",
+            name="getChat",
+            summary="One chat",
+            parameters=(CHAT,),
+            answers={HTTPStatus.OK: ChatAnswer},
+            errors=(ErrorReason.ERROR_REASON_NOT_A_MEMBER,),
+        ),
+    )
+
+    async def get(self) -> None:
+        """Shows the chat as the user sees it."""
+        found = await self.deps.chat.GetChat(GetChatRequest(user_id=self.user_id, chat_id=self.value(CHAT)))
         self.answer(ChatAnswer(chat=chat_json(found.chat)))

@@ -6,7 +6,9 @@ from typing import Final
 from tornado.web import HTTPError
 
 from edge.rest.handler import RestHandler
+from edge.rest.operation import Access, Operation
 from edge.rest.page import PAGE_POLICY, page
+from parley.common.v1.error_pb2 import ErrorReason
 
 _POLICY: Final = f"{PAGE_POLICY}; connect-src 'self' ws: wss:"
 _PAGE: Final = page(
@@ -17,9 +19,20 @@ _PAGE: Final = page(
 
 
 class DevConsoleHandler(RestHandler):
-    """``/dev/console``; elsewhere than in development it is not there."""
+    """A page of the edge's own origin; elsewhere than in development it is not there."""
 
-    public = True
+    path = "/api/v1/dev/console"
+    operations = (
+        Operation(
+            method="GET",
+            name="openDevConsole",
+            summary="A page of this origin for a browser's console; in development mode only, elsewhere 404",
+            answers={HTTPStatus.OK: None},
+            errors=(ErrorReason.ERROR_REASON_NOT_FOUND,),
+            access=Access.PUBLIC,
+            page=True,
+        ),
+    )
 
     def set_default_headers(self) -> None:
         """A page in place of JSON, which may connect to this server."""

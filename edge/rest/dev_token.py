@@ -7,13 +7,26 @@ from tornado.web import HTTPError
 from edge.rest.bodies import DevTokenAnswer, DevTokenBody
 from edge.rest.errors import check_head
 from edge.rest.handler import RestHandler
+from edge.rest.operation import Access, Operation
 from mesh.clock import to_rfc3339
+from parley.common.v1.error_pb2 import ErrorReason
 
 
 class DevTokenHandler(RestHandler):
-    """``/dev/token``; elsewhere than in development it is not there."""
+    """Tokens of the edge's own; elsewhere than in development it is not there."""
 
-    public = True
+    path = "/api/v1/dev/token"
+    operations = (
+        Operation(
+            method="POST",
+            name="createDevToken",
+            summary="A token for any user; in development mode only, elsewhere 404",
+            body=DevTokenBody,
+            answers={HTTPStatus.OK: DevTokenAnswer},
+            errors=(ErrorReason.ERROR_REASON_NOT_FOUND,),
+            access=Access.PUBLIC,
+        ),
+    )
 
     async def prepare(self) -> None:
         """404 where tokens come from the customer's identity provider."""

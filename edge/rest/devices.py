@@ -1,5 +1,8 @@
 """``/devices`` and ``/push-config``: where the user's notifications go."""
 
+from http import HTTPStatus
+from typing import Final
+
 from edge.rest.handler import RestHandler
 from edge.rest.notification_bodies import (
     OWN_KINDS,
@@ -9,15 +12,37 @@ from edge.rest.notification_bodies import (
     RegisterDeviceBody,
 )
 from edge.rest.notification_shapes import KINDS, device_json, kind_name
-from edge.rest.parameters import object_id
+from edge.rest.operation import Operation, Parameter
+from edge.rest.parameters import OBJECT_ID
+from parley.common.v1.error_pb2 import ErrorReason
 from parley.notify.v1 import notify_service_pb2 as pb
+
+_DEVICE: Final = Parameter("deviceId", "The device.", OBJECT_ID, in_path=True)
 
 
 class DevicesHandler(RestHandler):
-    """``/devices``."""
+    """The user's devices."""
+
+    path = "/api/v1/devices"
+    operations = (
+        Operation(
+            method="GET",
+            name="listDevices",
+            summary="The user's devices, the last refreshed first",
+            answers={HTTPStatus.OK: DevicesAnswer},
+        ),
+        Operation(
+            method="POST",
+            name="registerDevice",
+            summary="Register a device, or refresh the one with this address, which leaves another who "
+            "had it",
+            body=RegisterDeviceBody,
+            answers={HTTPStatus.OK: DeviceAnswer},
+        ),
+    )
 
     async def get(self) -> None:
-        """The user's devices, the last refreshed first."""
+        """Lists the devices."""
         found = await self.deps.notify.ListDevices(pb.ListDevicesRequest(user_id=self.user_id))
         self.answer(DevicesAnswer(devices=[device_json(device) for device in found.devices]))
 
@@ -39,18 +64,40 @@ class DevicesHandler(RestHandler):
 
 
 class DeviceHandler(RestHandler):
-    """``/devices/{deviceId}``."""
+    """One device."""
 
-    async def delete(self, device: str) -> None:
+    path = "/api/v1/devices/{deviceId}"
+    operations = (
+        Operation(
+            method="DELETE",
+            name="removeDevice",
+            summary="Remove a device, when the user logs out of it say",
+            parameters=(_DEVICE,),
+            answers={HTTPStatus.NO_CONTENT: None},
+            errors=(ErrorReason.ERROR_REASON_DEVICE_NOT_FOUND,),
+        ),
+    )
+
+    async def delete(self) -> None:
         """Removes one of the user's devices."""
         await self.deps.notify.RemoveDevice(
-            pb.RemoveDeviceRequest(user_id=self.user_id, device_id=object_id("deviceId", device))
+            pb.RemoveDeviceRequest(user_id=self.user_id, device_id=self.value(_DEVICE))
         )
         self.answer_nothing()
 
 
 class PushConfigHandler(RestHandler):
-    """``/push-config``."""
+    """What the user can register here."""
+
+    path = "/api/v1/push-config"
+    operations = (
+        Operation(
+            method="GET",
+            name="getPushConfig",
+            summary="What can be registered here, and the key that browsers subscribe with",
+            answers={HTTPStatus.OK: PushConfigAnswer},
+        ),
+    )
 
     async def get(self) -> None:
         """What a client needs to know before it registers a device."""

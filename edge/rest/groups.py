@@ -5,12 +5,27 @@ from http import HTTPStatus
 from edge.protocol.shapes import group_json
 from edge.rest.bodies import CreateGroupBody, GroupAnswer
 from edge.rest.handler import RestHandler
+from edge.rest.operation import Operation
 from parley.chat.v1.chat_service_pb2 import CreateGroupRequest
 from parley.common.v1.chat_pb2 import GroupSettings
+from parley.common.v1.error_pb2 import ErrorReason
 
 
 class GroupsHandler(RestHandler):
-    """``/groups``."""
+    """Groups."""
+
+    path = "/api/v1/groups"
+    operations = (
+        Operation(
+            method="POST",
+            name="createGroup",
+            summary="Make a group; a repeat makes another one",
+            body=CreateGroupBody,
+            answers={HTTPStatus.CREATED: GroupAnswer},
+            errors=(ErrorReason.ERROR_REASON_TOO_MANY_GROUPS,),
+            idempotent=False,
+        ),
+    )
 
     async def post(self) -> None:
         """Makes a group, with the user as its first admin."""

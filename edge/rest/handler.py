@@ -18,6 +18,7 @@ from edge.protocol.shapes import error_json
 from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
 from edge.rest.errors import SAFE_HEADERS, announced_length, check_head, failure_of, invalid, too_large
 from edge.rest.metrics import HTTP_SECONDS
+from edge.rest.operation import Access, Operation, Parameter, ValueT
 from edge.rest.origins import OriginPolicy
 from edge.revocations import Revocations
 from edge.traces import ClientTraces
@@ -32,7 +33,6 @@ from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
-_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")  # HEAD comes with GET
 _PREFLIGHT_SECONDS: Final = 600
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent"
 # A year, and this host alone: what else the domain serves is not ours to decide.
@@ -66,13 +66,14 @@ class RestDeps:
 class RestHandler(RequestHandler):
     """Request id, CORS, authentication, limits, errors and security headers.
 
-    A subclass has one method per HTTP verb; what it raises becomes the answer.
+    A subclass declares its path and operations, and has one method per operation, named as the HTTP verb.
+    What that raises becomes the answer.
     """
 
-    public: ClassVar[bool] = False
-    """Answers without a token."""
-    operators_only: ClassVar[bool] = False
-    """Answers only to tokens with the scope of operators."""
+    path: ClassVar[str]
+    """A template with parameters in braces, the same one that the OpenAPI document shows."""
+    operations: ClassVar[tuple[Operation, ...]] = ()
+    """What is served at the path; nothing else is."""
 
     def initialize(self, deps: RestDeps) -> None:
         """Receives what the route was registered with."""
@@ -80,11 +81,12 @@ class RestHandler(RequestHandler):
         self._body = bytearray()
         self._received = 0
         self._identity: Identity | None = None
+        self._in_path: dict[str, str] = {}
         self._span: tracing.Span | None = None
 
     @property
     def user_id(self) -> str:
-        """The user who asks. Only where ``public`` is false."""
+        """The user who asks. Only where that takes a token."""
         if self._identity is None:
             raise RuntimeError("a public handler asked for its user")
         return self._identity.user_id
@@ -113,11 +115,13 @@ class RestHandler(RequestHandler):
         self._begin_span()
         if announced_length(self.request) > self._most_read:
             raise too_large(self.deps.max_body_bytes)
-        if not self.public and self.request.method != "OPTIONS":
+        # The verbs' methods take parameters by their declaration, so Tornado is to hand them none.
+        self._in_path, self.path_kwargs = self.path_kwargs, {}
+        if self.request.method != "OPTIONS" and self.operation.access is not Access.PUBLIC:
             token = extract_token(authorization=self.request.headers.get("Authorization"))
             identity = await self.deps.verifier.verify(token)
             await self.deps.revocations.check(identity)
-            if self.operators_only and OPERATOR_SCOPE not in identity.scopes:
+            if self.operation.access is Access.OPERATOR and OPERATOR_SCOPE not in identity.scopes:
                 raise PermissionDenied(
                     ErrorReason.ERROR_REASON_PERMISSION_DENIED, f"this takes the scope {OPERATOR_SCOPE}"
                 )
@@ -132,13 +136,13 @@ class RestHandler(RequestHandler):
             error = too_large(self.deps.max_body_bytes)
             self.send_error(exc_info=(type(error), error, None))
 
-    async def head(self, *arguments: str) -> None:
+    async def head(self) -> None:
         """As GET without the body, wherever there is GET (RFC 9110 section 9.3.2)."""
-        answered = self.get(*arguments)
+        answered = self.get()
         if answered is not None:
             await answered
 
-    def options(self, *_: str) -> None:
+    def options(self) -> None:
         """A preflight of CORS: the browser asks what a page may do here."""
         self.set_header("Allow", ", ".join((*self.methods(), "OPTIONS")))
         if "Access-Control-Allow-Origin" in self._headers:
@@ -150,10 +154,28 @@ class RestHandler(RequestHandler):
     @classmethod
     def methods(cls) -> tuple[str, ...]:
         """The HTTP methods that this handler serves."""
-        own = tuple(
-            name for name in _METHODS if getattr(cls, name.lower()) is not getattr(RestHandler, name.lower())
-        )
-        return ("GET", "HEAD", *own[1:]) if "GET" in own else own
+        served: list[str] = []
+        for operation in cls.operations:
+            served += ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
+        return tuple(served)
+
+    @property
+    def operation(self) -> Operation:
+        """What is asked for. Only once the method is known to be served."""
+        method = "GET" if self.request.method == "HEAD" else self.request.method
+        return next(operation for operation in self.operations if operation.method == method)
+
+    def value(self, parameter: Parameter[ValueT]) -> ValueT:
+        """What the request says for a parameter, which the operation must have declared.
+
+        Raises:
+            InvalidArgument: it is missing, there twice, or breaks its rule.
+            HTTPError: it is not valid UTF-8.
+        """
+        if not any(declared is parameter for declared in self.operation.parameters):
+            raise RuntimeError(f"{self.operation.name} does not declare {parameter.name}")
+        name = parameter.name
+        return parameter.value(self._in_path[name] if parameter.in_path else self.query(name))
 
     def query(self, name: str) -> str | None:
         """What the query string has for ``name``, to the letter; None where it has nothing.
@@ -168,11 +190,13 @@ class RestHandler(RequestHandler):
         return self.decode_argument(values[0], name) if values else None
 
     def body(self, kind: type[BodyT]) -> BodyT:
-        """The body of the request.
+        """The body of the request, of the kind that the operation declares.
 
         Raises:
             InvalidArgument: it is too large, not JSON, or not of that kind.
         """
+        if kind is not self.operation.body:
+            raise RuntimeError(f"{self.operation.name} does not declare {kind.__name__}")
         if self._received > self.deps.max_body_bytes:
             raise too_large(self.deps.max_body_bytes)
         return parse_body(bytes(self._body), kind)
@@ -264,8 +288,6 @@ class RestHandler(RequestHandler):
 
 class NotFoundHandler(RestHandler):
     """For every path that nothing else serves."""
-
-    public = True
 
     async def prepare(self) -> None:
         """Refuses."""

@@ -4,12 +4,22 @@ from http import HTTPStatus
 
 from edge.rest.bodies import HealthAnswer, ReadyAnswer
 from edge.rest.handler import RestHandler
+from edge.rest.operation import Access, Operation
 
 
 class HealthHandler(RestHandler):
-    """``/healthz``."""
+    """Liveness."""
 
-    public = True
+    path = "/healthz"
+    operations = (
+        Operation(
+            method="GET",
+            name="getHealth",
+            summary="Whether the process is alive",
+            answers={HTTPStatus.OK: HealthAnswer},
+            access=Access.PUBLIC,
+        ),
+    )
 
     def get(self) -> None:
         """Alive: the event loop turns. Says nothing about dependencies, so an outage restarts nobody."""
@@ -17,9 +27,18 @@ class HealthHandler(RestHandler):
 
 
 class ReadyHandler(RestHandler):
-    """``/readyz``."""
+    """Readiness."""
 
-    public = True
+    path = "/readyz"
+    operations = (
+        Operation(
+            method="GET",
+            name="getReadiness",
+            summary="Whether the process should be sent work",
+            answers={HTTPStatus.OK: ReadyAnswer, HTTPStatus.SERVICE_UNAVAILABLE: ReadyAnswer},
+            access=Access.PUBLIC,
+        ),
+    )
 
     def get(self) -> None:
         """200 when this process should be sent work, else 503."""

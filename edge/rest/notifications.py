@@ -1,53 +1,77 @@
 """``/admin/notifications``: who was told of what, and why not, for operators."""
 
+from http import HTTPStatus
 from typing import Final
 
 from edge.rest.errors import invalid
 from edge.rest.handler import RestHandler
 from edge.rest.notification_bodies import ExplanationAnswer, LedgerAnswer
 from edge.rest.notification_shapes import device_json, entry_json, outcome_name, preferences_json
-from edge.rest.parameters import number, object_id, user_id
+from edge.rest.operation import Access, Operation, Parameter
+from edge.rest.parameters import OBJECT_ID, USER_ID, number
 from parley.notify.v1 import notify_service_pb2 as pb
 
-MAX_ENTRIES: Final = 500
+# Empty or 0 is what notify_service takes for "not asked for".
+_OF_USER: Final = Parameter("userId", "Of this user.", USER_ID, default="")
+_OF_MESSAGE: Final = Parameter("messageId", "Of this message.", OBJECT_ID, default="")
+_LIMIT: Final = Parameter("limit", "How many entries at most.", number(500, default=100), default=0)
+_BEFORE: Final = Parameter(
+    "before", "Older than this entry: the last `id` of the page before this one.", OBJECT_ID, default=""
+)
+_USER: Final = Parameter("userId", "Who.", USER_ID)
+_MESSAGE: Final = Parameter("messageId", "Of which message.", OBJECT_ID)
 
 
 class LedgerHandler(RestHandler):
-    """``/admin/notifications``."""
+    """The ledger of notifications."""
 
-    operators_only = True
+    path = "/api/v1/admin/notifications"
+    operations = (
+        Operation(
+            method="GET",
+            name="listNotifications",
+            summary="What was decided and tried for a user, a message, or both, the newest first",
+            parameters=(_OF_USER, _OF_MESSAGE, _LIMIT, _BEFORE),
+            answers={HTTPStatus.OK: LedgerAnswer},
+            access=Access.OPERATOR,
+        ),
+    )
 
     async def get(self) -> None:
-        """What was decided and tried, the newest first."""
-        user = self.query("userId")
-        message = self.query("messageId")
-        limit = self.query("limit")
-        before = self.query("before")
-        if user is None and message is None:
+        """Lists entries."""
+        user_id, message_id = self.value(_OF_USER), self.value(_OF_MESSAGE)
+        if not user_id and not message_id:
             raise invalid("give userId, messageId, or both")
         found = await self.deps.notify.ListLedger(
             pb.ListLedgerRequest(
-                user_id="" if user is None else user_id(user),
-                message_id="" if message is None else object_id("messageId", message),
-                limit=0 if limit is None else number("limit", limit, MAX_ENTRIES),
-                before_id="" if before is None else object_id("before", before),
+                user_id=user_id,
+                message_id=message_id,
+                limit=self.value(_LIMIT),
+                before_id=self.value(_BEFORE),
             )
         )
         self.answer(LedgerAnswer(entries=[entry_json(entry) for entry in found.entries]))
 
 
 class ExplanationHandler(RestHandler):
-    """``/admin/notifications/explain``."""
+    """What became of one message for one user."""
 
-    operators_only = True
+    path = "/api/v1/admin/notifications/explain"
+    operations = (
+        Operation(
+            method="GET",
+            name="explainNotification",
+            summary="Why a user was told of a message, or was not",
+            parameters=(_USER, _MESSAGE),
+            answers={HTTPStatus.OK: ExplanationAnswer},
+            access=Access.OPERATOR,
+        ),
+    )
 
     async def get(self) -> None:
-        """Why a user was told of a message, or was not."""
+        """Explains."""
         explained = await self.deps.notify.ExplainNotification(
-            pb.ExplainNotificationRequest(
-                user_id=user_id(self.query("userId") or ""),
-                message_id=object_id("messageId", self.query("messageId") or ""),
-            )
+            pb.ExplainNotificationRequest(user_id=self.value(_USER), message_id=self.value(_MESSAGE))
         )
         self.answer(
             ExplanationAnswer(

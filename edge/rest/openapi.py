@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 document: the operations are listed here, the schemas come from the types of the bodies."""
+"""The OpenAPI 3.1 document, made of what handlers declare; the schemas come from the types of the bodies."""
 
-from functools import cache
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -8,8 +8,11 @@ import msgspec
 
 from edge.identity import OPERATOR_SCOPE
 from edge.rest.bodies import ErrorAnswer
-from edge.rest.operation import Operation, Parameter
-from edge.rest.operations import OPERATIONS
+from edge.rest.errors import STATUS_OF
+from edge.rest.handler import RestHandler
+from edge.rest.operation import Access, Operation, Parameter
+from mesh.errors import code_of
+from parley.common.v1.error_pb2 import ErrorReason
 
 VERSION: Final = "1.0.0"
 _REF: Final = "#/components/schemas/{name}"
@@ -19,20 +22,18 @@ Chats, groups and history of Parley. Messages are sent and received over the Web
 Ids of chats and messages are 24 lower-case hexadecimal digits, ids of users the `sub` of their tokens.
 Times are RFC 3339 in UTC with milliseconds. A field that a request does not have is refused; answers may get
 new fields. HEAD is served wherever GET is. Every error has the same body: its `code` is stable, and
-`retryable` says whether the same request may succeed later.
+`retryable` says whether the same request may succeed later. `x-idempotent` says whether an operation may be
+repeated when its answer was lost: the repeat changes nothing more.
 """
 
 
-@cache
-def document() -> dict[str, Any]:
-    """The whole document. Made once; not to be changed by the caller."""
-    kinds = {kind for operation in OPERATIONS for kind in _kinds(operation)} | {ErrorAnswer}
+def document(handlers: Iterable[type[RestHandler]]) -> dict[str, Any]:
+    """The whole document on what these handlers serve."""
+    declared = {handler.path: handler.operations for handler in handlers}
+    kinds = {kind for operations in declared.values() for each in operations for kind in _kinds(each)}
     _, schemas = msgspec.json.schema_components(
-        sorted(kinds, key=lambda kind: kind.__name__), ref_template=_REF
+        sorted(kinds | {ErrorAnswer}, key=lambda kind: kind.__name__), ref_template=_REF
     )
-    paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -43,7 +44,10 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
-        "paths": paths,
+        "paths": {
+            path: {each.method.lower(): _operation(each) for each in operations}
+            for path, operations in declared.items()
+        },
         "components": {
             "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
@@ -72,8 +76,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "responses": {
             **{str(int(status)): _answer(status, kind) for status, kind in operation.answers.items()},
-            **{str(int(status)): _error(status) for status in operation.errors},
+            **_refusals(operation.reasons),
         },
+        "x-idempotent": operation.idempotent,
     }
     if operation.page:
         for answer in shown["responses"].values():
@@ -82,20 +87,20 @@ def _operation(operation: Operation) -> dict[str, Any]:
         shown["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body is not None:
         shown["requestBody"] = {"required": True, "content": _content(operation.body)}
-    if operation.public:
+    if operation.access is Access.PUBLIC:
         shown["security"] = []
-    if operation.operators_only:
+    if operation.access is Access.OPERATOR:
         shown["security"] = [{"token": [OPERATOR_SCOPE]}]
     return shown
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
+def _parameter(parameter: Parameter[Any]) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "path" if parameter.in_path else "query",
-        "required": parameter.in_path or parameter.required,
+        "required": parameter.default is None,
         "description": parameter.description,
-        "schema": parameter.schema,
+        "schema": parameter.format.schema,
     }
 
 
@@ -106,11 +111,19 @@ def _answer(status: HTTPStatus, kind: type[msgspec.Struct] | None) -> dict[str, 
     return about
 
 
-def _error(status: HTTPStatus) -> dict[str, Any]:
-    about = _answer(status, ErrorAnswer)
-    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        about["headers"]["Retry-After"] = _header("RetryAfter")
-    return about
+def _refusals(reasons: Iterable[ErrorReason.ValueType]) -> dict[str, Any]:
+    """One answer per status, whose description names the codes."""
+    codes: dict[HTTPStatus, list[str]] = {}
+    for reason in reasons:
+        codes.setdefault(STATUS_OF[reason], []).append(f"`{code_of(reason)}`")
+    refusals = {}
+    for status, names in sorted(codes.items()):
+        about = _answer(status, ErrorAnswer)
+        about["description"] = f"{status.phrase}: {', '.join(names)}"
+        if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+            about["headers"]["Retry-After"] = _header("RetryAfter")
+        refusals[str(int(status))] = about
+    return refusals
 
 
 def _header(name: str) -> dict[str, str]:

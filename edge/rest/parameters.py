@@ -1,126 +1,62 @@
-"""What paths and query strings may say."""
+"""The parameters that several operations share, and the formats to declare others with."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
-from contract.user_ids import USER_ID_RULE, is_user_id
-from edge.rest.errors import invalid
+from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
+from edge.rest.operation import Format, Parameter, ValueT
 from mesh.ids import is_object_id
 from mesh.numbers import parse_number
-from parley.common.v1.chat_pb2 import Role
 
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 100
-MAX_PAGE: Final = 1000
+NameT = TypeVar("NameT", bound=str)
+
 MAX_CURSOR_LENGTH: Final = 200
-ROLES: Final = {"admin": Role.ROLE_ADMIN, "member": Role.ROLE_MEMBER}
-MAX_SEQ: Final = 2**53 - 1  # what a JavaScript number holds exactly
+
+OBJECT_ID: Final = Format(
+    {"type": "string", "pattern": "^[0-9a-f]{24}$"},
+    "must be 24 lower-case hexadecimal digits",
+    lambda text: text if is_object_id(text) else None,
+)
+USER_ID: Final = Format(
+    {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID_LENGTH},
+    USER_ID_RULE,
+    lambda text: text if is_user_id(text) else None,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """Which part of a history: below ``before_seq``, or the ``page``-th from the head; 0 when not asked."""
+def number(most: int, *, default: int | None = None) -> Format[int]:
+    """A number from 1 to ``most``; the document shows ``default``."""
+    schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": most}
+    if default is not None:
+        schema["default"] = default
 
-    limit: int
-    before_seq: int
-    page: int
+    def read(text: str) -> int | None:
+        found = parse_number(text)
+        return found if found is not None and 1 <= found <= most else None
 
-
-def chat_id(text: str) -> str:
-    """A chat's id from a path.
-
-    Raises:
-        InvalidArgument: not the form of an id.
-    """
-    return object_id("chatId", text)
+    return Format(schema, f"must be a number from 1 to {most}", read)
 
 
-def connection_id(text: str) -> str:
-    """A connection's id from a path.
-
-    Raises:
-        InvalidArgument: not the form of an id.
-    """
-    return object_id("connectionId", text)
+def one_of(names: Mapping[NameT, ValueT]) -> Format[ValueT]:
+    """One of the names, which stands for its value."""
+    known: dict[str, ValueT] = {str(name): value for name, value in names.items()}
+    return Format({"type": "string", "enum": list(known)}, f"must be one of {', '.join(known)}", known.get)
 
 
-def object_id(name: str, text: str) -> str:
-    """The id that a path has in the place of ``name``.
-
-    Raises:
-        InvalidArgument: not the form of an id.
-    """
-    if not is_object_id(text):
-        raise invalid(f"{name} must be 24 lower-case hexadecimal digits")
-    return text
-
-
-def user_id(text: str) -> str:
-    """A user's id from a path.
-
-    Raises:
-        InvalidArgument: not the form of an id.
-    """
-    if not is_user_id(text):
-        raise invalid(f"userId {USER_ID_RULE}")
-    return text
-
-
-def history_page(limit: str | None, before: str | None, page: str | None) -> HistoryPage:
-    """The page that a query string asks for.
-
-    Raises:
-        InvalidArgument: out of range, no number, or both ``before`` and ``page``.
-    """
-    if before is not None and page is not None:
-        raise invalid("give before or page, not both")
-    return HistoryPage(
-        limit=page_limit(limit),
-        before_seq=0 if before is None else number("before", before, MAX_SEQ),
-        page=0 if page is None else number("page", page, MAX_PAGE),
+def text(most: int, rule: str) -> Format[str]:
+    """A text of 1 to ``most`` characters; ``rule`` tells what it should be."""
+    return Format(
+        {"type": "string", "minLength": 1, "maxLength": most},
+        rule,
+        lambda found: found if 1 <= len(found) <= most else None,
     )
 
 
-def page_limit(text: str | None) -> int:
-    """How many items a page may have.
-
-    Raises:
-        InvalidArgument: out of range, or no number.
-    """
-    return DEFAULT_LIMIT if text is None else number("limit", text, MAX_LIMIT)
-
-
-def cursor(text: str | None) -> str:
-    """Where a list goes on; empty at its beginning.
-
-    Raises:
-        InvalidArgument: too long for a cursor, or empty.
-    """
-    if text is not None and not 1 <= len(text) <= MAX_CURSOR_LENGTH:
-        raise invalid("cursor must be the nextCursor of a page")
-    return text or ""
-
-
-def role(text: str | None) -> Role.ValueType:
-    """Whom a list of members is about; UNSPECIFIED for everybody.
-
-    Raises:
-        InvalidArgument: no role.
-    """
-    if text is None:
-        return Role.ROLE_UNSPECIFIED
-    if text not in ROLES:
-        raise invalid("role must be admin or member")
-    return ROLES[text]
-
-
-def number(name: str, text: str, most: int) -> int:
-    """The number from 1 to ``most`` that a query string has for ``name``.
-
-    Raises:
-        InvalidArgument: out of range, or no number.
-    """
-    found = parse_number(text)
-    if found is not None and 1 <= found <= most:
-        return found
-    raise invalid(f"{name} must be a number from 1 to {most}")
+CHAT: Final = Parameter("chatId", "The chat.", OBJECT_ID, in_path=True)
+LIMIT: Final = Parameter("limit", "How many at most.", number(100, default=50), default=50)
+CURSOR: Final = Parameter(
+    "cursor",
+    "Where to go on: the `nextCursor` of the page before. Read nothing in it.",
+    text(MAX_CURSOR_LENGTH, "must be the nextCursor of a page"),
+    default="",
+)

@@ -1,9 +1,10 @@
-"""Which path goes to which handler. A path template is the same one that the OpenAPI document shows."""
+"""Every handler of the API, and the routes to them."""
 
 import re
 from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 from tornado.routing import PathMatches, Rule
 from tornado.web import RequestHandler
 
@@ -18,6 +19,7 @@ from edge.rest.health import HealthHandler, ReadyHandler
 from edge.rest.members import MemberHandler, MembersHandler, OwnMembershipHandler
 from edge.rest.messages import MessagesHandler
 from edge.rest.notifications import ExplanationHandler, LedgerHandler
+from edge.rest.openapi import document
 from edge.rest.preferences import MuteHandler, PreferencesHandler
 from edge.rest.sessions import SessionHandler, SessionsHandler
 from edge.rest.unsubscribe import UnsubscribeHandler
@@ -32,36 +34,35 @@ from mesh.logs import get_logger
 
 _log = get_logger()
 
-PATHS: Final[dict[str, type[RestHandler]]] = {
-    "/api/v1/chats": ChatsHandler,
-    "/api/v1/groups": GroupsHandler,
-    "/api/v1/chats/{chatId}": ChatHandler,
-    "/api/v1/chats/{chatId}/messages": MessagesHandler,
-    "/api/v1/chats/{chatId}/members": MembersHandler,
-    # Before the one with a userId: a user who is really called "me" is named in the query of "members".
-    "/api/v1/chats/{chatId}/members/me": OwnMembershipHandler,
-    "/api/v1/chats/{chatId}/members/{userId}": MemberHandler,
-    "/api/v1/sessions": SessionsHandler,
-    "/api/v1/sessions/{connectionId}": SessionHandler,
-    "/api/v1/devices": DevicesHandler,
-    "/api/v1/devices/{deviceId}": DeviceHandler,
-    "/api/v1/push-config": PushConfigHandler,
-    "/api/v1/notification-preferences": PreferencesHandler,
-    "/api/v1/chats/{chatId}/mute": MuteHandler,
-    "/api/v1/admin/notifications": LedgerHandler,
-    "/api/v1/admin/notifications/explain": ExplanationHandler,
-    "/api/v1/admin/webhooks": SubscriptionsHandler,
-    "/api/v1/admin/webhooks/{subscriptionId}": SubscriptionHandler,
-    "/api/v1/admin/webhooks/{subscriptionId}/secret": SecretHandler,
-    "/api/v1/admin/webhooks/{subscriptionId}/deliveries": HookDeliveriesHandler,
-    "/api/v1/admin/webhooks/{subscriptionId}/deliveries/{deliveryId}/replay": ReplayHandler,
-    "/api/v1/dev/token": DevTokenHandler,
-    "/api/v1/dev/console": DevConsoleHandler,
-    "/api/v1/unsubscribe": UnsubscribeHandler,
-    "/api/v1/openapi.json": DocumentHandler,
-    "/healthz": HealthHandler,
-    "/readyz": ReadyHandler,
-}
+HANDLERS: Final[tuple[type[RestHandler], ...]] = (
+    ChatsHandler,
+    GroupsHandler,
+    ChatHandler,
+    MessagesHandler,
+    MembersHandler,
+    OwnMembershipHandler,  # before `MemberHandler`, whose path matches too
+    MemberHandler,
+    SessionsHandler,
+    SessionHandler,
+    DevicesHandler,
+    DeviceHandler,
+    PushConfigHandler,
+    PreferencesHandler,
+    MuteHandler,
+    LedgerHandler,
+    ExplanationHandler,
+    SubscriptionsHandler,
+    SubscriptionHandler,
+    SecretHandler,
+    HookDeliveriesHandler,
+    ReplayHandler,
+    DevTokenHandler,
+    DevConsoleHandler,
+    UnsubscribeHandler,
+    HealthHandler,
+    ReadyHandler,
+)
+"""All of them, apart from that of the OpenAPI document; the document shows them in this order."""
 
 
 def routes(deps: RestDeps) -> list[Rule]:
@@ -69,8 +70,12 @@ def routes(deps: RestDeps) -> list[Rule]:
 
     Other paths are the caller's; ``application_settings`` gives them the same 404.
     """
-    rules = [_rule(_pattern(template), handler, deps) for template, handler in PATHS.items()]
-    return [*rules, _rule(r"/api(/.*)?", NotFoundHandler, deps)]
+    described = msgspec.json.encode(document(HANDLERS))
+    return [
+        *(_rule(_pattern(handler.path), handler, deps) for handler in HANDLERS),
+        _rule(_pattern(DocumentHandler.path), DocumentHandler, deps, document=described),
+        _rule(r"/api(/.*)?", NotFoundHandler, deps),
+    ]
 
 
 def application_settings(deps: RestDeps) -> dict[str, Any]:
@@ -96,9 +101,9 @@ def _log_request(handler: RequestHandler) -> None:
     )
 
 
-def _rule(pattern: str, handler: type[RestHandler], deps: RestDeps) -> Rule:
-    return Rule(PathMatches(pattern), handler, {"deps": deps})
+def _rule(pattern: str, handler: type[RestHandler], deps: RestDeps, **arguments: object) -> Rule:
+    return Rule(PathMatches(pattern), handler, {"deps": deps, **arguments})
 
 
 def _pattern(template: str) -> str:
-    return re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(template)) + "$"
+    return re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template)) + "$"

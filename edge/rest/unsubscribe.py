@@ -1,14 +1,17 @@
 """``/unsubscribe``: where the link in a mail leads. Works without a login: the link holds its own proof."""
 
 from http import HTTPStatus
+from typing import Final
 
-from edge.rest.errors import invalid
 from edge.rest.handler import RestHandler
+from edge.rest.operation import SERVICE_ERRORS, Access, Operation, Parameter
 from edge.rest.page import PAGE_POLICY, page
+from edge.rest.parameters import text
 from mesh.errors import InvalidArgument, ParleyError
+from parley.common.v1.error_pb2 import ErrorReason
 from parley.notify.v1.notify_service_pb2 import UnsubscribeRequest
 
-_MAX_TOKEN = 1024
+_TOKEN: Final = Parameter("token", "The token of the link.", text(1024, "must be the token of a link, whole"))
 _ASK = page(
     "Stop these mails?",
     "You will get no more mails about messages that you have not read. Nothing else changes.",
@@ -32,9 +35,31 @@ _REFUSED = page("That did not work", "This page cannot do what was asked for.")
 
 
 class UnsubscribeHandler(RestHandler):
-    """``/unsubscribe?token=``."""
+    """Where the link in a mail leads."""
 
-    public = True
+    path = "/api/v1/unsubscribe"
+    operations = (
+        Operation(
+            method="GET",
+            name="askToUnsubscribe",
+            summary="The page that the unsubscribe link of a mail leads to; changes nothing",
+            parameters=(_TOKEN,),
+            answers={HTTPStatus.OK: None},
+            access=Access.PUBLIC,
+            page=True,
+        ),
+        Operation(
+            method="POST",
+            name="unsubscribe",
+            summary="End the mails, from that page or in one click (RFC 8058); a body is not needed and not "
+            "read",
+            parameters=(_TOKEN,),
+            answers={HTTPStatus.OK: None},
+            errors=(ErrorReason.ERROR_REASON_TOO_LARGE, *SERVICE_ERRORS),
+            access=Access.PUBLIC,
+            page=True,
+        ),
+    )
 
     def set_default_headers(self) -> None:
         """Pages in place of JSON."""
@@ -44,12 +69,12 @@ class UnsubscribeHandler(RestHandler):
 
     def get(self) -> None:
         """Asks. Changes nothing: mail servers and mail programs follow links on their own."""
-        self._token()
+        self.value(_TOKEN)
         _ = self.finish(_ASK)
 
     async def post(self) -> None:
         """Unsubscribes, by the button or in one click of a mail program (RFC 8058); no body is needed."""
-        await self.deps.notify.Unsubscribe(UnsubscribeRequest(token=self._token()))
+        await self.deps.notify.Unsubscribe(UnsubscribeRequest(token=self.value(_TOKEN)))
         _ = self.finish(_DONE)
 
     def refuse(self, failure: ParleyError, status: HTTPStatus) -> None:
@@ -59,9 +84,3 @@ class UnsubscribeHandler(RestHandler):
             _ = self.finish(_LATER)
         else:
             _ = self.finish(_WRONG if isinstance(failure, InvalidArgument) else _REFUSED)
-
-    def _token(self) -> str:
-        tokens = self.get_query_arguments("token", strip=False)
-        if len(tokens) != 1 or not 1 <= len(tokens[0]) <= _MAX_TOKEN:
-            raise invalid("token: is needed once")
-        return tokens[0]

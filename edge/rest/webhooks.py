@@ -1,11 +1,11 @@
 """``/admin/webhooks``: subscriptions of integrators, for operators."""
 
 from http import HTTPStatus
-from typing import Final, get_args
+from typing import Final
 
-from edge.rest.errors import invalid
 from edge.rest.handler import RestHandler
-from edge.rest.parameters import number, object_id
+from edge.rest.operation import Access, Operation, Parameter
+from edge.rest.parameters import OBJECT_ID, number, one_of
 from edge.rest.webhook_bodies import (
     EventTypeName,
     HookDeliveriesAnswer,
@@ -20,9 +20,8 @@ from edge.rest.webhook_bodies import (
     SubscriptionsAnswer,
 )
 from mesh.clock import to_rfc3339
+from parley.common.v1.error_pb2 import ErrorReason
 from parley.notify.v1 import webhook_service_pb2 as pb
-
-MAX_DELIVERIES: Final = 500
 
 _TYPES: Final[dict[EventTypeName, pb.HookEventType.ValueType]] = {
     "message.created": pb.HOOK_EVENT_TYPE_MESSAGE_CREATED,
@@ -38,14 +37,40 @@ _OUTCOMES: Final[dict[OutcomeName, pb.HookOutcome.ValueType]] = {
 }
 _OUTCOME_NAMES: Final = {number: name for name, number in _OUTCOMES.items()}
 
+_SUBSCRIPTION: Final = Parameter("subscriptionId", "The subscription.", OBJECT_ID, in_path=True)
+_DELIVERY: Final = Parameter("deliveryId", "The `webhook-id` of its requests.", OBJECT_ID, in_path=True)
+# 0, or UNSPECIFIED, is what notify_service takes for "not asked for".
+_OUTCOME: Final = Parameter(
+    "outcome", "Only with this outcome.", one_of(_OUTCOMES), default=pb.HOOK_OUTCOME_UNSPECIFIED
+)
+_LIMIT: Final = Parameter("limit", "How many deliveries at most.", number(500, default=100), default=0)
+
 
 class SubscriptionsHandler(RestHandler):
-    """``/admin/webhooks``."""
+    """The subscriptions of integrators."""
 
-    operators_only = True
+    path = "/api/v1/admin/webhooks"
+    operations = (
+        Operation(
+            method="GET",
+            name="listWebhooks",
+            summary="The subscriptions of integrators, the oldest first",
+            answers={HTTPStatus.OK: SubscriptionsAnswer},
+            access=Access.OPERATOR,
+        ),
+        Operation(
+            method="POST",
+            name="createWebhook",
+            summary="Subscribe to what happens in chats; a repeat makes another subscription",
+            body=NewSubscriptionBody,
+            answers={HTTPStatus.CREATED: NewSubscriptionAnswer},
+            access=Access.OPERATOR,
+            idempotent=False,
+        ),
+    )
 
     async def get(self) -> None:
-        """All subscriptions, the oldest first."""
+        """Lists the subscriptions."""
         found = await self.deps.webhooks.ListSubscriptions(pb.ListSubscriptionsRequest())
         self.answer(SubscriptionsAnswer(subscriptions=list(map(_subscription, found.subscriptions))))
 
@@ -64,82 +89,130 @@ class SubscriptionsHandler(RestHandler):
 
 
 class SubscriptionHandler(RestHandler):
-    """``/admin/webhooks/{subscriptionId}``."""
+    """One subscription."""
 
-    operators_only = True
+    path = "/api/v1/admin/webhooks/{subscriptionId}"
+    operations = (
+        Operation(
+            method="PUT",
+            name="updateWebhook",
+            summary="Replace what a subscription says; what is left out is as in a new one",
+            parameters=(_SUBSCRIPTION,),
+            body=SubscriptionBody,
+            answers={HTTPStatus.OK: SubscriptionAnswer},
+            errors=(ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND,),
+            access=Access.OPERATOR,
+        ),
+        Operation(
+            method="DELETE",
+            name="deleteWebhook",
+            summary="Remove a subscription, and give up what waits for it",
+            parameters=(_SUBSCRIPTION,),
+            answers={HTTPStatus.NO_CONTENT: None},
+            errors=(ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND,),
+            access=Access.OPERATOR,
+        ),
+    )
 
-    async def put(self, subscription: str) -> None:
+    async def put(self) -> None:
         """Replaces what it says; the id and the secret stay."""
-        subscription_id = object_id("subscriptionId", subscription)
+        subscription_id = self.value(_SUBSCRIPTION)
         body = self.body(SubscriptionBody)
         changed = await self.deps.webhooks.UpdateSubscription(
             pb.UpdateSubscriptionRequest(subscription_id=subscription_id, spec=_spec(body))
         )
         self.answer(SubscriptionAnswer(subscription=_subscription(changed.subscription)))
 
-    async def delete(self, subscription: str) -> None:
+    async def delete(self) -> None:
         """Removes it, and gives up what waits for it."""
-        subscription_id = object_id("subscriptionId", subscription)
         await self.deps.webhooks.DeleteSubscription(
-            pb.DeleteSubscriptionRequest(subscription_id=subscription_id)
+            pb.DeleteSubscriptionRequest(subscription_id=self.value(_SUBSCRIPTION))
         )
         self.answer_nothing()
 
 
 class SecretHandler(RestHandler):
-    """``/admin/webhooks/{subscriptionId}/secret``."""
+    """The secret of a subscription."""
 
-    operators_only = True
+    path = "/api/v1/admin/webhooks/{subscriptionId}/secret"
+    operations = (
+        Operation(
+            method="POST",
+            name="rotateWebhookSecret",
+            summary="Make a new secret; for a day requests are signed with the one before as well",
+            parameters=(_SUBSCRIPTION,),
+            answers={HTTPStatus.OK: SecretAnswer},
+            errors=(ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND,),
+            access=Access.OPERATOR,
+            idempotent=False,
+        ),
+    )
 
-    async def post(self, subscription: str) -> None:
-        """Makes a new secret, and shows it; for a day requests are signed with the one before as well."""
-        subscription_id = object_id("subscriptionId", subscription)
-        made = await self.deps.webhooks.RotateSecret(pb.RotateSecretRequest(subscription_id=subscription_id))
+    async def post(self) -> None:
+        """Makes a new secret, and shows it."""
+        made = await self.deps.webhooks.RotateSecret(
+            pb.RotateSecretRequest(subscription_id=self.value(_SUBSCRIPTION))
+        )
         self.answer(SecretAnswer(signing_secret=made.signing_secret))
 
 
 class HookDeliveriesHandler(RestHandler):
-    """``/admin/webhooks/{subscriptionId}/deliveries``."""
+    """What became of events for a subscription."""
 
-    operators_only = True
+    path = "/api/v1/admin/webhooks/{subscriptionId}/deliveries"
+    operations = (
+        Operation(
+            method="GET",
+            name="listWebhookDeliveries",
+            summary="What became of events for a subscription, the newest first",
+            parameters=(_SUBSCRIPTION, _OUTCOME, _LIMIT),
+            answers={HTTPStatus.OK: HookDeliveriesAnswer},
+            errors=(ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND,),
+            access=Access.OPERATOR,
+        ),
+    )
 
-    async def get(self, subscription: str) -> None:
-        """What became of events, the newest first."""
-        subscription_id = object_id("subscriptionId", subscription)
-        limit = self.query("limit")
+    async def get(self) -> None:
+        """Lists deliveries."""
         found = await self.deps.webhooks.ListHookDeliveries(
             pb.ListHookDeliveriesRequest(
-                subscription_id=subscription_id,
-                outcome=_outcome(self.query("outcome")),
-                limit=0 if limit is None else number("limit", limit, MAX_DELIVERIES),
+                subscription_id=self.value(_SUBSCRIPTION),
+                outcome=self.value(_OUTCOME),
+                limit=self.value(_LIMIT),
             )
         )
         self.answer(HookDeliveriesAnswer(deliveries=list(map(_delivery, found.deliveries))))
 
 
 class ReplayHandler(RestHandler):
-    """``/admin/webhooks/{subscriptionId}/deliveries/{deliveryId}/replay``."""
+    """Sending an event again."""
 
-    operators_only = True
+    path = "/api/v1/admin/webhooks/{subscriptionId}/deliveries/{deliveryId}/replay"
+    operations = (
+        Operation(
+            method="POST",
+            name="replayWebhookDelivery",
+            summary="Send an event again at once; its content is kept for a day after it was sent or given "
+            "up",
+            parameters=(_SUBSCRIPTION, _DELIVERY),
+            answers={HTTPStatus.NO_CONTENT: None},
+            errors=(
+                ErrorReason.ERROR_REASON_SUBSCRIPTION_NOT_FOUND,
+                ErrorReason.ERROR_REASON_DELIVERY_NOT_FOUND,
+            ),
+            access=Access.OPERATOR,
+            idempotent=False,
+        ),
+    )
 
-    async def post(self, subscription: str, delivery: str) -> None:
+    async def post(self) -> None:
         """Sends it again at once, under its first id."""
         await self.deps.webhooks.ReplayHookDelivery(
             pb.ReplayHookDeliveryRequest(
-                subscription_id=object_id("subscriptionId", subscription),
-                delivery_id=object_id("deliveryId", delivery),
+                subscription_id=self.value(_SUBSCRIPTION), delivery_id=self.value(_DELIVERY)
             )
         )
         self.answer_nothing()
-
-
-def _outcome(name: str | None) -> pb.HookOutcome.ValueType:
-    for known, outcome in _OUTCOMES.items():
-        if name == known:
-            return outcome
-    if name is not None:
-        raise invalid(f"outcome must be one of {', '.join(get_args(OutcomeName))}")
-    return pb.HOOK_OUTCOME_UNSPECIFIED
 
 
 def _spec(body: SubscriptionBody) -> pb.SubscriptionSpec:

@@ -13,7 +13,8 @@ from contract.user_ids import is_user_id
 from edge.identity.keys import FixedKey, Key
 from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest.bodies import CreateChatBody
-from edge.rest.parameters import user_id as path_parameter
+from edge.rest.operation import Parameter
+from edge.rest.parameters import USER_ID
 from mesh.errors import InvalidArgument, ParleyError
 from notify_service.domain.limits import require_label, require_user_id
 from notify_service.domain.unsubscribe import UnsubscribeTokens
@@ -52,7 +53,7 @@ def _unsubscribe(user_id: str) -> None:
 
 DOORS: dict[str, Callable[[str], object]] = {
     "REST body": CreateChatBody,
-    "REST path": path_parameter,
+    "REST path": Parameter("userId", "Who.", USER_ID, in_path=True).value,
     "chat_service": lambda user_id: rules.check_user_id(user_id, "userId"),
     "persist_service": checks.user_id,
     "broker": _pointer,

@@ -4,8 +4,15 @@ import httpx
 import msgspec
 
 from edge.rest.bodies import ErrorAnswer
+from edge.rest.errors import STATUS_OF
 from edge.rest.operation import Operation
-from edge.rest.operations import OPERATIONS
+from edge.rest.routes import HANDLERS
+from mesh.errors import code_of
+
+OPERATIONS = {
+    operation.name: (handler.path, operation) for handler in HANDLERS for operation in handler.operations
+}
+"""By name: the path's template, and what the handler declares."""
 
 
 class Api:
@@ -19,12 +26,12 @@ class Api:
         self, name: str, body: object = None, *, query: str = "", token: str | None = None, **path: str
     ) -> httpx.Response:
         """Calls the operation ``name``; ``path`` holds the values of its template, percent-encoded."""
-        (operation,) = (operation for operation in OPERATIONS if operation.name == name)
+        template, operation = OPERATIONS[name]
         token = self.token if token is None else token
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         response = await self.client.request(
             operation.method,
-            operation.path.format(**path) + query,
+            template.format(**path) + query,
             content=content,
             headers={"Authorization": f"Bearer {token}"} if token else {},
         )
@@ -34,7 +41,7 @@ class Api:
 
 def _hold_to(operation: Operation, response: httpx.Response) -> None:
     documented = {int(status): kind for status, kind in operation.answers.items()}
-    documented |= {int(status): ErrorAnswer for status in operation.errors}
+    documented |= {int(STATUS_OF[reason]): ErrorAnswer for reason in operation.reasons}
     assert response.status_code in documented, f"{operation.name} does not document {response.status_code}"
     kind = documented[response.status_code]
     if kind is None:
@@ -42,6 +49,9 @@ def _hold_to(operation: Operation, response: httpx.Response) -> None:
         return
     typed = msgspec.json.decode(response.content, type=kind)
     assert msgspec.to_builtins(typed) == response.json(), "the answer has what the document says and no more"
+    if isinstance(typed, ErrorAnswer):
+        codes = {code_of(reason) for reason in operation.reasons}
+        assert typed.error.code in codes, f"{operation.name} does not document {typed.error.code}"
 
 
 def error_of(response: httpx.Response) -> tuple[int, str, bool]:

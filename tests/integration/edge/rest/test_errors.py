@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from contract.user_ids import is_user_id
 from edge.rest.errors import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_URL_BYTES, STATUS_OF
-from edge.rest.operations import OPERATIONS
+from edge.rest.operation import Access
 from mesh.errors import CATEGORY_OF, error_for
 from mesh.ids import is_object_id
 from mesh.rpc.channel import open_channel
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.edge.rest.api import Api, error_of
+from tests.integration.edge.rest.api import OPERATIONS, Api, error_of
 from tests.integration.edge.rest.conftest import MAX_BODY, SERVICE_SECRET, token_for
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 CHAT_ID = "6561a0b1c2d3e4f506172839"
 _SENDABLE = st.characters(codec="utf-8")
-PRIVATE = [operation.name for operation in OPERATIONS if not operation.public]
+PRIVATE = [name for name, (_, operation) in OPERATIONS.items() if operation.access is not Access.PUBLIC]
 
 
 @pytest.mark.parametrize("name", PRIVATE)
@@ -52,7 +52,7 @@ PRIVATE = [operation.name for operation in OPERATIONS if not operation.public]
 async def test_nothing_is_done_without_a_good_token(
     api: Api, chat: ScriptedChat, name: str, token: str, code: str
 ) -> None:
-    (operation,) = (operation for operation in OPERATIONS if operation.name == name)
+    _, operation = OPERATIONS[name]
     path = {parameter.name: CHAT_ID for parameter in operation.parameters if parameter.in_path}
     response = await api.call(name, token=token, **path)
     assert error_of(response) == (401, code, False)
@@ -104,11 +104,11 @@ async def test_a_defect_is_told_by_its_id_only(api: Api, chat: ScriptedChat) -> 
 async def test_a_defect_of_the_edge_is_told_by_the_request(
     client: httpx.AsyncClient, chat: ScriptedChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(**_: object) -> None:
         raise RuntimeError("a detail")
 
     chat.answers["GetChat"] = RuntimeError("never asked")
-    monkeypatch.setattr("edge.rest.chats.chat_id", broken)
+    monkeypatch.setattr("edge.rest.chats.GetChatRequest", broken)
     headers = {"Authorization": f"Bearer {token_for('ada')}", "X-Request-Id": "mine-1"}
     response = await client.get(f"/api/v1/chats/{CHAT_ID}", headers=headers)
     assert error_of(response) == (500, "INTERNAL", False)

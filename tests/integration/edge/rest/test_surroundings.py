@@ -14,12 +14,13 @@ from structlog.testing import capture_logs
 
 from edge.addresses import TrustedProxies, parse_networks
 from edge.rest import OriginPolicy
-from edge.rest.operations import OPERATIONS
-from edge.rest.routes import PATHS
+from edge.rest.handler import RestHandler
+from edge.rest.operation import Access
+from edge.rest.routes import HANDLERS
 from mesh.errors import NotFound, unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.edge.rest.api import Api, error_of
+from tests.integration.edge.rest.api import OPERATIONS, Api, error_of
 from tests.integration.edge.rest.conftest import SECRET, token_for
 
 if TYPE_CHECKING:
@@ -132,7 +133,9 @@ async def test_health_and_readiness(api: Api, deps: RestDeps) -> None:
     assert (await api.call("getHealth")).status_code == 200
 
 
-@pytest.mark.parametrize("path", [path for path, handler in PATHS.items() if "GET" in handler.methods()])
+@pytest.mark.parametrize(
+    "path", [path for path, operation in OPERATIONS.values() if operation.method == "GET"]
+)
 async def test_head_is_get_without_the_body(
     client: httpx.AsyncClient, chat: ScriptedChat, notify: ScriptedNotify, path: str
 ) -> None:
@@ -191,16 +194,39 @@ async def test_the_document_names_what_is_served(client: httpx.AsyncClient) -> N
     document = (await client.get("/api/v1/openapi.json")).json()
     assert document["openapi"] == "3.1.0"
     documented = {path: {method.upper() for method in item} for path, item in document["paths"].items()}
-    served = {path: set(handler.methods()) - {"HEAD"} for path, handler in PATHS.items()}
-    served.pop("/api/v1/openapi.json")
+    served = {handler.path: set(handler.methods()) - {"HEAD"} for handler in HANDLERS}
     assert documented == served
-    public = {operation.path for operation in OPERATIONS if operation.public}
-    assert public == {path for path in served if PATHS[path].public}
+    assert len(OPERATIONS) == sum(map(len, served.values())), "no two operations have one name"
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
+def test_what_a_handler_declares_it_has(handler: type[RestHandler]) -> None:
+    verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    own = {verb for verb in verbs if getattr(handler, verb.lower()) is not getattr(RestHandler, verb.lower())}
+    assert own == set(handler.methods()) - {"HEAD"}
+
+
+async def test_the_document_says_what_a_repeat_may_change(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/v1/openapi.json")).json()
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    assert {operation["operationId"] for operation in operations if not operation["x-idempotent"]} == {
+        "createGroup",
+        "createWebhook",
+        "rotateWebhookSecret",
+        "replayWebhookDelivery",
+    }
+
+
+async def test_the_document_names_the_codes_of_refusals(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/v1/openapi.json")).json()
+    responses = document["paths"]["/api/v1/chats/{chatId}/members/me"]["delete"]["responses"]
+    assert responses["409"]["description"] == "Conflict: `WRONG_CHAT_TYPE`, `LAST_ADMIN`"
+    assert "`INVALID_TOKEN`" in responses["401"]["description"]
 
 
 async def test_what_is_for_operators_is_under_one_path_and_nothing_else_is(client: httpx.AsyncClient) -> None:
-    assert {path for path, handler in PATHS.items() if handler.operators_only} == {
-        path for path in PATHS if path.startswith("/api/v1/admin/")
+    assert {name for name, (_, operation) in OPERATIONS.items() if operation.access is Access.OPERATOR} == {
+        name for name, (path, _) in OPERATIONS.items() if path.startswith("/api/v1/admin/")
     }
     document = (await client.get("/api/v1/openapi.json")).json()
     for path, item in document["paths"].items():
