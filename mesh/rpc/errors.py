@@ -50,8 +50,17 @@ def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> ParleyError:
     if isinstance(details, bytes):
         rich = _from_details(details)
         if rich is not None:
-            return _refused(callee) if rich.reason in _OF_SERVICE_TOKENS else rich
+            return _as_users_may_hear_it(rich, callee)
     return _from_plain(error, callee)
+
+
+def _as_users_may_hear_it(error: ParleyError, callee: str) -> ParleyError:
+    if error.reason in _OF_SERVICE_TOKENS:
+        return _refused(callee)
+    if error.reason == ErrorReason.ERROR_REASON_PERMISSION_DENIED:
+        # The callee's access table, which is told in its log: a fault of the deployment, not of a user.
+        return unavailable(callee, f"{callee} does not take this call from this service")
+    return error
 
 
 def _refused(callee: str) -> ParleyError:

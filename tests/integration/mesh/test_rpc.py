@@ -133,10 +133,14 @@ async def test_health_needs_no_token_and_follows_readiness() -> None:
             await server.set_serving(False)
 
 
-_OF_SERVICE_TOKENS = {ErrorReason.ERROR_REASON_INVALID_TOKEN, ErrorReason.ERROR_REASON_TOKEN_EXPIRED}
+_BETWEEN_SERVICES = {
+    ErrorReason.ERROR_REASON_INVALID_TOKEN,
+    ErrorReason.ERROR_REASON_TOKEN_EXPIRED,
+    ErrorReason.ERROR_REASON_PERMISSION_DENIED,
+}
 
 
-@pytest.mark.parametrize("reason", sorted(CATEGORY_OF.keys() - _OF_SERVICE_TOKENS), ids=ErrorReason.Name)
+@pytest.mark.parametrize("reason", sorted(CATEGORY_OF.keys() - _BETWEEN_SERVICES), ids=ErrorReason.Name)
 async def test_every_error_arrives_as_it_was_raised(reason: ErrorReason.ValueType) -> None:
     async def fail(text: str) -> str:
         raise error_for(reason, text, retry_after_ms=1500, dependency="redis")

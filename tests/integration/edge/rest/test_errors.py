@@ -74,9 +74,14 @@ async def test_what_chat_service_refuses(
     response = await client.get(
         f"/api/v1/chats/{CHAT_ID}", headers={"Authorization": f"Bearer {token_for('ada')}"}
     )
-    if reason in {ErrorReason.ERROR_REASON_INVALID_TOKEN, ErrorReason.ERROR_REASON_TOKEN_EXPIRED}:
-        # The user's token was good: chat_service speaks of the edge's own.
+    if reason in {
+        ErrorReason.ERROR_REASON_INVALID_TOKEN,
+        ErrorReason.ERROR_REASON_TOKEN_EXPIRED,
+        ErrorReason.ERROR_REASON_PERMISSION_DENIED,
+    }:
+        # The user's token was good: chat_service speaks of the edge's own, or of its access table.
         assert error_of(response) == (503, "UNAVAILABLE", True)
+        assert "the reason in words" not in response.text
         return
     if STATUS_OF[reason] == 401:
         # The user's token was good: the edge's own was refused, which is no fault of the client.
