@@ -119,6 +119,7 @@ CATEGORY_OF: Final[Mapping[ErrorReason.ValueType, type[ParleyError]]] = MappingP
         ErrorReason.ERROR_REASON_UNKNOWN_EVENT: InvalidArgument,
         ErrorReason.ERROR_REASON_INVALID_CONTENT: InvalidArgument,
         ErrorReason.ERROR_REASON_TOO_LARGE: InvalidArgument,
+        ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED: InvalidArgument,
         ErrorReason.ERROR_REASON_INVALID_TOKEN: Unauthenticated,
         ErrorReason.ERROR_REASON_TOKEN_EXPIRED: Unauthenticated,
         ErrorReason.ERROR_REASON_SESSION_REVOKED: Unauthenticated,

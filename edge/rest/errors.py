@@ -42,6 +42,7 @@ STATUS_OF: Final = MappingProxyType(
         ErrorReason.ERROR_REASON_UNKNOWN_EVENT: HTTPStatus.BAD_REQUEST,
         ErrorReason.ERROR_REASON_INVALID_CONTENT: HTTPStatus.BAD_REQUEST,
         ErrorReason.ERROR_REASON_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
         ErrorReason.ERROR_REASON_INVALID_TOKEN: HTTPStatus.UNAUTHORIZED,
         ErrorReason.ERROR_REASON_TOKEN_EXPIRED: HTTPStatus.UNAUTHORIZED,
         ErrorReason.ERROR_REASON_SESSION_REVOKED: HTTPStatus.UNAUTHORIZED,
@@ -123,7 +124,9 @@ def failure_of(error: BaseException | None, status: int, request_id: str) -> tup
     if isinstance(error, HTTPError) and status in _TOO_LARGE:
         return status, InvalidArgument(ErrorReason.ERROR_REASON_TOO_LARGE, _TOO_LARGE[status])
     if isinstance(error, HTTPError) and status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return status, NotFound(ErrorReason.ERROR_REASON_NOT_FOUND, "this path does not have that method")
+        return status, InvalidArgument(
+            ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, "this path does not have that method"
+        )
     if isinstance(error, HTTPError) and status == HTTPStatus.NOT_FOUND:
         return status, NotFound(ErrorReason.ERROR_REASON_NOT_FOUND, "there is nothing at this path")
     if isinstance(error, HTTPError) and status < HTTPStatus.INTERNAL_SERVER_ERROR:

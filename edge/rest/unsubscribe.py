@@ -83,4 +83,5 @@ class UnsubscribeHandler(RestHandler):
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _ = self.finish(_LATER)
         else:
-            _ = self.finish(_WRONG if isinstance(failure, InvalidArgument) else _REFUSED)
+            of_link = isinstance(failure, InvalidArgument) and status != HTTPStatus.METHOD_NOT_ALLOWED
+            _ = self.finish(_WRONG if of_link else _REFUSED)

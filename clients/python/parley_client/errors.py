@@ -87,7 +87,14 @@ class SessionEndedError(ParleyError):
 
 
 _CLASSES: Final[Mapping[type[ParleyError], tuple[str, ...]]] = {
-    InputError: ("INVALID_ARGUMENT", "MALFORMED_FRAME", "UNKNOWN_EVENT", "INVALID_CONTENT", "TOO_LARGE"),
+    InputError: (
+        "INVALID_ARGUMENT",
+        "MALFORMED_FRAME",
+        "UNKNOWN_EVENT",
+        "INVALID_CONTENT",
+        "TOO_LARGE",
+        "METHOD_NOT_ALLOWED",
+    ),
     TokenError: ("INVALID_TOKEN", "TOKEN_EXPIRED", "SESSION_REVOKED"),
     PermissionDeniedError: ("PERMISSION_DENIED", "NOT_A_MEMBER", "NOT_AN_ADMIN"),
     NotFoundError: (

@@ -397,7 +397,7 @@ async def test_an_unknown_method(client: httpx.AsyncClient, method: str, path: s
     assert response.status_code == 405
     assert response.headers["Allow"] == allowed
     if method != "HEAD":
-        assert error_of(response) == (405, "NOT_FOUND", False)
+        assert error_of(response) == (405, "METHOD_NOT_ALLOWED", False)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -98,6 +98,7 @@ async def test_other_methods_are_refused_with_a_page(client: httpx.AsyncClient) 
     assert response.status_code == 405
     assert response.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
     assert_is_page(response)
+    assert "This page cannot do what was asked for." in response.text, "nothing is wrong with the link"
 
 
 async def test_a_huge_body_is_refused(client: httpx.AsyncClient, notify: ScriptedNotify) -> None:

@@ -31,7 +31,12 @@ def test_a_defect_shows_nothing_but_the_request() -> None:
 
 @pytest.mark.parametrize(
     ("tornado", "status", "code"),
-    [(404, 404, "NOT_FOUND"), (405, 405, "NOT_FOUND"), (400, 400, "MALFORMED_FRAME"), (500, 500, "INTERNAL")],
+    [
+        (404, 404, "NOT_FOUND"),
+        (405, 405, "METHOD_NOT_ALLOWED"),
+        (400, 400, "MALFORMED_FRAME"),
+        (500, 500, "INTERNAL"),
+    ],
 )
 def test_what_tornado_refuses_itself(tornado: int, status: int, code: str) -> None:
     found, error = failure_of(HTTPError(tornado), tornado, "r-1")
