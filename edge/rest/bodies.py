@@ -8,6 +8,7 @@ from msgspec import Meta
 from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
 from edge.protocol import surrogates
 from edge.protocol.shapes import ChatJson, ErrorJson, GroupChatJson, MemberJson, MessageJson, Timestamp
+from edge.rest import body_errors
 from edge.rest.errors import invalid, malformed
 
 UserId: TypeAlias = Annotated[
@@ -20,7 +21,16 @@ UserId: TypeAlias = Annotated[
 ]
 
 # RFC 6749 section 3.3.
-Scope: TypeAlias = Annotated[str, Meta(pattern=r"^[!#-\[\]-~]{1,100}$")]
+Scope: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[!#-\[\]-~]{1,100}$",
+        extra={"rule": "1 to 100 visible ASCII characters without quotation marks and backslashes"},
+    ),
+]
+ChatId: TypeAlias = Annotated[
+    str, Meta(pattern="^[0-9a-f]{24}$", extra={"rule": "24 lower-case hexadecimal digits"})
+]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -36,7 +46,7 @@ class CreateChatBody(Request, frozen=True):
     user_id: UserId
 
     def __post_init__(self) -> None:
-        check_user_ids(self.user_id)
+        check_user_id("userId", self.user_id)
 
 
 class GroupSettingsBody(Request, frozen=True, kw_only=True):
@@ -59,7 +69,7 @@ class CreateGroupBody(Request, frozen=True, kw_only=True):
     settings: GroupSettingsBody = GroupSettingsBody()
 
     def __post_init__(self) -> None:
-        check_user_ids(*self.member_ids)
+        check_user_ids("memberIds", self.member_ids)
 
 
 class AddMembersBody(Request, frozen=True):
@@ -68,7 +78,7 @@ class AddMembersBody(Request, frozen=True):
     user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=100)]
 
     def __post_init__(self) -> None:
-        check_user_ids(*self.user_ids)
+        check_user_ids("userIds", self.user_ids)
 
 
 class DevTokenBody(Request, frozen=True, kw_only=True):
@@ -82,7 +92,7 @@ class DevTokenBody(Request, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        check_user_ids(self.user_id)
+        check_user_id("userId", self.user_id)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -182,14 +192,23 @@ def parse_body(body: bytes, kind: type[BodyT]) -> BodyT:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise invalid(str(error)) from error
+        raise invalid(body_errors.explain(error, kind)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         halved = surrogates.explain(body.decode(errors="replace"))
-        raise malformed("the body is not JSON in UTF-8") if halved is None else invalid(halved[0]) from error
+        if halved is None:
+            raise malformed("the body is not JSON in UTF-8") from error
+        problem, path = body_errors.split(halved[0])
+        raise invalid(f"{path or 'the body'}: {problem[0].lower()}{problem[1:]}") from error
 
 
-def check_user_ids(*user_ids: str) -> None:
-    """For ``__post_init__``: raises ``ValueError`` for what no user's id may hold."""
+def check_user_id(field: str, user_id: str) -> None:
+    """For ``__post_init__``: raises ``ValueError``, which names the field, for what no user's id may hold."""
     # msgspec tells a ValueError of __post_init__ as a ValidationError.
-    if not all(map(is_user_id, user_ids)):
-        raise ValueError(f"A user id {USER_ID_RULE}")
+    if not is_user_id(user_id):
+        raise ValueError(f"{field} {USER_ID_RULE}")
+
+
+def check_user_ids(field: str, user_ids: list[str]) -> None:
+    """The same for a list of them; the error names the place in it."""
+    for place, user_id in enumerate(user_ids):
+        check_user_id(f"{field}[{place}]", user_id)

@@ -5,16 +5,20 @@ from typing import Annotated, Final, Literal, TypeAlias
 from msgspec import Meta
 
 from edge.protocol.shapes import Timestamp
-from edge.rest.bodies import Answer, Request
+from edge.rest.bodies import Answer, ChatId, Request
 
 # What an edge does not know of a newer notify_service is `unknown`.
 DeviceKindName: TypeAlias = Literal["log", "web-push", "fcm", "apns", "email", "webhook", "unknown"]
 OutcomeName: TypeAlias = Literal[
     "sent", "suppressed", "failed", "pending", "delayed", "pruned", "cleared", "unknown"
 ]
-ChatId: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{24}$")]
 WallTime: TypeAlias = Annotated[
-    str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="A time of the day, such as 22:00.")
+    str,
+    Meta(
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description="A time of the day, such as 22:00.",
+        extra={"rule": "a time of the day, such as 22:00"},
+    ),
 ]
 
 MAX_MUTED_CHATS: Final = 1000
@@ -57,9 +61,11 @@ class RegisterDeviceBody(Request, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.kind in {"email", "webhook"}:
-            raise ValueError(f"{self.kind} devices are registered by the back end of the service, over gRPC")
+            raise ValueError(
+                f"kind: {self.kind} devices are registered by the back end of the service, over gRPC"
+            )
         if self.kind not in OWN_KINDS:
-            raise ValueError(f"Expected one of {', '.join(OWN_KINDS)} as kind")
+            raise ValueError(f"kind must be one of {', '.join(OWN_KINDS)}")
 
 
 class QuietHoursJson(Request, frozen=True, kw_only=True):

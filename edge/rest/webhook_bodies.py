@@ -6,14 +6,12 @@ import msgspec
 from msgspec import Meta
 
 from edge.protocol.shapes import Timestamp
-from edge.rest.bodies import Answer, Request, UserId, check_user_ids
+from edge.rest.bodies import Answer, ChatId, Request, UserId, check_user_ids
 
 EventTypeName: TypeAlias = Literal[
     "message.created", "chat.members_added", "chat.member_removed", "chat.updated"
 ]
 OutcomeName: TypeAlias = Literal["pending", "sent", "failed"]
-
-ChatId: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{24}$")]
 
 
 class SubscriptionBody(Request, frozen=True, kw_only=True):
@@ -39,7 +37,7 @@ class SubscriptionBody(Request, frozen=True, kw_only=True):
     label: Annotated[str, Meta(max_length=100, description="For people.")] = ""
 
     def __post_init__(self) -> None:
-        check_user_ids(*self.actor_ids)
+        check_user_ids("actorIds", self.actor_ids)
 
 
 class NewSubscriptionBody(SubscriptionBody, frozen=True, kw_only=True):

@@ -143,7 +143,7 @@ async def test_chat_service_is_down(deps: RestDeps, serve: Serve) -> None:
         (
             b'{"userId":"\\ud800"}',
             "INVALID_ARGUMENT",
-            "half of a character (a lone UTF-16 surrogate) - at `$.userId`",
+            "userId: holds half of a character (a lone UTF-16 surrogate)",
         ),
         (b'{"a":' + b"[" * 3000, "INVALID_ARGUMENT", "`a`"),
         (b"[]", "INVALID_ARGUMENT", "object"),

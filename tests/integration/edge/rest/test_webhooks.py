@@ -169,7 +169,7 @@ async def test_deliveries_are_shown_and_replayed(operator: Api, notify: Scripted
         (WISHES | {"types": ["message.sent"]}, "types"),
         (WISHES | {"chatIds": ["x"]}, "chatIds"),
         (WISHES | {"chatIds": [CHAT] * 101}, "chatIds"),
-        (WISHES | {"actorIds": ["a\u0000"]}, "user id"),
+        (WISHES | {"actorIds": ["a\u0000"]}, "actorIds[0]"),
         (WISHES | {"label": "x" * 101}, "label"),
         (WISHES | {"enable": False}, "enable"),
         (WISHES | {"enabled": "no"}, "enabled"),
