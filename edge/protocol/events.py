@@ -15,8 +15,8 @@ from parley.events.v1.user_event_pb2 import UserEvent
 
 def frame_for(event: ChatEvent) -> ServerFrame | None:
     """The frame of an event; None for a kind that this version does not know."""
-    kind = event.WhichOneof("body")
-    return _FRAMES[kind](event) if kind is not None else None
+    show = _FRAMES.get(event.WhichOneof("body") or "")
+    return None if show is None else show(event)
 
 
 def head_data(head: ChatHead) -> answers.HeadData:

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import socket
+from typing import cast
 
 import pytest
 
 from edge.metrics import SLOW_CONSUMERS
+from edge.protocol import events
 from mesh.clock import now_ms
 from parley.common.v1 import chat_pb2
 from parley.events.v1.chat_event_pb2 import (
@@ -248,6 +250,25 @@ async def test_a_bad_event_is_dropped_and_the_next_arrives(edge: Edge, chat: Sca
     await chat.publish(ChatEvent(chat_id=CHAT))
     await chat.say(CHAT, "bob", "fine")
     assert (await alice.next("new-message"))["data"]["content"] == "fine"
+
+
+async def test_an_event_of_an_unknown_kind_shows_nothing_and_counts_its_position(
+    edge: Edge, chat: ScaffoldChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Field 200 is of a later release; and a kind of today has no frame.
+    monkeypatch.delitem(cast("dict[str, object]", events._FRAMES), "chat_updated")
+    later = b"\xc2\x0c\x02\x08\x01"
+    alice = await edge.client("alice")
+    log = chat.logs[CHAT]
+    for body in (later, ChatEvent(chat_updated=ChatUpdated(name="new")).SerializeToString()):
+        await chat.say(CHAT, "bob", "before")
+        log.seq += 1
+        place = ChatEvent(chat_id=CHAT, epoch=log.epoch, seq=log.seq, number=log.number)
+        await chat.redis.publish(f"chat:{{{CHAT}}}", place.SerializeToString() + body)
+    await chat.say(CHAT, "bob", "after")
+    for _ in range(3):
+        await alice.next("new-message")
+    assert [frame["event"] for frame in alice.frames if frame["event"] != "new-message"] == ["welcome"]
 
 
 async def raw_client(edge: Edge, user_id: str) -> socket.socket:
