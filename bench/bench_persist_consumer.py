@@ -88,7 +88,15 @@ def _deliveries(chats: list[Chat], count: int, per_delivery: int) -> Iterator[Ou
             created_at_ms=now,
         )
         events.append(
-            ChatEvent(chat_id=chat.id, occurred_at_ms=now, epoch=1, seq=seq, number=seq, message=message)
+            ChatEvent(
+                id=message.id,
+                chat_id=chat.id,
+                occurred_at_ms=now,
+                epoch=1,
+                seq=seq,
+                number=seq,
+                message=message,
+            )
         )
         if len(events) == per_delivery or n == count - 1:
             yield Outgoing(MESSAGE_PERSIST, PersistBatch(events=events).SerializeToString())

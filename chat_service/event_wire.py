@@ -1,7 +1,6 @@
 """What happens as protobuf: log entries, signals, news for users, and the batches for the broker. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping
 
 from chat_service import wire
 from chat_service.domain.events import (
@@ -20,10 +19,9 @@ from chat_service.domain.events import (
 from chat_service.domain.model import LatestMessage, Message, NewMessage, PointerMove, Position
 from chat_service.domain.resume import Entry
 from contract.latest import latest_text
+from mesh.ids import new_object_id
 from parley.common.v1 import chat_pb2, message_pb2
 from parley.events.v1 import chat_event_pb2, jobs_pb2, user_event_pb2
-
-_MORE: Final = 0x80  # the bit that says that a varint goes on
 
 
 def latest_of(value: NewMessage) -> bytes:
@@ -46,6 +44,7 @@ def new_message_entry(value: NewMessage) -> bytes:
     event = chat_event_pb2.ChatEvent(
         chat_id=value.chat_id,
         occurred_at_ms=value.created_at_ms,
+        id=value.id,
         message=message_pb2.Message(
             id=value.id,
             chat_id=value.chat_id,
@@ -66,7 +65,7 @@ def new_message_entry(value: NewMessage) -> bytes:
 
 def change_entry(chat_id: str, value: Change, at_ms: int) -> bytes:
     """A change as an entry without a position."""
-    event = chat_event_pb2.ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms)
+    event = chat_event_pb2.ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms, id=new_object_id())
     if isinstance(value, MembersAdded):
         event.members_added.actor_id = value.actor_id
         event.members_added.members.extend(map(wire.member_pb, value.members))
@@ -168,14 +167,6 @@ def _user_event_body(news: UserNews) -> bytes:
     return event.SerializeToString()
 
 
-def persist_batch(entries: Sequence[bytes]) -> bytes:
-    """A ``PersistBatch`` of entries that are encoded already: field 1, length-delimited, once per entry."""
-    parts: list[bytes] = []
-    for entry in entries:
-        parts.extend((b"\x0a", _varint(len(entry)), entry))
-    return b"".join(parts)
-
-
 def pointer_batch(moves: Iterable[PointerMove]) -> bytes:
     """A ``PointerBatch``."""
     return jobs_pb2.PointerBatch(
@@ -191,12 +182,3 @@ def pointer_batch(moves: Iterable[PointerMove]) -> bytes:
             for move in moves
         ]
     ).SerializeToString()
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= _MORE:
-        out.append(value % _MORE | _MORE)
-        value //= _MORE
-    out.append(value)
-    return bytes(out)

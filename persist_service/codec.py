@@ -2,15 +2,14 @@
 
 from typing import Final
 
-from parley.common.v1 import chat_pb2, message_pb2
+from parley.common.v1 import chat_pb2
 from parley.common.v1.chat_pb2 import ChatType as ChatTypeProto
 from parley.common.v1.chat_pb2 import Role as RoleProto
-from parley.common.v1.message_pb2 import MessageType as MessageTypeProto
-from parley.events.v1 import chat_event_pb2
+from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.persist.v1 import persist_service_pb2 as pb
 from persist_service.domain.chat_pages import UserChat
-from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, LatestMessage, Member, Role
-from persist_service.domain.log import LogEntry, Message, MessageType
+from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, Member, Role
+from persist_service.domain.log import message_of
 from persist_service.domain.notifications import Attention
 from persist_service.ports import Membership
 
@@ -24,12 +23,6 @@ _CHAT_TYPES: Final = {
     ChatType.DIRECT: ChatTypeProto.CHAT_TYPE_DIRECT,
     ChatType.GROUP: ChatTypeProto.CHAT_TYPE_GROUP,
 }
-MESSAGE_TYPES: Final = {
-    MessageTypeProto.MESSAGE_TYPE_TEXT: MessageType.TEXT,
-    MessageTypeProto.MESSAGE_TYPE_IMAGE: MessageType.IMAGE,
-    MessageTypeProto.MESSAGE_TYPE_FILE: MessageType.FILE,
-}
-_MESSAGE_TYPES: Final = {stored: proto for proto, stored in MESSAGE_TYPES.items()}
 
 
 def role_filter(role: RoleProto.ValueType) -> Role | None:
@@ -40,36 +33,6 @@ def role_filter(role: RoleProto.ValueType) -> Role | None:
 def member_to_proto(member: Member) -> chat_pb2.Member:
     """A membership."""
     return chat_pb2.Member(user_id=member.user_id, role=_ROLES[member.role], joined_at_ms=member.joined_at_ms)
-
-
-def message_to_proto(message: Message, *, placed: bool = True) -> message_pb2.Message:
-    """A message, with its position if ``placed``; status and readers unset."""
-    return message_pb2.Message(
-        id=message.id,
-        chat_id=message.chat_id,
-        seq=message.seq if placed else 0,
-        number=message.number if placed else 0,
-        sender_id=message.sender_id,
-        type=_MESSAGE_TYPES[message.type],
-        content=message.content,
-        client_msg_id=message.client_msg_id,
-        created_at_ms=message.created_at_ms,
-        mentions=message.mentions,
-    )
-
-
-def entry_to_proto(entry: LogEntry) -> chat_event_pb2.ChatEvent:
-    """A log entry as it was delivered live; a void position has no body."""
-    if entry.event:
-        return chat_event_pb2.ChatEvent.FromString(entry.event)
-    return chat_event_pb2.ChatEvent(
-        chat_id=entry.chat_id,
-        occurred_at_ms=entry.occurred_at_ms,
-        epoch=entry.epoch,
-        seq=entry.seq,
-        number=entry.number,
-        message=message_to_proto(entry.body, placed=False) if isinstance(entry.body, Message) else None,
-    )
 
 
 def head_to_proto(head: Head, member_count: int) -> pb.StoredHead:
@@ -83,11 +46,9 @@ def head_to_proto(head: Head, member_count: int) -> pb.StoredHead:
     )
 
 
-def found_send_to_proto(message: Message | None) -> pb.FoundSend:
+def found_send_to_proto(event: ChatEvent | None) -> pb.FoundSend:
     """What is stored under a key."""
-    if message is None:
-        return pb.FoundSend()
-    return pb.FoundSend(message=message_to_proto(message), epoch=message.epoch)
+    return pb.FoundSend() if event is None else pb.FoundSend(message=message_of(event), epoch=event.epoch)
 
 
 def chat_to_proto(chat: Chat) -> chat_pb2.Chat:
@@ -97,7 +58,7 @@ def chat_to_proto(chat: Chat) -> chat_pb2.Chat:
         type=_CHAT_TYPES[chat.type],
         members=[member_to_proto(member) for member in chat.members],
         member_count=chat.member_count,
-        latest_message=_latest_to_proto(chat.latest_message),
+        latest_message=chat.latest_message,
         created_at_ms=chat.created_at_ms,
         updated_at_ms=chat.updated_at_ms,
         name=chat.name,
@@ -148,15 +109,3 @@ def _settings_to_proto(settings: GroupSettings | None) -> chat_pb2.GroupSettings
     if settings is None:
         return None
     return chat_pb2.GroupSettings(is_public=settings.is_public, allow_invites=settings.allow_invites)
-
-
-def _latest_to_proto(latest: LatestMessage | None) -> chat_pb2.LatestMessage | None:
-    if latest is None:
-        return None
-    return chat_pb2.LatestMessage(
-        text=latest.text,
-        sender_id=latest.sender_id,
-        timestamp_ms=latest.timestamp_ms,
-        seq=latest.seq,
-        type=_MESSAGE_TYPES[MessageType(latest.type)],
-    )

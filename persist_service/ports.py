@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from parley.common.v1.message_pb2 import Message
+from parley.events.v1.chat_event_pb2 import ChatEvent
 from persist_service.domain.chats import Chat, ChatState, Head, Member, Role
-from persist_service.domain.log import Advance, LogEntry, Message, SendKey
+from persist_service.domain.log import Advance, LogEntry, SendKey
 from persist_service.domain.notifications import Activity, Notification
 from persist_service.domain.pointers import Pointer
 from persist_service.domain.statistics import Fact
@@ -22,7 +24,7 @@ class Verdict(Enum):
 
     STORED = auto()
     REPEAT = auto()
-    """The very same entry was there."""
+    """The same entry was there: the position and the id are the same."""
     DUPLICATE = auto()
     """The message was there under another id (same ``client_msg_id``, same content): the first one stays."""
     REJECTED = auto()
@@ -195,7 +197,7 @@ class Memberships(Protocol):
 class Messages(Protocol):
     """The stored messages of all chats."""
 
-    async def insert(self, messages: Sequence[Message]) -> list[Insertion]:
+    async def insert(self, events: Sequence[ChatEvent]) -> list[Insertion]:
         """Stores messages; what became of each, in order. Storing again what is stored changes nothing."""
 
     async def find(self, chat_id: str, message_id: str) -> Message | None:
@@ -213,10 +215,10 @@ class Messages(Protocol):
         The last first.
         """
 
-    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[ChatEvent]:
         """The first messages with ``after < seq <= upto``, in order."""
 
-    async def find_sends(self, keys: Sequence[SendKey]) -> list[Message | None]:
+    async def find_sends(self, keys: Sequence[SendKey]) -> list[ChatEvent | None]:
         """What is stored under each key, in order."""
 
     async def deleted(self, keys: Collection[tuple[str, str]]) -> set[str]:
@@ -224,13 +226,13 @@ class Messages(Protocol):
 
 
 class Changes(Protocol):
-    """The stored log entries that are no messages."""
+    """The stored log entries that are no messages, of whatever kind."""
 
-    async def insert(self, entries: Sequence[LogEntry]) -> list[Insertion]:
+    async def insert(self, events: Sequence[ChatEvent]) -> list[Insertion]:
         """As ``Messages.insert``."""
 
-    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
-        """As ``Messages.between``."""
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[ChatEvent]:
+        """As ``Messages.between``, as they were logged; a void position has no body."""
 
 
 class Barrier(Protocol):

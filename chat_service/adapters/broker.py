@@ -7,6 +7,7 @@ from typing import Final
 from chat_service import event_wire
 from chat_service.domain.model import PointerMove
 from chat_service.ports import LogEntry
+from contract.batches import encoded_batch
 from mesh.amqp.connection import Broker as Amqp
 from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import MESSAGE_PERSIST, MESSAGE_READ
@@ -32,7 +33,7 @@ class RabbitBroker:
         encoded = iter([entry.encoded for entry in entries])
         bodies: list[Outgoing] = []
         while batch := list(islice(encoded, _ENTRIES_PER_MESSAGE)):
-            bodies.append(Outgoing(MESSAGE_PERSIST, event_wire.persist_batch(batch)))
+            bodies.append(Outgoing(MESSAGE_PERSIST, encoded_batch(batch)))
         await self._amqp.publish_many(bodies)
 
     async def move_pointers(self, moves: Sequence[PointerMove]) -> None:

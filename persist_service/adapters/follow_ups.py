@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
+from contract.batches import encoded_batch
 from mesh.amqp.connection import Broker
 from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import ANALYTICS, EVENT_HOOKS, MESSAGE_INDEX, NOTIFICATION_SEND
 from parley.events.v1 import jobs_pb2
-from persist_service.codec import message_to_proto
 from persist_service.domain.chats import ChatType
-from persist_service.domain.log import LogEntry, Message
+from persist_service.domain.log import LogEntry
 from persist_service.domain.notifications import NewMessage, Notification, ReadUpTo
 
 # Limits of the contract (jobs.proto).
@@ -31,24 +31,24 @@ class BrokerFollowUps:
 
     async def stored(self, entries: Sequence[LogEntry]) -> None:
         """As the port says."""
-        messages = [entry.body for entry in entries if isinstance(entry.body, Message)]
+        messages = [entry.projection.message for entry in entries if entry.projection.message is not None]
         outgoing = [
-            Outgoing(EVENT_HOOKS, _event_batch(part).SerializeToString())
+            Outgoing(EVENT_HOOKS, encoded_batch(entry.event.SerializeToString() for entry in part))
             for part in _parts(entries, _ITEMS_AT_ONCE)
         ]
         for part in _parts(messages, _ITEMS_AT_ONCE):
-            index = jobs_pb2.IndexBatch(messages=map(message_to_proto, part))
-            outgoing.append(Outgoing(MESSAGE_INDEX, index.SerializeToString()))
+            index = encoded_batch(message.SerializeToString() for message in part)
+            outgoing.append(Outgoing(MESSAGE_INDEX, index))
             facts = jobs_pb2.AnalyticsBatch(
                 facts=(
                     jobs_pb2.MessageFact(
                         chat_id=message.chat_id,
                         seq=message.seq,
                         sender_id=message.sender_id,
-                        type=encoded.type,
+                        type=message.type,
                         created_at_ms=message.created_at_ms,
                     )
-                    for message, encoded in zip(part, index.messages, strict=True)
+                    for message in part
                 )
             )
             outgoing.append(Outgoing(ANALYTICS, facts.SerializeToString()))
@@ -64,17 +64,8 @@ class BrokerFollowUps:
         )
 
 
-# Both are filled in place: made of finished parts, each part is copied twice, which takes twice as long.
-
-
-def _event_batch(entries: Sequence[LogEntry]) -> jobs_pb2.EventBatch:
-    batch = jobs_pb2.EventBatch()
-    for entry in entries:
-        batch.events.add().MergeFromString(entry.event)
-    return batch
-
-
 def _notification_batch(notifications: Sequence[Notification]) -> jobs_pb2.NotificationBatch:
+    # Filled in place: made of finished parts, each part is copied twice, which takes twice as long.
     batch = jobs_pb2.NotificationBatch()
     for notification in notifications:
         if isinstance(notification, ReadUpTo):
@@ -84,9 +75,9 @@ def _notification_batch(notifications: Sequence[Notification]) -> jobs_pb2.Notif
             continue
         new = batch.notifications.add().new_message
         new.type = _TYPES[notification.chat.type]
-        new.message.MergeFrom(message_to_proto(notification.message))
-        if notification.message.traceparent:
-            new.traceparent = notification.message.traceparent
+        new.message.CopyFrom(notification.message)
+        if notification.traceparent:
+            new.traceparent = notification.traceparent
         new.sender_name, new.chat_name = notification.sender_name, notification.chat.name
         for recipient in notification.recipients:
             activity = recipient.activity

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from parley.common.v1.chat_pb2 import LatestMessage
+
 MEMBERS_LISTED = 5
 """How many members a chat names itself, by joining; the others are in its memberships."""
 
@@ -38,17 +40,6 @@ class GroupSettings:
 
     is_public: bool = False
     allow_invites: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LatestMessage:
-    """The last message of a chat, its text cut by ``contract.latest``."""
-
-    text: str
-    sender_id: str
-    timestamp_ms: int
-    seq: int
-    type: str
 
 
 @dataclass(frozen=True, slots=True)

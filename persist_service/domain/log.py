@@ -1,78 +1,61 @@
-"""Entries of a chat's log: messages and other changes."""
+"""Entries of a chat's log: events with a position, and what some of them change besides standing there.
+
+An event is the generated ``ChatEvent``, here as on its way: what a later release puts into it stays in it.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Final
 
 from contract.latest import latest_text
-from persist_service.domain.chats import Head, LatestMessage
+from parley.common.v1.chat_pb2 import LatestMessage
+from parley.common.v1.message_pb2 import Message
+from parley.events.v1.chat_event_pb2 import ChatEvent
+from persist_service.domain.chats import Head
+from persist_service.domain.pointers import Pointer
 
 EPOCH_JUMP: Final = 2**20
 """How far beyond the last position the next life of a log begins: old entries may still be on their way."""
 VOID: Final = "void"
-"""The kind of a change that says that nothing stands at its position."""
-
-
-class MessageType(StrEnum):
-    """What the content of a message stands for, as stored."""
-
-    TEXT = "text"
-    IMAGE = "image"
-    FILE = "file"
+"""The kind, as stored, of an entry that says that nothing stands at its position."""
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A chat message; ``epoch`` is 0 where nobody needs it."""
+class Projection:
+    """What an event changes in documents of their own."""
 
-    id: str
-    chat_id: str
-    seq: int
-    number: int
-    sender_id: str
-    type: MessageType
-    content: str
-    client_msg_id: str
-    created_at_ms: int
-    epoch: int = 0
-    mentions: tuple[str, ...] = ()
-    traceparent: str = field(default="", compare=False)
-    """The trace that it is a part of while it is handled; not stored."""
-    unread_by_sender: bool = field(default=False, compare=False)
-    """Sending it was no reading; not stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An entry that is no message."""
-
-    kind: str
-    actor_id: str
-    joined: tuple[str, ...] = field(default=(), compare=False)
-    """Who became a member by it; not stored but with the event."""
+    message: Message | None = None
+    """The message to store, with its position."""
+    pointers: tuple[Pointer, ...] = ()
+    """Members' pointers to move forward. One with a read position means that the member has read."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One position of a chat's log.
+    """One position of a chat's log; ``traceparent`` is the trace that handling it is a part of, or empty."""
 
-    ``event`` is the whole ChatEvent as it was logged; empty for void positions, and for messages that were
-    read from the store.
-    """
-
-    chat_id: str
-    epoch: int
-    seq: int
-    number: int
-    occurred_at_ms: int
-    body: Message | Change
-    event: bytes = b""
+    event: ChatEvent
+    projection: Projection = Projection()
+    traceparent: str = ""
 
 
-def void(entry: LogEntry) -> LogEntry:
+def void(event: ChatEvent) -> ChatEvent:
     """The same position with nothing there: it keeps the log without a hole where a message is not stored."""
-    return replace(entry, body=Change(VOID, ""), event=b"")
+    return ChatEvent(
+        chat_id=event.chat_id,
+        occurred_at_ms=event.occurred_at_ms,
+        epoch=event.epoch,
+        seq=event.seq,
+        number=event.number,
+    )
+
+
+def message_of(event: ChatEvent) -> Message:
+    """The message of an event, with its position, which in the event stands beside it."""
+    message = Message()
+    message.CopyFrom(event.message)
+    message.seq, message.number = event.seq, event.number
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +76,34 @@ class Advance:
     latest: LatestMessage | None
 
 
-def advances(entries: Iterable[LogEntry]) -> list[Advance]:
+def advances(events: Iterable[ChatEvent]) -> list[Advance]:
     """One advance per chat: the highest position, and the message with the highest position."""
-    by_chat: dict[str, list[LogEntry]] = {}
-    for entry in entries:
-        by_chat.setdefault(entry.chat_id, []).append(entry)
+    by_chat: dict[str, list[ChatEvent]] = {}
+    for event in events:
+        by_chat.setdefault(event.chat_id, []).append(event)
     return [_advance(chat_id, of_chat) for chat_id, of_chat in by_chat.items()]
 
 
-def _advance(chat_id: str, entries: list[LogEntry]) -> Advance:
+def _advance(chat_id: str, events: list[ChatEvent]) -> Advance:
     head = Head(
         chat_id,
-        epoch=max(entry.epoch for entry in entries),
-        seq=max(entry.seq for entry in entries),
-        number=max(entry.number for entry in entries),
+        epoch=max(event.epoch for event in events),
+        seq=max(event.seq for event in events),
+        number=max(event.number for event in events),
     )
-    messages = [entry.body for entry in entries if isinstance(entry.body, Message)]
-    last = max(messages, key=lambda message: message.seq, default=None)
+    messages = [event for event in events if event.HasField("message")]
+    last = max(messages, key=lambda event: event.seq, default=None)
     return Advance(
-        head, max(entry.occurred_at_ms for entry in entries), None if last is None else _latest(last)
+        head, max(event.occurred_at_ms for event in events), None if last is None else _latest(last)
     )
 
 
-def _latest(message: Message) -> LatestMessage:
-    text = latest_text(message.content)
-    return LatestMessage(text, message.sender_id, message.created_at_ms, message.seq, message.type)
+def _latest(event: ChatEvent) -> LatestMessage:
+    message = event.message
+    return LatestMessage(
+        text=latest_text(message.content),
+        sender_id=message.sender_id,
+        timestamp_ms=message.created_at_ms,
+        seq=event.seq,
+        type=message.type,
+    )

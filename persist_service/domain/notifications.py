@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from parley.common.v1.message_pb2 import Message
 from persist_service.domain.chats import Chat, Role
-from persist_service.domain.log import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,13 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message was stored, and these members, never its sender, may have to be told."""
+    """A message was stored, and these members, never its sender, may have to be told.
+
+    ``message`` has its position; ``traceparent`` is the trace that it is a part of, or empty.
+    """
 
     message: Message
+    traceparent: str
     chat: Chat
     sender_name: str
     recipients: tuple[Recipient, ...]

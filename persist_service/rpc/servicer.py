@@ -13,12 +13,10 @@ from parley.persist.v1 import persist_service_pb2_grpc
 from persist_service.codec import (
     attention_to_proto,
     chat_to_proto,
-    entry_to_proto,
     found_send_to_proto,
     head_to_proto,
     member_to_proto,
     membership_to_proto,
-    message_to_proto,
     role_filter,
 )
 from persist_service.domain.chats import Member, Role
@@ -218,7 +216,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
             before_seq=checks.number_within(request.before_seq, "before_seq", 0, _LAST_SEQ),
             before_number=checks.number_within(request.before_number, "before_number", 0, _LAST_SEQ),
         )
-        return pb.ListMessagesResponse(messages=map(message_to_proto, found))
+        return pb.ListMessagesResponse(messages=found)
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
         """Reads stored log entries forward."""
@@ -229,7 +227,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         )
         answer = pb.ListEntriesResponse()
         size = 0
-        for entry in map(entry_to_proto, found):
+        for entry in found:
             size += entry.ByteSize()
             if answer.entries and size > _ANSWER_BYTES:
                 break
@@ -254,7 +252,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         message = await self.messages.find(chat_id, checks.chat_id(request.message_id, "message_id"))
         if message is None:
             raise MessageNotFound
-        return pb.GetMessageResponse(message=message_to_proto(message))
+        return pb.GetMessageResponse(message=message)
 
     async def ListPointers(
         self, request: pb.ListPointersRequest, context: Context

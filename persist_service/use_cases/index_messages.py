@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mesh.clock import now_ms
-from persist_service.domain.log import Message
+from parley.common.v1.message_pb2 import Message, MessageType
 from persist_service.domain.terms import terms_of
 from persist_service.metrics import INDEX_LAG_SECONDS
 from persist_service.ports import Terms
@@ -17,7 +17,8 @@ class IndexMessages:
 
     async def __call__(self, messages: Sequence[Message]) -> Mapping[int, str]:
         """Nothing is ever rejected here. Raises ``Unavailable``."""
-        found = [(message, terms_of(message.content)) for message in messages if message.type == "text"]
+        texts = (message for message in messages if message.type == MessageType.MESSAGE_TYPE_TEXT)
+        found = [(message, terms_of(message.content)) for message in texts]
         if found:
             await self._terms.insert(found)
             now = now_ms()

@@ -4,7 +4,8 @@ import asyncio
 from itertools import cycle
 from typing import Final
 
-from persist_service.domain.log import EPOCH_JUMP, LogEntry
+from parley.events.v1.chat_event_pb2 import ChatEvent
+from persist_service.domain.log import EPOCH_JUMP
 from persist_service.ports import Changes, Chats, Messages
 
 _NO_BOUND: Final = 2**63 - 1
@@ -18,7 +19,7 @@ class ListEntries:
         self._messages = messages
         self._changes = changes
 
-    async def __call__(self, chat_id: str, *, after_seq: int, limit: int) -> list[LogEntry]:
+    async def __call__(self, chat_id: str, *, after_seq: int, limit: int) -> list[ChatEvent]:
         """The first ``limit`` stored entries beyond ``after_seq``, in order; what is not stored yet lacks.
 
         A chat that does not exist has none. Read in tight ranges, because a range is read whole by some
@@ -29,7 +30,7 @@ class ListEntries:
         if not heads:
             return []
         last = heads[0][0].seq
-        entries: list[LogEntry] = []
+        entries: list[ChatEvent] = []
         after = after_seq
         for width in cycle((limit, 8 * limit, EPOCH_JUMP)):
             # The head is moved after the entries are stored: at the end there may be more than it knows.
@@ -40,7 +41,7 @@ class ListEntries:
             after = upto
         return entries
 
-    async def _between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+    async def _between(self, chat_id: str, after: int, upto: int, limit: int) -> list[ChatEvent]:
         messages, changes = await asyncio.gather(
             self._messages.between(chat_id, after, upto, limit),
             self._changes.between(chat_id, after, upto, limit),

@@ -1,6 +1,6 @@
 """Pages backwards through a chat's messages."""
 
-from persist_service.domain.log import Message
+from parley.common.v1.message_pb2 import Message
 from persist_service.ports import Chats, Messages
 
 

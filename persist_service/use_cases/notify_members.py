@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Final
 
 from mesh.logs import get_logger
+from parley.common.v1.message_pb2 import Message
 from persist_service.domain.chats import Chat
-from persist_service.domain.log import Message
+from persist_service.domain.log import LogEntry
 from persist_service.domain.notifications import Activity, NewMessage, Notification, ReadUpTo, Recipient
 from persist_service.metrics import NOTIFICATIONS
 from persist_service.ports import Chats, FollowUps, Memberships, Presence, Users
@@ -41,11 +42,14 @@ class NotifyMembers:
         self._presence = presence
         self._follow_ups = follow_ups
 
-    async def __call__(self, messages: Sequence[Message], read: Sequence[ReadUpTo]) -> None:
-        """Returns when everything is confirmed by the broker, also ``read``; raises ``Unavailable``."""
+    async def __call__(self, entries: Sequence[LogEntry], read: Sequence[ReadUpTo]) -> None:
+        """Tells of the messages among the entries, and of ``read``.
+
+        Returns when everything is confirmed by the broker; raises ``Unavailable``.
+        """
         held: list[Notification] = []
         recipients = 0
-        async for notification in self._notifications(messages, read):
+        async for notification in self._notifications(entries, read):
             held.append(notification)
             recipients += _named(notification)
             if recipients >= _HELD:
@@ -54,14 +58,15 @@ class NotifyMembers:
         await self._send(held)
 
     async def _notifications(
-        self, messages: Sequence[Message], read: Sequence[ReadUpTo]
+        self, entries: Sequence[LogEntry], read: Sequence[ReadUpTo]
     ) -> AsyncIterator[Notification]:
-        by_chat: dict[str, list[Message]] = {}
-        for message in messages:
-            by_chat.setdefault(message.chat_id, []).append(message)
-        chats, names = await asyncio.gather(
-            self._chats.find_many(by_chat), self._users.names({message.sender_id for message in messages})
-        )
+        by_chat: dict[str, list[tuple[Message, str]]] = {}
+        senders: set[str] = set()
+        for entry in entries:
+            if (message := entry.projection.message) is not None:
+                by_chat.setdefault(message.chat_id, []).append((message, entry.traceparent))
+                senders.add(message.sender_id)
+        chats, names = await asyncio.gather(self._chats.find_many(by_chat), self._users.names(senders))
         for chat_id in by_chat.keys() - chats.keys():
             _log.warning("notify.chat_unknown", chat_id=chat_id, messages=len(by_chat[chat_id]))
         listed = {chat.id: [m.user_id for m in chat.members] for chat in chats.values() if _lists_all(chat)}
@@ -97,13 +102,14 @@ def _lists_all(chat: Chat) -> bool:
 
 def _of_page(
     chat: Chat,
-    messages: Sequence[Message],
+    messages: Sequence[tuple[Message, str]],
     names: Mapping[str, str],
     user_ids: Sequence[str],
     active: Mapping[str, Activity],
 ) -> Iterator[NewMessage]:
     members = [Recipient(user_id, active.get(user_id, Activity())) for user_id in user_ids]
-    for message in messages:
-        recipients = tuple(member for member in members if member.user_id != message.sender_id)
+    for message, traceparent in messages:
+        sender_id = message.sender_id
+        recipients = tuple(member for member in members if member.user_id != sender_id)
         if recipients:
-            yield NewMessage(message, chat, names.get(message.sender_id, ""), recipients)
+            yield NewMessage(message, traceparent, chat, names.get(sender_id, ""), recipients)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from mesh import tracing
 from mesh.clock import now_ms
-from persist_service.domain.log import Change, LogEntry, Message, advances, void
+from persist_service.domain.log import LogEntry, advances, void
 from persist_service.domain.notifications import ReadUpTo
-from persist_service.domain.pointers import Pointer, merge
+from persist_service.domain.pointers import merge
 from persist_service.metrics import ENTRIES, STORE_LAG_SECONDS
 from persist_service.ports import (
     Changes,
@@ -73,34 +73,24 @@ class StoreEntries:
             if insertion.verdict in {Verdict.STORED, Verdict.REPEAT}
         ]
         voids = [
-            void(entry)
+            void(entry.event)
             for entry, insertion in zip(entries, insertions, strict=True)
-            if insertion.verdict in {Verdict.DUPLICATE, Verdict.REJECTED} and isinstance(entry.body, Message)
+            if insertion.verdict in {Verdict.DUPLICATE, Verdict.REJECTED}
         ]
         if voids:
             # Those who were there saw something at these positions: who reads later must find no hole.
+            # Where a position is taken, what stands there stays.
             await self._changes.insert(voids)
-        messages = [entry.body for entry in in_log if isinstance(entry.body, Message)]
-        # Who sends has read what is above.
-        sent = merge(
-            Pointer(m.chat_id, m.sender_id, read_seq=m.seq, read_number=m.number, at_ms=m.created_at_ms)
-            for m in messages
-            if not m.unread_by_sender
-        )
-        # Who joins begins with nothing unread, wherever the store was when it was told of the new member.
-        joined = [
-            Pointer(entry.chat_id, user_id, read_number=entry.number)
-            for entry in in_log
-            if isinstance(entry.body, Change)
-            for user_id in entry.body.joined
-        ]
+        moved = merge(pointer for entry in in_log for pointer in entry.projection.pointers)
+        read = [pointer for pointer in moved if pointer.read_seq]
         await asyncio.gather(
-            self._chats.advance(advances([*in_log, *voids])), self._memberships.advance([*joined, *sent])
+            self._chats.advance(advances([*(entry.event for entry in in_log), *voids])),
+            self._memberships.advance(moved),
         )
-        await self._chat_lists.drop({pointer.user_id for pointer in sent})
+        await self._chat_lists.drop({pointer.user_id for pointer in read})
         if in_log:
-            read = [ReadUpTo(pointer.chat_id, pointer.user_id, pointer.read_seq) for pointer in sent]
-            await asyncio.gather(self._follow_ups.stored(in_log), self._notify_members(messages, read))
+            told = [ReadUpTo(pointer.chat_id, pointer.user_id, pointer.read_seq) for pointer in read]
+            await asyncio.gather(self._follow_ups.stored(in_log), self._notify_members(in_log, told))
         return {
             place: insertion.reason
             for place, insertion in enumerate(insertions)
@@ -108,18 +98,18 @@ class StoreEntries:
         }
 
     async def _insert(self, entries: Sequence[LogEntry]) -> list[Insertion]:
-        messages = {n: entry.body for n, entry in enumerate(entries) if isinstance(entry.body, Message)}
-        changes = {n: entry for n, entry in enumerate(entries) if isinstance(entry.body, Change)}
+        messages = {n: entry for n, entry in enumerate(entries) if entry.projection.message}
+        others = {n: entry.event for n, entry in enumerate(entries) if n not in messages}
         insertions: dict[int, Insertion] = {}
         if messages:
             with _writing(messages.values()):
-                inserted = await self._messages.insert(list(messages.values()))
+                inserted = await self._messages.insert([entry.event for entry in messages.values()])
             insertions.update(zip(messages, inserted, strict=True))
-        if changes:
-            insertions.update(zip(changes, await self._changes.insert(list(changes.values())), strict=True))
+        if others:
+            insertions.update(zip(others, await self._changes.insert(list(others.values())), strict=True))
         now = now_ms()
-        for message in messages.values():
-            STORE_LAG_SECONDS.observe(max(0, now - message.created_at_ms) / 1000)
+        for entry in messages.values():
+            STORE_LAG_SECONDS.observe(max(0, now - entry.event.occurred_at_ms) / 1000)
         return [insertions[place] for place in range(len(entries))]
 
 
@@ -128,25 +118,25 @@ def _traced(entries: Sequence[LogEntry]) -> tuple[Sequence[LogEntry], list[traci
     spans: list[tracing.Span] = []
     under = list(entries)
     for place, entry in enumerate(entries):
-        if isinstance(entry.body, Message) and entry.body.traceparent and (span := _begin_span(entry.body)):
+        if entry.projection.message and entry.traceparent and (span := _begin_span(entry)):
             spans.append(span)
-            under[place] = replace(entry, body=replace(entry.body, traceparent=span.traceparent))
+            under[place] = replace(entry, traceparent=span.traceparent)
     return under, spans
 
 
-def _begin_span(message: Message) -> tracing.Span | None:
+def _begin_span(entry: LogEntry) -> tracing.Span | None:
     return tracing.follow(
         "store message",
-        message.traceparent,
+        entry.traceparent,
         attributes={
-            "parley.chat_id": message.chat_id,
-            "parley.message_id": message.id,
-            "parley.seq": message.seq,
+            "parley.chat_id": entry.event.chat_id,
+            "parley.message_id": entry.event.id,
+            "parley.seq": entry.event.seq,
         },
     )
 
 
-def _writing(messages: Iterable[Message]) -> AbstractContextManager[object]:
+def _writing(messages: Iterable[LogEntry]) -> AbstractContextManager[object]:
     """One write for messages of any traces: it links to all of them."""
     if not tracing.on():
         return nullcontext()
@@ -154,5 +144,5 @@ def _writing(messages: Iterable[Message]) -> AbstractContextManager[object]:
         "mongodb insert messages",
         kind=tracing.Kind.CLIENT,
         attributes={"db.system.name": "mongodb", "db.operation.name": "insert"},
-        links=[message.traceparent for message in messages if message.traceparent],
+        links=[entry.traceparent for entry in messages if entry.traceparent],
     )

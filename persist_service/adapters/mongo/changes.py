@@ -1,4 +1,7 @@
-"""Collection ``changes``: log entries that are no messages; ``event`` holds each as it was logged."""
+"""Collection ``changes``: all log entries but messages, of any kind; ``event`` holds each as it was logged.
+
+``type`` is the kind for whoever looks at the documents, ``void`` for a position where nothing stands.
+"""
 
 from collections.abc import Sequence
 
@@ -7,9 +10,11 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError
 
-from mesh.mongo import Document, Mongo
+from mesh.errors import unavailable
+from mesh.mongo import DEPENDENCY, Document, Mongo
+from parley.events.v1.chat_event_pb2 import ChatEvent
 from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.domain.log import Change, LogEntry
+from persist_service.domain.log import VOID
 from persist_service.ports import Insertion, Verdict
 
 
@@ -20,56 +25,55 @@ class MongoChanges:
         self._mongo = mongo
         self._changes = mongo.collection("changes")
 
-    async def insert(self, entries: Sequence[LogEntry]) -> list[Insertion]:
+    async def insert(self, events: Sequence[ChatEvent]) -> list[Insertion]:
         """As the port says."""
-        insertions = [Insertion(Verdict.STORED)] * len(entries)
+        insertions = [Insertion(Verdict.STORED)] * len(events)
         with self._mongo.guard():
             try:
-                await self._changes.insert_many([_to_document(entry) for entry in entries], ordered=False)
+                await self._changes.insert_many(list(map(_to_document, events)), ordered=False)
             except BulkWriteError as error:
                 for place in duplicates(error):
-                    insertions[place] = await self._judge(entries[place])
+                    insertions[place] = await self._judge(events[place])
         return insertions
 
-    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[ChatEvent]:
         """As the port says."""
         query = {"chatId": ObjectId(chat_id), "seq": {"$gt": after, "$lte": upto}}
         with self._mongo.guard():
             found = self._changes.find(query).sort("seq", ASCENDING).limit(limit)
-            return [_to_entry(document) async for document in found]
+            return [_to_event(document) async for document in found]
 
-    async def _judge(self, entry: LogEntry) -> Insertion:
-        stored = await self._changes.find_one({"chatId": ObjectId(entry.chat_id), "seq": entry.seq})
-        if stored is not None and stored["event"] == entry.event:
+    async def _judge(self, event: ChatEvent) -> Insertion:
+        """What an event is whose insertion met a duplicate key: position and id tell, and nothing else."""
+        fields = {"_id": 1}
+        at_position = {"chatId": ObjectId(event.chat_id), "seq": event.seq}
+        stored = await self._changes.find_one(at_position, fields)
+        if stored is None:
+            if event.id and await self._changes.find_one({"_id": ObjectId(event.id)}, fields) is not None:
+                return Insertion(Verdict.REJECTED, f"event {event.id} is stored at another position")
+            # Whatever it collided with is gone: trying again will tell.
+            raise unavailable(DEPENDENCY, "mongodb: a document vanished while it was compared")
+        if str(stored["_id"]) == event.id:
             return Insertion(Verdict.REPEAT)
         return Insertion(
-            Verdict.REJECTED, f"position {entry.seq} of chat {entry.chat_id} holds another change"
+            Verdict.REJECTED, f"position {event.seq} of chat {event.chat_id} holds another event"
         )
 
 
-def _to_document(entry: LogEntry) -> Document:
-    if not isinstance(entry.body, Change):
-        raise TypeError("a message is not stored among the changes")
+def _to_document(event: ChatEvent) -> Document:
+    kind = event.WhichOneof("body") or "unknown"
     return {
-        "_id": ObjectId(),
-        "chatId": ObjectId(entry.chat_id),
-        "epoch": entry.epoch,
-        "seq": entry.seq,
-        "number": entry.number,
-        "type": entry.body.kind,
-        "actorId": entry.body.actor_id,
-        "event": entry.event,
-        "createdAt": DatetimeMS(entry.occurred_at_ms),
+        # A void position has no id, for the message that it stands for may be stored elsewhere.
+        "_id": ObjectId(event.id or None),
+        "chatId": ObjectId(event.chat_id),
+        "epoch": event.epoch,
+        "seq": event.seq,
+        "number": event.number,
+        "type": kind.replace("_", "-") if event.id else VOID,
+        "event": event.SerializeToString(),
+        "createdAt": DatetimeMS(event.occurred_at_ms),
     }
 
 
-def _to_entry(document: Document) -> LogEntry:
-    return LogEntry(
-        str(document["chatId"]),
-        document["epoch"],
-        document["seq"],
-        document["number"],
-        int(document["createdAt"]),
-        body=Change(document["type"], document["actorId"]),
-        event=document["event"],
-    )
+def _to_event(document: Document) -> ChatEvent:
+    return ChatEvent.FromString(document["event"])

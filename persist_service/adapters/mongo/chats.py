@@ -12,13 +12,14 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from mesh.mongo import Document, Mongo
+from parley.common.v1.chat_pb2 import LatestMessage
+from persist_service.adapters.mongo.message_types import TYPE_NAMES, TYPES
 from persist_service.domain.chats import (
     Chat,
     ChatState,
     ChatType,
     GroupSettings,
     Head,
-    LatestMessage,
     Member,
     Role,
     pair_key,
@@ -218,8 +219,18 @@ def _latest_document(latest: LatestMessage) -> Document:
         "sender": latest.sender_id,
         "timestamp": DatetimeMS(latest.timestamp_ms),
         "seq": latest.seq,
-        "type": latest.type,
+        "type": TYPE_NAMES[latest.type],
     }
+
+
+def _to_latest(latest: Document) -> LatestMessage:
+    return LatestMessage(
+        text=latest["text"],
+        sender_id=latest["sender"],
+        timestamp_ms=int(latest["timestamp"]),
+        seq=latest["seq"],
+        type=TYPES[latest["type"]],
+    )
 
 
 def _to_head(chat: Document) -> Head:
@@ -241,10 +252,7 @@ def _to_chat(chat: Document) -> Chat:
         updated_at_ms=int(chat["updatedAt"]),
         head=_to_head(chat),
         members_version=chat["membersVersion"],
-        latest_message=latest
-        and LatestMessage(
-            latest["text"], latest["sender"], int(latest["timestamp"]), latest["seq"], latest["type"]
-        ),
+        latest_message=latest and _to_latest(latest),
         name=chat.get("name", ""),
         description=chat.get("description", ""),
         avatar=chat.get("avatar", ""),

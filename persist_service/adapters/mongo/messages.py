@@ -12,8 +12,11 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge
 
 from mesh.errors import unavailable
 from mesh.mongo import DEPENDENCY, Document, Mongo
+from parley.common.v1.message_pb2 import Message
+from parley.events.v1.chat_event_pb2 import ChatEvent
 from persist_service.adapters.mongo.bulk import failures
-from persist_service.domain.log import EPOCH_JUMP, LogEntry, Message, MessageType, SendKey
+from persist_service.adapters.mongo.message_types import TYPE_NAMES, TYPES
+from persist_service.domain.log import EPOCH_JUMP, SendKey
 from persist_service.ports import Insertion, Verdict
 
 _STORED: Final = Insertion(Verdict.STORED)
@@ -30,10 +33,10 @@ class MongoMessages:
         self._mongo = mongo
         self._messages = mongo.collection("messages")
 
-    async def insert(self, messages: Sequence[Message]) -> list[Insertion]:
+    async def insert(self, events: Sequence[ChatEvent]) -> list[Insertion]:
         """As the port says. Plain inserts, since almost nothing repeats; what collides is judged after."""
-        insertions = [_STORED] * len(messages)
-        documents = [_to_document(message) for message in messages]
+        insertions = [_STORED] * len(events)
+        documents = list(map(_to_document, events))
         with self._mongo.guard():
             try:
                 await self._messages.insert_many(documents, ordered=False)
@@ -42,12 +45,12 @@ class MongoMessages:
                 for place, code in faults.items():
                     insertions[place] = Insertion(Verdict.REJECTED, f"MongoDB refuses it, code {code}")
                 for place, insertion in zip(
-                    places, await self._judge([messages[place] for place in places]), strict=True
+                    places, await self._judge([events[place] for place in places]), strict=True
                 ):
                     insertions[place] = insertion
             except DocumentTooLarge:
-                if len(messages) > 1:
-                    return [insertion for one in messages for insertion in await self.insert([one])]
+                if len(events) > 1:
+                    return [insertion for one in events for insertion in await self.insert([one])]
                 insertions[0] = Insertion(Verdict.REJECTED, "larger than a MongoDB document may be")
         return insertions
 
@@ -70,14 +73,14 @@ class MongoMessages:
         # Two epochs may share some numbers: then the later epoch's message comes first.
         return await self._page(chat, limit, ("number", "seq"), below=number, near=number, also=also)
 
-    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[LogEntry]:
+    async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[ChatEvent]:
         """As the port says."""
         query = {"chatId": ObjectId(chat_id), "seq": {"$gt": after, "$lte": upto}}
         with self._mongo.guard():
             found = self._messages.find(query).sort("seq", ASCENDING).limit(limit)
-            return [_to_entry(_to_message(document)) async for document in found]
+            return [_to_event(document) async for document in found]
 
-    async def find_sends(self, keys: Sequence[SendKey]) -> list[Message | None]:
+    async def find_sends(self, keys: Sequence[SendKey]) -> list[ChatEvent | None]:
         """As the port says: one query per chat and sender."""
         wanted: dict[tuple[str, str], list[str]] = {}
         for key in keys:
@@ -91,8 +94,10 @@ class MongoMessages:
                     for (chat, sender), ids in wanted.items()
                 )
             )
-        found = [_to_message(document) for page in pages for document in page]
-        stored = {SendKey(one.chat_id, one.sender_id, one.client_msg_id): one for one in found}
+        found = [_to_event(document) for page in pages for document in page]
+        stored = {
+            SendKey(one.chat_id, one.message.sender_id, one.message.client_msg_id): one for one in found
+        }
         return [stored.get(key) for key in keys]
 
     async def deleted(self, keys: AnyOf[tuple[str, str]]) -> set[str]:
@@ -141,30 +146,30 @@ class MongoMessages:
             below, near, step = lower, lower, step + 1
         return page
 
-    async def _judge(self, messages: Sequence[Message]) -> list[Insertion]:
+    async def _judge(self, events: Sequence[ChatEvent]) -> list[Insertion]:
         """What messages are whose insertion met a duplicate key."""
-        ids = [ObjectId(message.id) for message in messages]
+        ids = [ObjectId(event.message.id) for event in events]
         fields = {"chatId": 1, "seq": 1}
         same_id = {
             str(found["_id"]): found async for found in self._messages.find({"_id": {"$in": ids}}, fields)
         }
-        return [await self._judge_one(message, same_id.get(message.id)) for message in messages]
+        return [await self._judge_one(event, same_id.get(event.message.id)) for event in events]
 
-    async def _judge_one(self, message: Message, same_id: Document | None) -> Insertion:
-        chat = ObjectId(message.chat_id)
+    async def _judge_one(self, event: ChatEvent, same_id: Document | None) -> Insertion:
+        chat, message = ObjectId(event.chat_id), event.message
         if same_id is not None:
-            if (same_id["chatId"], same_id["seq"]) == (chat, message.seq):
+            if (same_id["chatId"], same_id["seq"]) == (chat, event.seq):
                 return _REPEAT
             return Insertion(Verdict.REJECTED, f"message id {message.id} is stored at another position")
-        if await self._messages.find_one({"chatId": chat, "seq": message.seq}, {"_id": 1}) is not None:
+        if await self._messages.find_one({"chatId": chat, "seq": event.seq}, {"_id": 1}) is not None:
             return Insertion(
-                Verdict.REJECTED, f"position {message.seq} of chat {message.chat_id} holds another message"
+                Verdict.REJECTED, f"position {event.seq} of chat {event.chat_id} holds another message"
             )
         key = {"chatId": chat, "senderId": message.sender_id, "clientMsgId": message.client_msg_id}
         first = await self._messages.find_one(key, {"_id": 1, "type": 1, "content": 1, "mentions": 1})
         if first is not None:
-            said = (first["type"], first["content"], tuple(first.get("mentions", ())))
-            if said == (message.type.value, message.content, message.mentions):
+            said = (TYPES[first["type"]], first["content"], list(first.get("mentions", ())))
+            if said == (message.type, message.content, list(message.mentions)):
                 return _DUPLICATE
             return Insertion(
                 Verdict.REJECTED, f"message {first['_id']} has the same clientMsgId and other content"
@@ -173,15 +178,16 @@ class MongoMessages:
         raise unavailable(DEPENDENCY, "mongodb: a document vanished while it was compared")
 
 
-def _to_document(message: Message) -> Document:
+def _to_document(event: ChatEvent) -> Document:
+    message = event.message
     return {
         "_id": ObjectId(message.id),
         "chatId": ObjectId(message.chat_id),
-        "seq": message.seq,
-        "number": message.number,
-        "epoch": message.epoch,
+        "seq": event.seq,
+        "number": event.number,
+        "epoch": event.epoch,
         "senderId": message.sender_id,
-        "type": message.type.value,
+        "type": TYPE_NAMES[message.type],
         "content": message.content,
         "clientMsgId": message.client_msg_id,
         "createdAt": DatetimeMS(message.created_at_ms),
@@ -189,23 +195,29 @@ def _to_document(message: Message) -> Document:
     }
 
 
-def _to_message(document: Document) -> Message:
+def _to_message(document: Document, *, placed: bool = True) -> Message:
     return Message(
         id=str(document["_id"]),
         chat_id=str(document["chatId"]),
-        seq=document["seq"],
-        number=document["number"],
+        seq=document["seq"] if placed else 0,
+        number=document["number"] if placed else 0,
         sender_id=document["senderId"],
-        type=MessageType(document["type"]),
+        type=TYPES[document["type"]],
         content=document["content"],
         client_msg_id=document["clientMsgId"],
         created_at_ms=int(document["createdAt"]),
-        epoch=document.get("epoch", 1),
-        mentions=tuple(document.get("mentions", ())),
+        mentions=document.get("mentions", ()),
     )
 
 
-def _to_entry(message: Message) -> LogEntry:
-    return LogEntry(
-        message.chat_id, message.epoch, message.seq, message.number, message.created_at_ms, body=message
+def _to_event(document: Document) -> ChatEvent:
+    message = _to_message(document, placed=False)
+    return ChatEvent(
+        chat_id=message.chat_id,
+        occurred_at_ms=message.created_at_ms,
+        epoch=document["epoch"],
+        seq=document["seq"],
+        number=document["number"],
+        id=message.id,
+        message=message,
     )

@@ -6,8 +6,8 @@ from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
 from mesh.mongo import Mongo
+from parley.common.v1.message_pb2 import Message
 from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.domain.log import Message
 
 
 class MongoTerms:

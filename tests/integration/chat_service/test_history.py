@@ -5,6 +5,7 @@ import pytest
 from chat_service.adapters.redis import keys
 from mesh.errors import PermissionDenied, Unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
+from parley.events.v1.chat_event_pb2 import ChatEvent
 from tests.integration.chat_service.scaffold import World
 from tests.integration.persist_service.conftest import holds
 
@@ -47,7 +48,9 @@ async def test_changes_voids_and_lost_logs_are_no_holes(world: World) -> None:
     # The place of a message that turned out to be a repeat.
     db.messages.delete_one({"seq": 2})
     (change,) = db.changes.find({"seq": 4})
-    db.changes.insert_one({**change, "_id": chat_id, "seq": 2, "number": 2, "type": "void", "event": b""})
+    void = {"seq": 2, "number": 2, "type": "void"}
+    place = ChatEvent(chat_id=chat_id, epoch=1, seq=2, number=2)
+    db.changes.insert_one({**change, **void, "_id": chat_id, "event": place.SerializeToString()})
     await world.forget_recent(chat_id)
     for limit in (1, 2, 3, 4, 10):
         assert await page(world, chat_id, limit=limit) == [1, 3, 7, 8][-limit:]

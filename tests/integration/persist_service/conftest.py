@@ -192,8 +192,9 @@ class Log:
         """The next message."""
         self.seq, self.number = self.seq + 1, self.number + 1
         now = time.time_ns() // 1_000_000
+        event = self._event(now)
         defaults: dict[str, Any] = {
-            "id": new_object_id(),
+            "id": event.id,
             "chat_id": self.chat_id,
             "sender_id": sender_id,
             "type": MessageType.MESSAGE_TYPE_TEXT,
@@ -201,7 +202,6 @@ class Log:
             "client_msg_id": f"{self.epoch}-{self.seq}",
             "created_at_ms": now,
         }
-        event = self._event(now)
         event.message.CopyFrom(Message(**(defaults | fields)))
         self.sent.append(event)
         return event
@@ -219,7 +219,12 @@ class Log:
 
     def _event(self, now: int) -> ChatEvent:
         return ChatEvent(
-            chat_id=self.chat_id, occurred_at_ms=now, epoch=self.epoch, seq=self.seq, number=self.number
+            id=new_object_id(),
+            chat_id=self.chat_id,
+            occurred_at_ms=now,
+            epoch=self.epoch,
+            seq=self.seq,
+            number=self.number,
         )
 
 

@@ -14,8 +14,6 @@ from mesh.mongo_indexes import patient_client
 from parley.persist.v1 import persist_service_pb2 as pb
 from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.messages import MongoMessages
-from persist_service.domain.log import Message as StoredMessage
-from persist_service.domain.log import MessageType
 from tests.integration.persist_service.conftest import Log, batches, holds
 
 if TYPE_CHECKING:
@@ -103,12 +101,7 @@ async def test_a_page_of_a_long_chat_reads_a_range_about_as_long_as_the_page(
         mongo = Mongo(client[mongo_database], partial(patient_client, mongo_url, "test"))
         await mongo.prepare(partial(make_indexes, indexes=INDEXES))
         messages = MongoMessages(mongo)
-        await messages.insert(
-            [
-                StoredMessage(new_object_id(), chat_id, n, n, "alice", MessageType.TEXT, "x", str(n), n)
-                for n in range(1, count + 1)
-            ]
-        )
+        await messages.insert(Log(chat_id).messages(count))
         page = await messages.before(chat_id, limit, seq=count // 2, number=0)
     finally:
         client.close()

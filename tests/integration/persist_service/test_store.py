@@ -15,6 +15,8 @@ from parley.persist.v1 import persist_service_pb2 as pb
 from tests.integration.persist_service.conftest import Log, batches, holds
 
 if TYPE_CHECKING:
+    from aio_pika.abc import AbstractIncomingMessage
+
     from tests.integration.persist_service.conftest import Service
 
 DEAD = dead_queue(MESSAGE_PERSIST)
@@ -107,7 +109,7 @@ async def test_a_position_that_another_message_holds_is_a_conflict(service: Serv
 
     rival = ChatEvent()
     rival.CopyFrom(first)
-    rival.message.id = new_object_id()
+    rival.id = rival.message.id = new_object_id()
     await service.publish(rival, log.message())
     await service.stored(log.chat_id, 2)
     [dead] = await service.taken(DEAD, 1)
@@ -123,15 +125,13 @@ async def test_poison_dies_alone_among_good_neighbours(service: Service) -> None
     log = Log((await service.direct("alice", "bob")).id)
     good = log.messages(3)
     poison = {
-        "chat_id": ChatEvent(chat_id="nonsense", seq=1, epoch=1, number=1),
-        "no body": ChatEvent(chat_id=log.chat_id, seq=90, epoch=1, number=1),
-        "typing": ChatEvent(chat_id=log.chat_id, seq=91, epoch=1, number=1),
-        "seq": ChatEvent(chat_id=log.chat_id, seq=2**63, epoch=1, number=1),
+        "chat_id": Log("nonsense").change(),
+        "id": ChatEvent(chat_id=log.chat_id, seq=90, epoch=1, number=1),
+        "seq": Log(log.chat_id, seq=2**63 - 1).change(),
         "message.type": Log(log.chat_id, seq=92).message(type=MessageType.MESSAGE_TYPE_UNSPECIFIED),
         "client_msg_id": Log(log.chat_id, seq=93).message(client_msg_id=""),
         "message.id": Log(log.chat_id, seq=94).message(id="1"),
     }
-    poison["typing"].typing.user_id = "alice"
     mixed = [*good[:2], *poison.values(), good[2]]
     await service.publish(*mixed)
     await service.broker.publish(MESSAGE_PERSIST, b"\xff not a protobuf")
@@ -146,6 +146,74 @@ async def test_poison_dies_alone_among_good_neighbours(service: Service) -> None
         assert any(word in reason for reason in reasons), (word, reasons)
     assert sum(reason.startswith("malformed") for reason in reasons) == 2
     assert [message.seq for message in await service.history(log.chat_id)] == [4, 3, 2, 1]
+
+
+def of_later_release(log: Log) -> ChatEvent:
+    """An entry of a kind that this release does not know: field 200."""
+    place = log.change()
+    place.ClearField("member_removed")
+    return ChatEvent.FromString(place.SerializeToString() + b"\xc2\x0c\x02\x08\x01")
+
+
+async def test_an_event_of_any_kind_with_a_position_is_stored_and_passed_on_as_it_came(
+    service: Service,
+) -> None:
+    log = Log((await service.group("alice", "bob")).id)
+    first, later, odd, empty, last = (
+        log.message(),
+        of_later_release(log),
+        log.change(),
+        log.change(),
+        log.message("bob"),
+    )
+    odd.typing.user_id = "alice"  # told until now, and logged by whoever sent this
+    empty.ClearField("member_removed")
+    for _ in range(2):
+        await service.publish(first, later, odd, empty, last)
+    await service.stored(log.chat_id, last.seq)
+    assert await service.hook_events(5) == [first, later, odd, empty, last]
+    await holds(lambda: service.db.changes.count_documents({}) == 3)
+    found = await service.stub.ListEntries(pb.ListEntriesRequest(chat_id=log.chat_id, limit=10))
+    assert [entry.SerializeToString() for entry in found.entries] == [
+        event.SerializeToString() for event in (first, later, odd, empty, last)
+    ]
+    assert (await service.chats("bob"))[log.chat_id].last_number == 2
+    [dead] = await dead_after(
+        service, ChatEvent(chat_id=log.chat_id, id=new_object_id(), message=last.message)
+    )
+    assert "seq is not within" in str(dead.headers[REASON_HEADER])
+
+
+async def test_an_event_with_the_same_position_and_id_is_a_repeat_whatever_it_holds(
+    service: Service,
+) -> None:
+    log = Log((await service.group("alice", "bob")).id)
+    removal = log.change("carol")
+    await service.publish(removal)
+    await service.stored(log.chat_id, 1)
+    scrubbed = ChatEvent()
+    scrubbed.CopyFrom(removal)
+    scrubbed.member_removed.user_id = scrubbed.member_removed.actor_id = ""
+    other, elsewhere = ChatEvent(), ChatEvent()
+    other.CopyFrom(removal)
+    other.id = new_object_id()
+    elsewhere.CopyFrom(removal)
+    elsewhere.seq = 9
+    await service.publish(scrubbed)
+    dead = await dead_after(service, other, elsewhere)
+    assert sorted(str(one.headers[REASON_HEADER]) for one in dead) == [
+        f"event {removal.id} is stored at another position",
+        f"position 1 of chat {log.chat_id} holds another event",
+    ]
+    [stored, void] = service.db.changes.find().sort("seq")
+    assert stored["event"] == removal.SerializeToString()
+    assert (void["seq"], void["type"]) == (9, "void")
+
+
+async def dead_after(service: Service, *events: ChatEvent) -> list[AbstractIncomingMessage]:
+    """Publishes what is to be dead-lettered, and takes it."""
+    await service.publish(*events)
+    return await service.taken(DEAD, len(events))
 
 
 async def test_the_latest_message_only_goes_forward(service: Service) -> None:

@@ -15,6 +15,7 @@ from chat_service.domain.model import (
     Position,
     Role,
 )
+from contract.batches import encoded_batch
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
 
@@ -51,7 +52,7 @@ def test_an_entry_with_an_appended_position_is_a_chat_event(
     st.lists(st.builds(lambda text: ChatEvent(chat_id=text).SerializeToString(), st.text("ab", max_size=300)))
 )
 def test_a_batch_of_encoded_entries_is_a_persist_batch(entries: list[bytes]) -> None:
-    batch = PersistBatch.FromString(event_wire.persist_batch(entries))
+    batch = PersistBatch.FromString(encoded_batch(entries))
     assert [event.SerializeToString() for event in batch.events] == entries
 
 

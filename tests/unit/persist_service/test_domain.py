@@ -7,8 +7,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parley.common.v1.message_pb2 import Message
+from parley.events.v1.chat_event_pb2 import ChatEvent
 from persist_service.domain.chats import pair_key
-from persist_service.domain.log import Change, LogEntry, Message, MessageType, advances
+from persist_service.domain.log import advances
 from persist_service.domain.pointers import Pointer, merge
 from persist_service.domain.statistics import BLOCK, Fact, blocks
 from persist_service.domain.terms import TERM_LENGTH_LIMIT, TERMS_LIMIT, terms_of
@@ -25,11 +27,11 @@ pointers = st.builds(
 )
 
 
-def entry(seq: int, *, number: int, chat_id: str = CHAT, epoch: int = 1, message: bool = True) -> LogEntry:
-    body = Message(
-        "c" * 24, chat_id, seq, number, "alice", MessageType.TEXT, f"text {seq}", str(seq), seq * 10
-    )
-    return LogEntry(chat_id, epoch, seq, number, seq * 10, body if message else Change("x", "alice"))
+def entry(seq: int, *, number: int, chat_id: str = CHAT, epoch: int = 1, message: bool = True) -> ChatEvent:
+    event = ChatEvent(chat_id=chat_id, epoch=epoch, seq=seq, number=number, occurred_at_ms=seq * 10)
+    if message:
+        event.message.CopyFrom(Message(chat_id=chat_id, sender_id="alice", content=f"text {seq}"))
+    return event
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
