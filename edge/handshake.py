@@ -37,9 +37,13 @@ _VERSION: Final = "13"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES: Final = 16
 # What the host is that the request names is in the log: a proxy's name for this edge is not for everybody.
+# Short enough for the reason of a close frame.
 _OTHER_ORIGIN: Final = (
-    "pages of this origin may not connect: PARLEY_EDGE_CORS_ORIGINS does not name it, and it is not the host "
-    "that the request names. A proxy in front must pass Host on, and be trusted to tell that TLS ends in it"
+    "pages of this origin may not connect: the log of the edge and PARLEY_EDGE_CORS_ORIGINS tell more"
+)
+_ORIGIN_HINT: Final = (
+    "PARLEY_EDGE_CORS_ORIGINS does not name this origin, and it is not the host that the request names: a "
+    "proxy in front must pass Host on, and be trusted to tell that TLS ends in it"
 )
 _MAX_EARLY_BYTES: Final = 65536
 
@@ -171,6 +175,7 @@ class HandshakeHandler(RestHandler):
                 origin=origin,
                 host=self.request.host,
                 secure=self.secure,
+                hint=_ORIGIN_HINT,
                 lines_left_out=left_out,
             )
         raise PermissionDenied(ErrorReason.ERROR_REASON_PERMISSION_DENIED, _OTHER_ORIGIN)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from devstack.ports import free_port
 from devstack.programs import find_nginx
 from mesh.http.server import _Connection
+from mesh.seldom import Seldom
 from tests.integration.edge.conftest import PATIENCE, Edge, running_edge, token
 from tests.integration.edge.scaffold import scaffold_chat
 
@@ -154,11 +155,16 @@ async def test_a_page_connects_through_the_proxy(proxied: Proxied) -> None:
         assert '"welcome"' in str(await page.recv())
 
 
-async def test_a_proxy_that_passes_nothing_on_is_named_as_the_cause(proxied: Proxied) -> None:
+async def test_a_proxy_that_passes_nothing_on_is_named_as_the_cause(
+    proxied: Proxied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.handshake._origin_refused", Seldom(0))
     url = f"ws://127.0.0.1:{proxied.plain_port}/ws"
     origin = Origin("https://chat.example.com")
-    with pytest.raises(InvalidStatus) as refused:
-        async with connect(f"{url}?token={token('alice')}", origin=origin):
-            pass
-    assert refused.value.response.status_code == 403
-    assert b"must pass Host on" in (refused.value.response.body or b"")
+    with capture_logs() as logs:
+        async with connect(f"{url}?token={token('alice')}", origin=origin) as page:
+            await page.wait_closed()
+    assert page.close_code == 4403
+    assert (page.close_reason or "").startswith("PERMISSION_DENIED: pages of this origin may not connect")
+    (told,) = [log for log in logs if log["event"] == "handshake.origin_refused"]
+    assert "pass Host on" in told["hint"]
