@@ -39,12 +39,9 @@ _KEY_BYTES: Final = 16
 # What the host is that the request names is in the log: a proxy's name for this edge is not for everybody.
 # Short enough for the reason of a close frame.
 _OTHER_ORIGIN: Final = (
-    "pages of this origin may not connect: the log of the edge and PARLEY_EDGE_CORS_ORIGINS tell more"
+    "PARLEY_EDGE_CORS_ORIGINS does not name this origin, nor is it Host, which a proxy must pass on"
 )
-_ORIGIN_HINT: Final = (
-    "PARLEY_EDGE_CORS_ORIGINS does not name this origin, and it is not the host that the request names: a "
-    "proxy in front must pass Host on, and be trusted to tell that TLS ends in it"
-)
+_ORIGIN_HINT: Final = "a proxy in front must pass Host on, and be trusted to tell that TLS ends in it"
 _MAX_EARLY_BYTES: Final = 65536
 
 _log = get_logger()
