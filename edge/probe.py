@@ -20,6 +20,7 @@ from mesh.logs import get_logger
 from mesh.outage import Outage
 
 _PATIENCE_SECONDS: Final = 3.0
+_AGAIN_SECONDS: Final = 0.1
 
 _log = get_logger()
 
@@ -60,11 +61,30 @@ class Probe:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._channels.confirmed((self.channel,))
-                await self._redis.publish(self.channel, b"%d" % self._sent)
+                await publish(self._redis, self.channel, b"%d" % self._sent)
                 await self._heard.wait()
         except ResponseError as error:
             # Redis answers and refuses the probe itself (access rules, say): that tells nothing.
             _log.error("probe.refused", error=repr(error))
-        except (ParleyError, RedisError, OSError, RuntimeError):  # uvloop's word for a transport that is gone
+        except (ParleyError, TimeoutError):
             return False
         return True
+
+
+async def publish(redis: Redis, channel: bytes, payload: bytes) -> None:
+    """Publishes as soon as Redis takes it.
+
+    After an outage the first command on an old connection fails, which says nothing about the subscription.
+
+    Raises:
+        ResponseError: Redis answers, and refuses.
+    """
+    while True:
+        try:
+            await redis.publish(channel, payload)
+        except ResponseError:
+            raise
+        except (ParleyError, RedisError, OSError, RuntimeError):  # uvloop's word for a transport that is gone
+            await asyncio.sleep(_AGAIN_SECONDS)
+        else:
+            return

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from edge import metrics
-from mesh.errors import ParleyError
+from edge.probe import publish
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.redis_cluster.slots import SlotMap, slot_of
@@ -198,11 +198,11 @@ class Shard:
         self._heard.clear()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._publisher.publish(probe, b"%d" % self._probes)
+                await publish(self._publisher, probe, b"%d" % self._probes)
                 await self._heard.wait()
         except NoPermissionError as error:  # of the probe alone, which then tells nothing
             _log.error("probe.refused", node=str(self.address), error=repr(error))
-        except (ParleyError, RedisError, OSError, RuntimeError):  # uvloop's word for a transport that is gone
+        except (ResponseError, TimeoutError):
             return False
         return True
 

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from devstack.servers import RedisServer
-from edge.metrics import SILENCES
+from edge.metrics import GAPS, SILENCES
 from mesh.errors import Unavailable
 from parley.common.v1.error_pb2 import ErrorReason
 from tests.integration.edge.conftest import PATIENCE, Client, Edge, StartEdge, eventually, running_edge
@@ -166,6 +167,28 @@ async def test_a_silent_redis_is_noticed_and_what_was_missed_is_told(own_redis: 
         await chat.say(CHAT, "bob", "three")
         assert (await alice.next("new-message"))["data"]["seq"] == 3
         assert alice.connection.close_code is None
+
+
+async def test_a_redis_that_came_back_is_one_gap(own_redis: RedisServer) -> None:
+    async with (
+        scaffold_chat(own_redis.url) as (chat, port),
+        running_edge(own_redis.url, chat, port, edge_probe_seconds=0.1) as edge,
+    ):
+        chat.members[CHAT] = {"alice", "bob"}
+        alice = await edge.client("alice")
+        await chat.say(CHAT, "bob", "one")
+        await alice.next("new-message")
+        before, silences = GAPS._value.get(), SILENCES._value.get()
+        own_redis.kill()
+        await eventually(lambda: SILENCES._value.get() > silences)
+        own_redis.restart()
+        await alice.next("resync")
+
+        async with Redis.from_url(own_redis.url) as redis, asyncio.timeout(PATIENCE):
+            while (await redis.info("commandstats")).get("cmdstat_publish", {"calls": 0})["calls"] < 5:
+                await asyncio.sleep(0.05)  # until the edge has probed so many times
+        assert GAPS._value.get() == before + 1
+        assert len(alice.all("resync")) == 1
 
 
 async def test_a_working_subscription_is_left_alone(start_edge: StartEdge, chat: ScaffoldChat) -> None:
