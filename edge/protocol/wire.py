@@ -8,6 +8,8 @@ import struct
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from tornado.speedups import websocket_mask
+
 from edge.protocol.close_codes import CloseCode
 
 _FIN: Final = 0x80
@@ -153,7 +155,8 @@ class FrameReader:
             return None
         self._position = body + size
         self.frames += 1
-        return first & _FIN, opcode, _unmask(buffer[body : body + size], buffer[body - _MASK : body])
+        mask, payload = bytes(buffer[body - _MASK : body]), bytes(buffer[body : body + size])
+        return first & _FIN, opcode, websocket_mask(mask, payload)
 
     def _check_header(self, first: int, second: int) -> Opcode:
         opcode = _KNOWN.get(first & _OPCODE)
@@ -179,10 +182,3 @@ class FrameReader:
         message = Message(self._kind, bytes(self._parts))
         self._kind, self._parts = None, bytearray()
         return message
-
-
-def _unmask(payload: bytes | bytearray, key: bytes | bytearray) -> bytes:
-    # One XOR of two big integers is the fastest way that needs no compiled code (RFC 6455 section 5.3).
-    size = len(payload)
-    repeated = (key * (size // _MASK + 1))[:size]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
