@@ -40,6 +40,7 @@ from chat_service.settings import ChatSettings
 from chat_service.use_cases import send_messages
 from chat_service.use_cases.add_members import AddMembers
 from chat_service.use_cases.announcer import Announcer
+from chat_service.use_cases.append_event import AppendEvent
 from chat_service.use_cases.create_direct_chat import CreateDirectChat
 from chat_service.use_cases.create_group import CreateGroup
 from chat_service.use_cases.finish_changes import FinishChanges
@@ -125,8 +126,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
         locks=ports.locks,
         pending=ports.pending,
         log=ports.log,
-        outbox=ports.outbox,
-        broker=ports.broker,
+        append_event=AppendEvent(ports.log, ports.outbox, ports.broker, ports.store),
         store=ports.store,
         views=views,
         channels=ports.channels,

@@ -3,23 +3,10 @@
 from collections.abc import Iterable, Mapping
 
 from chat_service import wire
-from chat_service.domain.events import (
-    Change,
-    ChatAdded,
-    ChatRemoved,
-    Delivered,
-    MemberRemoved,
-    MembersAdded,
-    Presence,
-    Read,
-    Signal,
-    Typing,
-    UserNews,
-)
+from chat_service.domain.events import ChatAdded, ChatRemoved, UserNews
 from chat_service.domain.model import LatestMessage, Message, NewMessage, PointerMove, Position
 from chat_service.domain.resume import Entry
 from contract.latest import latest_text
-from mesh.ids import new_object_id
 from parley.common.v1 import chat_pb2, message_pb2
 from parley.events.v1 import chat_event_pb2, jobs_pb2, user_event_pb2
 
@@ -63,29 +50,6 @@ def new_message_entry(value: NewMessage) -> bytes:
     return event.SerializeToString()
 
 
-def change_entry(chat_id: str, value: Change, at_ms: int) -> bytes:
-    """A change as an entry without a position."""
-    event = chat_event_pb2.ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms, id=new_object_id())
-    if isinstance(value, MembersAdded):
-        event.members_added.actor_id = value.actor_id
-        event.members_added.members.extend(map(wire.member_pb, value.members))
-    else:
-        event.member_removed.actor_id = value.actor_id
-        event.member_removed.user_id = value.user_id
-        event.member_removed.promoted_id = value.promoted_id
-    return event.SerializeToString()
-
-
-def change(encoded: bytes) -> Change:
-    """The change in an entry that ``change_entry`` made."""
-    event = chat_event_pb2.ChatEvent.FromString(encoded)
-    if event.HasField("members_added"):
-        added = event.members_added
-        return MembersAdded(added.actor_id, tuple(map(wire.member, added.members)))
-    removed = event.member_removed
-    return MemberRemoved(removed.actor_id, removed.user_id, removed.promoted_id)
-
-
 def at_position(entry: bytes, position: Position) -> bytes:
     """The bytes that the log's script made of ``entry``; see scripts/_place.lua."""
     return b"".join(
@@ -96,31 +60,6 @@ def at_position(entry: bytes, position: Position) -> bytes:
             b"\x79" + position.number.to_bytes(8, "little"),
         )
     )
-
-
-def signal_event(chat_id: str, value: Signal, at_ms: int) -> bytes:
-    """A signal: an event that has no position."""
-    event = chat_event_pb2.ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms)
-    match value:
-        case Typing():
-            event.typing.user_id = value.user_id
-            event.typing.is_typing = value.is_typing
-        case Read():
-            event.read.user_id = value.user_id
-            event.read.message_id = value.message_id
-            event.read.seq = value.seq
-            event.read.number = value.number
-            event.read.whole_chat = not value.message_id
-        case Delivered():
-            event.delivered.user_id = value.user_id
-            event.delivered.message_id = value.message_id
-            event.delivered.seq = value.seq
-        case Presence():
-            event.presence.user_id = value.user_id
-            event.presence.online = value.online
-            event.presence.last_seen_ms = value.last_seen_ms
-            event.presence.chat_ids.extend(value.chat_ids)
-    return event.SerializeToString()
 
 
 def entry(encoded: bytes) -> Entry:

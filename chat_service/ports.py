@@ -4,13 +4,13 @@ Unless a method says otherwise: it awaits one network round trip however many it
 ``Unavailable`` (retryable) when the server behind it cannot be reached; the effect is then not known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from chat_service.domain.events import Change, Signal, UserNews
+from chat_service.domain.events import UserNews
 from chat_service.domain.model import (
     Accepted,
     Chat,
@@ -34,6 +34,7 @@ from chat_service.domain.model import (
 from chat_service.domain.resume import Entry, Window
 from chat_service.domain.revocation import Revocation
 from mesh.token_bucket import hint_ms
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 
 class Refusal(Enum):
@@ -79,6 +80,18 @@ class Known:
     read: ReadPointer | None
 
 
+@dataclass(frozen=True, slots=True)
+class MembersNow:
+    """What becomes true of the members of a chat in the step in which an event about them is logged."""
+
+    count: int
+    roles: Mapping[str, Role]
+    joined: Collection[str] = ()
+    """They begin with nothing unread."""
+    left: Collection[str] = ()
+    """They take their pointers along."""
+
+
 Pair = tuple[str, str]
 """A chat and a user."""
 
@@ -92,15 +105,12 @@ class ChatLog(Protocol):
         Whatever it took stays in the outbox until ``clear``. Never raises for one item.
         """
 
-    async def append(
-        self, chat_id: str, change: Change, roles: Mapping[str, Role], member_count: int
-    ) -> LogEntry | None:
-        """Gives a change its place, and makes ``roles`` and ``member_count`` true in the same step.
+    async def append(self, event: ChatEvent, members: MembersNow | None = None) -> LogEntry | None:
+        """Gives an event of any kind but a message its place, delivers it live, and puts it into the outbox.
 
-        Who joins begins with nothing unread; who leaves takes the pointers along.
-
-        If it is pending (``PendingChanges``), that it is logged is noted in that step too. None when the head
-        is missing: then nothing was done.
+        ``members``: of a change of the members, what it makes true in the same step. If that change is
+        pending (``PendingChanges``), that it is logged is noted in that step too. None when the head is
+        missing: then nothing was done.
         """
 
     async def begin(self, chat_id: str, roles: Mapping[str, Role], member_count: int) -> None:
@@ -127,8 +137,8 @@ class ChatLog(Protocol):
     async def forget_roles(self, chat_id: str, user_ids: Sequence[str]) -> None:
         """Lets the store be asked again for the roles of these users."""
 
-    async def announce(self, chat_ids: Sequence[str], signal: Signal) -> None:
-        """Tells those who are there, in each chat. Returning does not mean that anyone heard."""
+    async def announce(self, signals: Sequence[ChatEvent]) -> None:
+        """Tells those who are there, each signal in its chat. Returning does not mean that anyone heard."""
 
     async def mark_typing(self, chat_id: str, user_id: str, connection_id: str, *, is_typing: bool) -> bool:
         """Whether it is news: False when the same was said a moment ago, or another device types on.
@@ -209,7 +219,7 @@ class ChatLocks(Protocol):
 class Pending:
     """A change that was begun. ``logged``: the log has it, but who is concerned may not have been told."""
 
-    change: Change
+    change: ChatEvent
     logged: bool
 
 
@@ -219,7 +229,7 @@ class PendingChanges(Protocol):
     Call it while the chat is held, see ``ChatLocks``; ``of`` may be asked without, and is then soon old.
     """
 
-    async def begin(self, chat_id: str, change: Change) -> None:
+    async def begin(self, change: ChatEvent) -> None:
         """Keeps the change until ``forget``. Two round trips."""
 
     async def of(self, chat_id: str) -> Pending | None:

@@ -1,68 +1,74 @@
-"""What can happen in a chat. Changes get a place in the log; signals are told and forgotten."""
+"""What can happen in a chat, as the generated ``ChatEvent``; and what one user is told.
 
+An event that gets a place in the log has an id from its beginning; a signal has none, is told and forgotten.
+``at_ms`` is when it happened, Unix milliseconds.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from chat_service import wire
 from chat_service.domain.model import Chat, Member
+from mesh.ids import new_object_id
+from parley.events.v1 import chat_event_pb2 as pb
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 
-@dataclass(frozen=True, slots=True)
-class MembersAdded:
+def members_added(chat_id: str, actor_id: str, members: Iterable[Member], at_ms: int) -> ChatEvent:
     """Users became members."""
-
-    actor_id: str
-    members: tuple[Member, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MemberRemoved:
-    """A user is a member no more; ``promoted_id`` became admin for it, empty when nobody."""
-
-    actor_id: str
-    user_id: str
-    promoted_id: str = ""
+    body = pb.MembersAdded(actor_id=actor_id, members=map(wire.member_pb, members))
+    return ChatEvent(chat_id=chat_id, id=new_object_id(), occurred_at_ms=at_ms, members_added=body)
 
 
-Change = MembersAdded | MemberRemoved
+def member_removed(chat_id: str, actor_id: str, user_id: str, at_ms: int) -> ChatEvent:
+    """A user is a member no more, and nobody was promoted for it as far as is known."""
+    body = pb.MemberRemoved(actor_id=actor_id, user_id=user_id)
+    return ChatEvent(chat_id=chat_id, id=new_object_id(), occurred_at_ms=at_ms, member_removed=body)
 
 
-@dataclass(frozen=True, slots=True)
-class Typing:
+def with_members(event: ChatEvent, members: Iterable[Member]) -> ChatEvent:
+    """A ``members_added`` event as it is about these members alone."""
+    changed = _copy(event)
+    del changed.members_added.members[:]
+    changed.members_added.members.extend(map(wire.member_pb, members))
+    return changed
+
+
+def with_promoted(event: ChatEvent, user_id: str) -> ChatEvent:
+    """A ``member_removed`` event for which that user became admin; empty: nobody."""
+    changed = _copy(event)
+    changed.member_removed.promoted_id = user_id
+    return changed
+
+
+def typing(chat_id: str, user_id: str, at_ms: int, *, is_typing: bool) -> ChatEvent:
     """A member types, or stopped."""
+    body = pb.Typing(user_id=user_id, is_typing=is_typing)
+    return ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms, typing=body)
 
-    user_id: str
-    is_typing: bool
 
-
-@dataclass(frozen=True, slots=True)
-class Read:
+def read(chat_id: str, user_id: str, message_id: str, at_ms: int, *, seq: int, number: int) -> ChatEvent:
     """A member's read pointer moved; ``message_id`` is empty when the whole chat was marked."""
-
-    user_id: str
-    message_id: str
-    seq: int
-    number: int
+    body = pb.Read(user_id=user_id, message_id=message_id, seq=seq, number=number, whole_chat=not message_id)
+    return ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms, read=body)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+def delivered(chat_id: str, user_id: str, message_id: str, seq: int, at_ms: int) -> ChatEvent:
     """A member's delivery pointer moved."""
-
-    user_id: str
-    message_id: str
-    seq: int
+    body = pb.Delivered(user_id=user_id, message_id=message_id, seq=seq)
+    return ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms, delivered=body)
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """A user came online or went offline, told in ``chat_ids``."""
-
-    user_id: str
-    online: bool
-    last_seen_ms: int
-    chat_ids: tuple[str, ...]
+def presence(user_id: str, chat_ids: Sequence[str], at_ms: int, *, online: bool) -> list[ChatEvent]:
+    """A user came online or went offline: one event for each chat that is told."""
+    body = pb.Presence(user_id=user_id, online=online, last_seen_ms=at_ms, chat_ids=chat_ids)
+    return [ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms, presence=body) for chat_id in chat_ids]
 
 
-Signal = Typing | Read | Delivered | Presence
+def _copy(event: ChatEvent) -> ChatEvent:
+    copy = ChatEvent()
+    copy.CopyFrom(event)
+    return copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from chat_service.domain import rules
-from chat_service.domain.events import MembersAdded
+from chat_service.domain.events import members_added
 from chat_service.domain.model import Chat, Member, Role
 from chat_service.ports import ChatLog, Store
 from chat_service.use_cases.membership_changes import MembershipChanges
@@ -56,9 +56,11 @@ class AddMembers:
         pairs = [(chat_id, member_id) for member_id in wanted]
         standing = await self._store.memberships(pairs)
         new = [user for user, item in zip(wanted, standing, strict=True) if item.role is Role.NONE]
-        change = MembersAdded(user_id, tuple(Member(user, Role.MEMBER, now_ms()) for user in new))
+        at_ms = now_ms()
+        members = (Member(user, Role.MEMBER, at_ms) for user in new)
+        change = members_added(chat_id, user_id, members, at_ms)
         if new:
-            await self._changes.begin(chat_id, change)
+            await self._changes.begin(change)
         try:
             chat = await self._changes.store(
                 chat_id, lambda: self._store.add_members(chat_id, wanted, added_by_id)

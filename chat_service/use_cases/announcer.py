@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chat_service.domain.events import Presence
+from chat_service.domain.events import presence
 from chat_service.domain.model import ChatKind, UserChat
 from chat_service.ports import ChatLog, Store
 from mesh.clock import now_ms
@@ -44,4 +44,4 @@ class Announcer:
             if item.kind is ChatKind.DIRECT or item.member_count <= _TOLD_GROUP_SIZE
         )[:_TOLD_CHATS]
         if told:
-            await self._log.announce(told, Presence(user_id, online, now_ms(), told))
+            await self._log.announce(presence(user_id, told, now_ms(), online=online))

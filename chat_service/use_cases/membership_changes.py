@@ -9,18 +9,21 @@ chat next, or by `FinishChanges`.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from chat_service.domain.events import Change, ChatAdded, ChatRemoved, MemberRemoved, MembersAdded
+from chat_service import wire
+from chat_service.domain.events import ChatAdded, ChatRemoved, with_members, with_promoted
 from chat_service.domain.model import Chat, Role
-from chat_service.ports import Broker, ChatLocks, ChatLog, Outbox, PendingChanges, Store, UserChannels
+from chat_service.ports import ChatLocks, ChatLog, MembersNow, PendingChanges, Store, UserChannels
+from chat_service.use_cases.append_event import AppendEvent
 from chat_service.use_cases.views import ChatViews
 from mesh.backoff import Backoff
 from mesh.deadline import without_deadline
 from mesh.errors import FailedPrecondition, Internal, NotFound, ParleyError, Unavailable, unavailable
 from mesh.logs import get_logger
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 _STORE_SECONDS = 10.0
 _LOG_SECONDS = 15.0
@@ -39,8 +42,7 @@ class MembershipChanges:
         locks: ChatLocks,
         pending: PendingChanges,
         log: ChatLog,
-        outbox: Outbox,
-        broker: Broker,
+        append_event: AppendEvent,
         store: Store,
         views: ChatViews,
         channels: UserChannels,
@@ -48,8 +50,7 @@ class MembershipChanges:
         self._locks = locks
         self._pending = pending
         self._log = log
-        self._outbox = outbox
-        self._broker = broker
+        self._append_event = append_event
         self._store = store
         self._views = views
         self._channels = channels
@@ -86,20 +87,16 @@ class MembershipChanges:
     async def pends_removal(self, chat_id: str, user_id: str) -> bool:
         """Whether the removal of that user was begun and is not done; raises ``Unavailable``."""
         pending = await self._pending.of(chat_id)
-        return (
-            pending is not None
-            and isinstance(pending.change, MemberRemoved)
-            and pending.change.user_id == user_id
-        )
+        return pending is not None and pending.change.member_removed.user_id == user_id
 
     async def drain(self) -> None:
         """Returns once the changes under way are done."""
         if self._running:
             await asyncio.wait(self._running)
 
-    async def begin(self, chat_id: str, change: Change) -> None:
+    async def begin(self, change: ChatEvent) -> None:
         """Notes what is about to be done, before any of it is. Raises ``Unavailable`` when Redis is down."""
-        await self._pending.begin(chat_id, change)
+        await self._pending.begin(change)
 
     async def store(self, chat_id: str, call: Callable[[], Awaitable[T]]) -> T:
         """Asks the store until it answers, for 10 s at most; the call must be one that may be repeated.
@@ -117,7 +114,7 @@ class MembershipChanges:
             raise
 
     async def added(
-        self, chat: Chat, change: MembersAdded, viewer_id: str, *, seconds: float = _LOG_SECONDS
+        self, chat: Chat, change: ChatEvent, viewer_id: str, *, seconds: float = _LOG_SECONDS
     ) -> Chat:
         """Logs new members of a stored chat and tells them: then all is done. The chat as the viewer sees it.
 
@@ -126,29 +123,34 @@ class MembershipChanges:
         Raises:
             Unavailable: Redis is down; or the head was lost, and the store that knows it is down.
         """
-        roles = {member.user_id: member.role for member in change.members}
+        added = change.members_added
+        roles = {member.user_id: wire.role(member.role) for member in added.members}
         if roles:
-            await _persistently(lambda: self._record(chat, change, roles), seconds)
+            members = MembersNow(chat.member_count, roles, joined=roles)
+            await _persistently(lambda: self._record(change, members), seconds)
         view = await self._views.one(viewer_id, chat)
-        news = ChatAdded(replace(view, role=Role.MEMBER, unread=0), change.actor_id)
+        news = ChatAdded(replace(view, role=Role.MEMBER, unread=0), added.actor_id)
         await self._channels.tell(dict.fromkeys(roles, news))
         if roles:
             await self._pending.forget(chat.id)
         return view
 
-    async def removed(self, chat: Chat, change: MemberRemoved, *, seconds: float = _LOG_SECONDS) -> None:
+    async def removed(self, chat: Chat, change: ChatEvent, *, seconds: float = _LOG_SECONDS) -> None:
         """Logs that somebody is no member any more of a chat, given as it is stored now; else as ``added``.
 
         A successor may have become admin by an attempt whose answer was lost, so all listed ones are told.
         """
-        admins = [*_admins_but(change.user_id, chat), *filter(None, (change.promoted_id,))]
-        roles = {**dict.fromkeys(admins, Role.ADMIN), change.user_id: Role.NONE}
-        await _persistently(lambda: self._record(chat, change, roles), seconds)
+        removed = change.member_removed
+        admins = [*_admins_but(removed.user_id, chat), *filter(None, (removed.promoted_id,))]
+        roles = {**dict.fromkeys(admins, Role.ADMIN), removed.user_id: Role.NONE}
+        members = MembersNow(chat.member_count, roles, left=(removed.user_id,))
+        await _persistently(lambda: self._record(change, members), seconds)
         await self._pending.forget(chat.id)
 
-    async def end_delivery(self, chat_id: str, change: MemberRemoved) -> None:
+    async def end_delivery(self, change: ChatEvent) -> None:
         """Tells the removed user's connections. Raises ``Unavailable`` when Redis is down."""
-        await self._channels.tell({change.user_id: ChatRemoved(chat_id, change.actor_id)})
+        removed = change.member_removed
+        await self._channels.tell({removed.user_id: ChatRemoved(change.chat_id, removed.actor_id)})
 
     async def _finish_earlier(self, chat_id: str) -> None:
         """The store knows whether what is pending happened: then it is logged and told, else forgotten.
@@ -160,7 +162,7 @@ class MembershipChanges:
             return
         change = pending.change
         try:
-            if isinstance(change, MembersAdded):
+            if change.HasField("members_added"):
                 happened = await self._finish_adding(chat_id, change)
             else:
                 happened = await self._finish_removing(chat_id, change)
@@ -170,13 +172,14 @@ class MembershipChanges:
             await self._pending.forget(chat_id)
         _log.warning("chat.change_finished_late", chat_id=chat_id, happened=happened)
 
-    async def _finish_adding(self, chat_id: str, change: MembersAdded) -> bool:
-        standing = await self._store.memberships([(chat_id, member.user_id) for member in change.members])
-        there = tuple(
+    async def _finish_adding(self, chat_id: str, change: ChatEvent) -> bool:
+        added = list(map(wire.member, change.members_added.members))
+        standing = await self._store.memberships([(chat_id, member.user_id) for member in added])
+        there = [
             replace(member, role=item.role)
-            for member, item in zip(change.members, standing, strict=True)
+            for member, item in zip(added, standing, strict=True)
             if item.role is not Role.NONE
-        )
+        ]
         if not there:
             return False
         user_ids = [member.user_id for member in there]
@@ -186,42 +189,32 @@ class MembershipChanges:
             chat = await self._store.add_members(chat_id, user_ids)
         except FailedPrecondition:  # others filled the group meanwhile
             chat = await self._store.get_chat(chat_id)
-        await self.added(chat, replace(change, members=there), there[0].user_id, seconds=0)
+        await self.added(chat, with_members(change, there), there[0].user_id, seconds=0)
         return True
 
-    async def _finish_removing(self, chat_id: str, change: MemberRemoved) -> bool:
-        (now,) = await self._store.memberships([(chat_id, change.user_id)])
+    async def _finish_removing(self, chat_id: str, change: ChatEvent) -> bool:
+        user_id = change.member_removed.user_id
+        (now,) = await self._store.memberships([(chat_id, user_id)])
         if now.role is not Role.NONE:
-            await self._log.forget_roles(chat_id, [change.user_id])
+            await self._log.forget_roles(chat_id, [user_id])
             return False
-        leaves = change.user_id == change.actor_id
+        leaves = user_id == change.member_removed.actor_id
         # Again, for the store may have got no further than the membership.
-        promoted_id = await self._store.remove_member(chat_id, change.user_id, promote_successor=leaves)
+        promoted_id = await self._store.remove_member(chat_id, user_id, promote_successor=leaves)
         chat = await self._store.get_chat(chat_id)
-        admins = _admins_but(change.user_id, chat)
+        admins = _admins_but(user_id, chat)
         if leaves and len(admins) == 1:
             promoted_id = admins[0]  # perhaps an admin before; then it is no news to anybody
-        await self.end_delivery(chat_id, change)
-        await self.removed(chat, replace(change, promoted_id=promoted_id), seconds=0)
+        await self.end_delivery(change)
+        await self.removed(chat, with_promoted(change, promoted_id), seconds=0)
         return True
 
-    async def _record(self, chat: Chat, change: Change, roles: Mapping[str, Role]) -> None:
-        """Gives the change its place in the log and makes ``roles`` true in the same step."""
-        pending = await self._pending.of(chat.id)
+    async def _record(self, change: ChatEvent, members: MembersNow) -> None:
+        """Gives the change its place in the log and makes ``members`` true in the same step."""
+        pending = await self._pending.of(change.chat_id)
         if pending is not None and pending.logged:
             return  # by an attempt whose answer was lost; the sweeper hands over what it left
-        await self._outbox.mark([chat.id])
-        entry = await self._log.append(chat.id, change, roles, chat.member_count)
-        if entry is None:
-            await self._log.restore_heads(await self._store.rebuild_heads([chat.id]))
-            entry = await self._log.append(chat.id, change, roles, chat.member_count)
-        if entry is None:
-            return  # the chat is gone from the store: there is nobody to tell
-        try:
-            await self._broker.persist([entry])
-            await self._outbox.clear([entry])
-        except Unavailable as error:
-            _log.warning("chat.change_in_outbox", dependency=error.dependency)
+        await self._append_event(change, members)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from chat_service.domain import rules
-from chat_service.domain.events import MemberRemoved
+from chat_service.domain.events import member_removed, with_promoted
 from chat_service.domain.model import Chat, Role
 from chat_service.ports import ChatLog, Store
 from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.throttle import MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
+from mesh.clock import now_ms
 from mesh.errors import ParleyError, PermissionDenied, Unavailable
 
 
@@ -51,12 +52,12 @@ class RemoveMember:
 
     async def _remove(self, actor_id: str, chat_id: str, member_id: str) -> None:
         leaves = member_id == actor_id
-        change = MemberRemoved(actor_id, member_id)
+        change = member_removed(chat_id, actor_id, member_id, now_ms())
         chat = await self._check(actor_id, chat_id, member_id)
         # Asked first: the answer to a repeated call would not tell whether there was anyone to remove.
         (before,) = await self._store.memberships([(chat_id, member_id)])
         if before.role is not Role.NONE:
-            await self._changes.begin(chat_id, change)
+            await self._changes.begin(change)
         await self._log.deny(chat_id, member_id)
         try:
             promoted_id = await self._changes.store(
@@ -66,9 +67,9 @@ class RemoveMember:
             # It did not happen, or nobody knows: the store decides when the member is asked about next.
             await self._log.forget_roles(chat_id, [member_id])
             raise
-        await self._changes.end_delivery(chat_id, change)
+        await self._changes.end_delivery(change)
         if before.role is not Role.NONE:
-            await self._changes.removed(await self._now(chat), replace(change, promoted_id=promoted_id))
+            await self._changes.removed(await self._now(chat), with_promoted(change, promoted_id))
 
     async def _check(self, actor_id: str, chat_id: str, member_id: str) -> Chat:
         chat = await self._views.get(actor_id, chat_id)

@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
-from chat_service.domain import rules
-from chat_service.domain.events import Read
+from chat_service.domain import events, rules
 from chat_service.domain.model import Accepted, Draft, Membership, NewMessage, Role
 from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
 from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, Pair, RateLimiter, Refusal, Store, Taken
@@ -178,8 +177,10 @@ class SendMessages:
                 await self._reading.advance_to(draft.user_id, draft.chat_id, draft.read_seq)
             else:
                 place, message_id = taken.accepted.position, taken.accepted.message_id
-                signal = Read(draft.user_id, message_id, place.seq, place.number)
-                await self._log.announce([draft.chat_id], signal)
+                signal = events.read(
+                    draft.chat_id, draft.user_id, message_id, now_ms(), seq=place.seq, number=place.number
+                )
+                await self._log.announce([signal])
         except Unavailable as error:
             # The message counts all the same, and whatever the user reads next moves the pointer as well.
             self._read_not_told.failed(chat_id=draft.chat_id, dependency=error.dependency)

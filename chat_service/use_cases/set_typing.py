@@ -1,10 +1,11 @@
 """A member types, or stopped."""
 
 from chat_service.domain import rules
-from chat_service.domain.events import Typing
+from chat_service.domain.events import typing
 from chat_service.ports import ChatLog
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.throttle import Throttle
+from mesh.clock import now_ms
 
 
 class SetTyping:
@@ -31,4 +32,4 @@ class SetTyping:
         await self._throttle.check(self.RATE_ACTION, user_id)
         await self._standings.of_member(user_id, chat_id)
         if await self._log.mark_typing(chat_id, user_id, connection_id, is_typing=is_typing):
-            await self._log.announce([chat_id], Typing(user_id, is_typing))
+            await self._log.announce([typing(chat_id, user_id, now_ms(), is_typing=is_typing)])

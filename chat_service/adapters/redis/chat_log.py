@@ -1,6 +1,6 @@
 """``ChatLog`` on Redis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,8 +10,7 @@ from redis.exceptions import RedisError
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, replies, scripts
 from chat_service.adapters.redis.high_water import HighWater
-from chat_service.domain import rules
-from chat_service.domain.events import Change, Delivered, MembersAdded, Read, Signal
+from chat_service.domain import events, rules
 from chat_service.domain.model import (
     Delivery,
     FoundSend,
@@ -24,10 +23,11 @@ from chat_service.domain.model import (
     Role,
     StoredHead,
 )
-from chat_service.ports import Known, LogEntry, Refusal, Taken
+from chat_service.ports import Known, LogEntry, MembersNow, Refusal, Taken
 from mesh.clock import now_ms
 from mesh.logs import get_logger
 from mesh.redis import redis_errors
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 FIRST_EPOCH: Final = 1
 TYPING_MS: Final = 3_000
@@ -120,16 +120,9 @@ class RedisChatLog:
             ),
         )
 
-    async def append(
-        self, chat_id: str, change: Change, roles: Mapping[str, Role], member_count: int
-    ) -> LogEntry | None:
+    async def append(self, event: ChatEvent, members: MembersNow | None = None) -> LogEntry | None:
         """As the port says."""
-        entry = event_wire.change_entry(chat_id, change, now_ms())
-        moved = (
-            dict.fromkeys((member.user_id for member in change.members), "join")
-            if isinstance(change, MembersAdded)
-            else {change.user_id: "leave"}
-        )
+        chat_id, entry = event.chat_id, event.SerializeToString()
         answer = await scripts.run_one(
             self._redis,
             scripts.APPEND,
@@ -144,11 +137,10 @@ class RedisChatLog:
             ),
             entry,
             keys.channel(chat_id),
-            member_count,
             self._keep.recent_entries,
             self._keep.recent_seconds,
             *self._seen.of(chat_id),
-            *(part for user, role in roles.items() for part in (user, role, moved.get(user, "keep"))),
+            *(() if members is None else _members_arguments(members)),
         )
         if answer is None:
             return None
@@ -248,13 +240,12 @@ class RedisChatLog:
                     pipe.zrem(keys.strangers(user_id), chat_id)
                 await pipe.execute()
 
-    async def announce(self, chat_ids: Sequence[str], signal: Signal) -> None:
+    async def announce(self, signals: Sequence[ChatEvent]) -> None:
         """As the port says."""
-        at_ms = now_ms()
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
-                for chat_id in chat_ids:
-                    pipe.publish(keys.channel(chat_id), event_wire.signal_event(chat_id, signal, at_ms))
+                for signal in signals:
+                    pipe.publish(keys.channel(signal.chat_id), signal.SerializeToString())
                 await pipe.execute()
 
     async def mark_typing(self, chat_id: str, user_id: str, connection_id: str, *, is_typing: bool) -> bool:
@@ -275,8 +266,8 @@ class RedisChatLog:
         self, chat_id: str, user_id: str, pointer: ReadPointer, message_id: str
     ) -> ReadPointer:
         """As the port says."""
-        event = event_wire.signal_event(
-            chat_id, Read(user_id, message_id, pointer.seq, pointer.number), pointer.at_ms
+        event = events.read(
+            chat_id, user_id, message_id, pointer.at_ms, seq=pointer.seq, number=pointer.number
         )
         answer = await scripts.run_one(
             self._redis,
@@ -287,7 +278,7 @@ class RedisChatLog:
             pointer.number,
             pointer.at_ms,
             keys.channel(chat_id),
-            event,
+            event.SerializeToString(),
             self._keep.recent_seconds,
         )
         return replies.read_pointer(answer)
@@ -303,11 +294,9 @@ class RedisChatLog:
                     delivery.user_id,
                     delivery.seq,
                     keys.channel(delivery.chat_id),
-                    event_wire.signal_event(
-                        delivery.chat_id,
-                        Delivered(delivery.user_id, delivery.message_id, delivery.seq),
-                        at_ms,
-                    ),
+                    events.delivered(
+                        delivery.chat_id, delivery.user_id, delivery.message_id, delivery.seq, at_ms
+                    ).SerializeToString(),
                     self._keep.recent_seconds,
                 ),
             )
@@ -330,3 +319,11 @@ class RedisChatLog:
             )
             for user in read.keys() | delivered.keys()
         ]
+
+
+def _members_arguments(members: MembersNow) -> Iterator[str | int]:
+    """As scripts/append.lua takes them."""
+    yield members.count
+    for user_id, role in members.roles.items():
+        pointers = "join" if user_id in members.joined else "leave" if user_id in members.left else "keep"
+        yield from (user_id, role, pointers)

@@ -4,12 +4,11 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from chat_service import event_wire
 from chat_service.adapters.redis import keys, scripts
-from chat_service.domain.events import Change
 from chat_service.ports import Pending
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 
 class RedisPendingChanges:
@@ -18,19 +17,18 @@ class RedisPendingChanges:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def begin(self, chat_id: str, change: Change) -> None:
+    async def begin(self, change: ChatEvent) -> None:
         """As the port says: two round trips, since the two keys may be on different nodes."""
-        at_ms = now_ms()
         with redis_errors():
-            await self._redis.zadd(keys.PENDING_INDEX, {chat_id: at_ms})
-            note = {"entry": event_wire.change_entry(chat_id, change, at_ms), "logged": 0}
-            await self._redis.hset(keys.pending(chat_id), mapping=cast("Any", note))
+            await self._redis.zadd(keys.PENDING_INDEX, {change.chat_id: now_ms()})
+            note = {"entry": change.SerializeToString(), "logged": 0}
+            await self._redis.hset(keys.pending(change.chat_id), mapping=cast("Any", note))
 
     async def of(self, chat_id: str) -> Pending | None:
         """As the port says."""
         with redis_errors():
             entry, logged = cast("Any", await self._redis.hmget(keys.pending(chat_id), "entry", "logged"))
-        return None if entry is None else Pending(event_wire.change(entry), logged == b"1")
+        return None if entry is None else Pending(ChatEvent.FromString(entry), logged == b"1")
 
     async def forget(self, chat_id: str) -> None:
         """As the port says."""

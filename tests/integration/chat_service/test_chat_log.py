@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.outbox import RedisOutbox
+from chat_service.adapters.redis.pending_changes import RedisPendingChanges
 from chat_service.adapters.redis.recent_log import RedisRecentLog
-from chat_service.domain.events import MembersAdded
+from chat_service.domain.events import members_added
 from chat_service.domain.model import (
     ContentType,
     Delivery,
@@ -26,7 +27,7 @@ from chat_service.domain.model import (
     Role,
     StoredHead,
 )
-from chat_service.ports import Refusal, Taken
+from chat_service.ports import MembersNow, Refusal, Taken
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.ids import new_object_id
@@ -200,8 +201,8 @@ async def test_scripts_are_loaded_again_when_redis_forgot_them(redis: Redis, log
 async def test_a_change_takes_a_place_and_sets_roles_but_counts_no_message(log: RedisChatLog) -> None:
     await begin(log)
     await log.accept([message("a")])
-    change = MembersAdded("alice", (Member("eve", Role.MEMBER, 1),))
-    entry = await log.append(CHAT, change, {"eve": Role.MEMBER}, 3)
+    change = members_added(CHAT, "alice", [Member("eve", Role.MEMBER, 1)], 1)
+    entry = await log.append(change, MembersNow(3, {"eve": Role.MEMBER}, joined=["eve"]))
     assert entry is not None
     event = ChatEvent.FromString(entry.encoded)
     assert (event.seq, event.number, event.members_added.members[0].user_id) == (2, 1, "eve")
@@ -213,6 +214,32 @@ async def test_a_change_takes_a_place_and_sets_roles_but_counts_no_message(log: 
     (latest,) = await log.latest([CHAT])
     assert latest is not None
     assert (latest.seq, latest.sender_id) == (3, "eve")
+
+
+async def test_any_event_takes_a_place_and_leaves_the_members_and_what_pends_of_them_alone(
+    redis: Redis, log: RedisChatLog, outbox: RedisOutbox
+) -> None:
+    await begin(log)
+    pending = RedisPendingChanges(redis)
+    await pending.begin(members_added(CHAT, "alice", [Member("eve", Role.MEMBER, 1)], 1))
+    # Of a kind that no release of today knows: field 200.
+    later = ChatEvent(chat_id=CHAT, id=new_object_id(), occurred_at_ms=1).SerializeToString()
+    event = ChatEvent.FromString(later + b"\xc2\x0c\x02\x08\x01")
+    await outbox.mark([CHAT])
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(keys.channel(CHAT))
+        entry = await log.append(event)
+        (told,) = await published(pubsub, 1)
+    assert entry is not None
+    event.epoch, event.seq, event.number = 1, 1, 0
+    assert (ChatEvent.FromString(entry.encoded), told) == (event, event)
+    assert (await outbox.waiting(0, 10))[CHAT] == (entry,)
+    pends = await pending.of(CHAT)
+    assert pends is not None
+    assert not pends.logged
+    (known,) = await log.known("alice", [CHAT])
+    assert known.head is not None
+    assert known.head.member_count == 2
 
 
 async def test_the_recent_log_is_bounded_and_without_a_hole(redis: Redis, log: RedisChatLog) -> None:

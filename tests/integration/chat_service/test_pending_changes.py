@@ -6,13 +6,14 @@ What a process leaves that dies in between is made here as it makes it: the note
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from bson import ObjectId
 
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.pending_changes import RedisPendingChanges
-from chat_service.domain.events import Change, MemberRemoved, MembersAdded
+from chat_service.domain.events import member_removed, members_added
 from chat_service.domain.model import Member, Role
 from mesh.errors import PermissionDenied
 from parley.chat.v1 import chat_service_pb2 as pb
@@ -23,13 +24,17 @@ from parley.persist.v1 import persist_service_pb2 as persist
 from tests.integration.chat_service.scaffold import World
 from tests.integration.persist_service.conftest import eventually
 
-ADDS_EVE = MembersAdded("alice", (Member("eve", Role.MEMBER, 1), Member("frank", Role.MEMBER, 1)))
-REMOVES_BOB = MemberRemoved("alice", "bob")
+EVE_AND_FRANK = [Member("eve", Role.MEMBER, 1), Member("frank", Role.MEMBER, 1)]
+ADDS_EVE = partial(members_added, actor_id="alice", members=EVE_AND_FRANK, at_ms=1)
+REMOVES_BOB = partial(member_removed, actor_id="alice", user_id="bob", at_ms=1)
+ALICE_LEAVES = partial(member_removed, actor_id="alice", user_id="alice", at_ms=1)
 
 
-async def left_behind(world: World, chat_id: str, change: Change, age_ms: int = 0) -> None:
+async def left_behind(
+    world: World, chat_id: str, change: Callable[[str], ChatEvent], age_ms: int = 0
+) -> None:
     """The note alone, so old."""
-    await RedisPendingChanges(world.redis).begin(chat_id, change)
+    await RedisPendingChanges(world.redis).begin(change(chat_id))
     await world.redis.zincrby(keys.PENDING_INDEX, -age_ms, chat_id)
 
 
@@ -116,7 +121,7 @@ async def test_the_next_change_first_logs_who_was_removed(world: World) -> None:
 async def test_a_successor_is_an_admin_although_nobody_heard_of_it(world: World) -> None:
     chat_id = await world.group("alice", "bob", "carol")
     assert (await world.send(chat_id, user_id="bob")).HasField("accepted")  # so that Redis knows: a member
-    await left_behind(world, chat_id, MemberRemoved("alice", "alice"), age_ms=60_000)
+    await left_behind(world, chat_id, ALICE_LEAVES, age_ms=60_000)
     await store_removes(world, chat_id, "alice", promote=True)
     await eventually(truth(lambda: nothing_pends(world, chat_id)))
     assert (await log_of(world, chat_id, "bob"))[-1].member_removed.promoted_id == "bob"
@@ -127,7 +132,7 @@ async def test_a_successor_is_an_admin_although_nobody_heard_of_it(world: World)
 async def test_a_store_that_got_no_further_than_the_membership_is_finished_too(world: World) -> None:
     """What the chat's document still says of an admin who left does not make her one again."""
     chat_id = await world.group("alice", "bob", "carol")
-    await left_behind(world, chat_id, MemberRemoved("alice", "alice"), age_ms=60_000)
+    await left_behind(world, chat_id, ALICE_LEAVES, age_ms=60_000)
     world.persist.db.memberships.delete_one({"chatId": ObjectId(chat_id), "userId": "alice"})
     await eventually(truth(lambda: nothing_pends(world, chat_id)))
     assert (await log_of(world, chat_id, "bob"))[-1].member_removed.promoted_id == "bob"
@@ -159,7 +164,9 @@ async def test_what_is_logged_already_is_told_and_not_logged_again(world: World)
 
 
 @pytest.mark.parametrize("change", [ADDS_EVE, REMOVES_BOB], ids=["adding", "removing"])
-async def test_what_the_store_never_did_is_forgotten(world: World, change: Change) -> None:
+async def test_what_the_store_never_did_is_forgotten(
+    world: World, change: Callable[[str], ChatEvent]
+) -> None:
     chat_id = await world.group("alice", "bob")
     await left_behind(world, chat_id, change, age_ms=60_000)
     if change is REMOVES_BOB:

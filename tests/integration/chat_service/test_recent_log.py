@@ -6,9 +6,9 @@ from redis.asyncio import Redis
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.recent_log import RedisRecentLog
-from chat_service.domain.events import MembersAdded
+from chat_service.domain.events import members_added
 from chat_service.domain.model import ContentType, Member, NewMessage, Role
-from chat_service.ports import Taken
+from chat_service.ports import MembersNow, Taken
 from mesh.errors import NotFound, ResourceExhausted
 from mesh.ids import new_object_id
 from parley.chat.v1 import chat_service_pb2 as pb
@@ -46,8 +46,10 @@ async def send(log: RedisChatLog, count: int, content: str = "hello") -> list[st
 
 async def change(log: RedisChatLog, count: int) -> None:
     for number in range(count):
-        added = MembersAdded("alice", (Member(f"member-{number}", Role.MEMBER, 1),))
-        assert await log.append(CHAT, added, {f"member-{number}": Role.MEMBER}, number + 2) is not None
+        user = f"member-{number}"
+        added = members_added(CHAT, "alice", [Member(user, Role.MEMBER, 1)], 1)
+        members = MembersNow(number + 2, {user: Role.MEMBER}, joined=[user])
+        assert await log.append(added, members) is not None
 
 
 async def sent_by(redis: Redis) -> int:
