@@ -26,7 +26,11 @@ _DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; gives the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    for value in vars(arguments).values():
+        if isinstance(value, str) and not _is_text(value):
+            parser.error(f"{value!r} is not UTF-8")
     logging.basicConfig(level=logging.ERROR, format="parley: %(message)s")
     login = Login(arguments.url, arguments.user, arguments.name, arguments.token)
     try:
@@ -46,6 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"parley: {error}", file=sys.stderr)
         return _exit_code(error)
     return 0
+
+
+def _is_text(value: str) -> bool:
+    """Bytes of an argument that are no UTF-8 come as halves of characters, which no server takes."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _exit_code(error: ParleyError) -> int:

@@ -87,6 +87,8 @@ def test_a_missing_server_has_its_own_exit_code(capsys: pytest.CaptureFixture[st
         ["send", "--as", "alice", "--to", "bob", "--chat", CHAT, "hello"],
         ["listen", "--as", "alice", "--url", "127.0.0.1:8080"],
         ["chat", "--as", "alice", "--to", "bob", "--history", "101"],
+        ["send", "--as", "alice", "--to", "b\udcff", "hello"],
+        ["send", "--as", "alice", "--to", "bob", "hell\udcff"],
     ],
 )
 def test_wrong_arguments_are_explained(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
