@@ -204,7 +204,7 @@ def _handle_signals(lifecycle: Lifecycle) -> None:
 
 async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, None]]) -> None:
     backoff = Backoff(base=0.2, cap=15.0)
-    outage = Outage("task.waits", "task.goes_on", quiet_seconds=0)
+    outage = Outage("task.waits", "task.goes_on", quiet_seconds=0, task=name)
     loop = asyncio.get_running_loop()
     while True:
         started = loop.time()
@@ -219,7 +219,7 @@ async def _keep_running(name: str, factory: Callable[[], Coroutine[Any, Any, Non
             delay = backoff.next_delay()
             TASK_RESTARTS.labels(name).inc()
             if isinstance(error, Unavailable):
-                outage.failed(task=name, dependency=error.dependency, error=error.message)
+                outage.failed(dependency=error.dependency, error=error.message)
             else:
                 _log.exception("task.failed", task=name, restart_in_seconds=round(delay, 2))
             works.cancel()  # before the wait, which is not work

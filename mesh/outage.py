@@ -14,7 +14,8 @@ class Outage:
     """Of one thing that works or fails, again and again; not shared by things that fail each for itself.
 
     It is over with the first success that comes ``quiet_seconds`` or later after the last failure: while some
-    calls fail and others do not, nothing is told. ``clock`` gives seconds that only go forward.
+    calls fail and others do not, nothing is told. ``clock`` gives seconds that only go forward. Both lines of
+    the log have ``facts``: whose outage it is.
     """
 
     def __init__(
@@ -24,10 +25,12 @@ class Outage:
         *,
         quiet_seconds: float = _QUIET_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        **facts: object,
     ) -> None:
         self._begun, self._over = begun, over
         self._quiet = quiet_seconds
         self._clock = clock
+        self._facts = facts
         self._since: float | None = None
         self._last = 0.0
         self._failures = 0
@@ -38,7 +41,7 @@ class Outage:
         self._failures += 1
         if self._since is None:
             self._since = self._last
-            _log.warning(self._begun, **facts)
+            _log.warning(self._begun, **self._facts, **facts)
 
     def worked(self) -> None:
         """Notes a success."""
@@ -46,5 +49,6 @@ class Outage:
             return
         now = self._clock()
         if now - self._last >= self._quiet:
-            _log.info(self._over, after_seconds=round(now - self._since, 1), failures=self._failures)
+            took = round(now - self._since, 1)
+            _log.info(self._over, **self._facts, after_seconds=took, failures=self._failures)
             self._since, self._failures = None, 0

@@ -5,7 +5,7 @@ from mesh.outage import Outage
 
 def test_an_outage_is_told_when_it_begins_and_when_it_is_over() -> None:
     now = 0.0
-    outage = Outage("thing.fails", "thing.works", quiet_seconds=3, clock=lambda: now)
+    outage = Outage("thing.fails", "thing.works", quiet_seconds=3, clock=lambda: now, thing="one")
     with capture_logs() as logs:
         outage.worked()
         for second in range(20):
@@ -21,4 +21,5 @@ def test_an_outage_is_told_when_it_begins_and_when_it_is_over() -> None:
         ("info", "thing.works"),
         ("warning", "thing.fails"),
     ]
+    assert {log["thing"] for log in logs} == {"one"}
     assert (logs[0]["error"], logs[1]["after_seconds"], logs[1]["failures"]) == ("gone", 30.0, 20)
