@@ -16,6 +16,7 @@ from admin.cut import FIRST, Cut
 from admin.migrations import STAMP, version_of
 from admin.mongo import Client, Database, open_mongo
 from admin.output import json_option, note, table, tell
+from admin.progress import Progress, stage
 from admin.schemas import Schema, schemas
 from admin.settings import DatabaseSettings
 from mesh.clock import now_ms, to_rfc3339
@@ -68,14 +69,19 @@ async def _save(database: Database, schema: Schema, archive: Archive, session: A
     files: dict[str, File] = {}
     for name in names:
         if name != STAMP:
-            documents = _documents(database, name, cut, session)
-            files[name] = await archive.write(schema.part, name, documents)
+            count = await database[name].estimated_document_count()
+            async with stage(f"{database.name}: {name}", count) as progress:
+                documents = _documents(database, name, cut, session, progress)
+                files[name] = await archive.write(schema.part, name, documents)
     return Part(schema.database, version, files)
 
 
-async def _documents(database: Database, name: str, cut: Cut, session: Any) -> AsyncIterator[bytes]:
+async def _documents(
+    database: Database, name: str, cut: Cut, session: Any, progress: Progress
+) -> AsyncIterator[bytes]:
     collection: Any = database.get_collection(name, codec_options=_RAW)
     async for document in collection.find({}, session=session, batch_size=_AT_ONCE):
+        progress.add(1)
         kept = cut.keep(name, document)
         if kept is not None:
             yield kept

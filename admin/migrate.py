@@ -7,6 +7,7 @@ from admin.command import DONE, NOT_DONE, Command, seconds
 from admin.migrations import bring_up_to_date, pending, version_of
 from admin.mongo import open_mongo
 from admin.output import json_option, table, tell
+from admin.progress import stage
 from admin.schemas import schemas
 from admin.settings import DatabaseSettings
 from mesh.settings import load
@@ -33,7 +34,8 @@ async def _run(options: Namespace) -> int:
             if options.plan:
                 names = pending(schema, before)
             else:
-                applied = await bring_up_to_date(database, schema, again=options.again)
+                async with stage(f"{database.name}: migrations and indexes"):
+                    applied = await bring_up_to_date(database, schema, again=options.again)
                 names = [f"{each.name} ({each.documents} documents)" for each in applied]
             rows.append(
                 {

@@ -33,6 +33,11 @@ def in_words(error: PyMongoError) -> str:
     return text
 
 
+async def is_embedded(client: Client) -> bool:
+    """Whether the server is the store of `make run`, whose costs differ from those of MongoDB."""
+    return "secantusVersion" in await client.admin.command("buildInfo")
+
+
 @asynccontextmanager
 async def open_mongo(url: SecretStr, *, wait_seconds: float | None = None) -> AsyncIterator[Client]:
     """A client while entered; its uses wait so long for a server, 5 s. Writes reach a majority's journal.

@@ -75,6 +75,21 @@ def test_what_was_saved_is_restored(admin: Admin, filled: Databases, tmp_path: P
     assert (contents(filled.parley), contents(filled.notify)) == before
     assert filled.parley.messages.index_information()["chatId_1_seq_1"]["unique"]
     assert admin("migrate", "--plan").code == 0
+    for told in (saved.err, restored.err):
+        assert f"{filled.parley.name}: messages: 114 of 114 documents" in told.splitlines()
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_embedded_store_makes_indexes_before_it_copies(admin: Admin, tmp_path: Path) -> None:
+    assert admin("backup", str(tmp_path / "one")).code == 0
+    with ObedientMongo() as server, MongoClient[dict[str, Any]](server.url) as client:
+        admin.settings["PARLEY_MONGO_URL"] = server.url
+        server.fail(["createIndexes"], "alwaysOn", errorCode=13)
+        assert admin("restore", str(tmp_path / "one")).code == 1
+        counts = [client[name].messages.count_documents({}) for name in client.list_database_names()]
+        assert not any(counts)
+        server.obey()
+        assert admin("restore", str(tmp_path / "one")).code == 0
 
 
 @pytest.mark.usefixtures("filled")
