@@ -62,7 +62,7 @@ async def test_a_poison_message_is_dead_lettered_while_its_neighbours_are_stored
 
     def entry(seq: int) -> ChatEvent:
         event = ChatEvent(chat_id=chat_id, occurred_at_ms=1, epoch=1, seq=seq, number=seq)
-        event.message.id = new_object_id()
+        event.id = event.message.id = new_object_id()
         event.message.chat_id = chat_id
         event.message.sender_id = "alice"
         event.message.type = MESSAGE_TYPE_TEXT
