@@ -33,19 +33,19 @@ from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.indexes import INDEXES, make_indexes
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
-from notify_service.couriers.device import DeviceCourier
-from notify_service.couriers.trust import Trust
-from notify_service.domain.brake import BrakeLimits
+from notify_service.delivery.brake import BrakeLimits
+from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.engine import Deliver, Pace
+from notify_service.delivery.provider_limiter import Limits
+from notify_service.delivery.trust import Trust
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.domain.device import Device, DeviceKind
-from notify_service.domain.gates import Limits
-from notify_service.domain.inbox import InboxKey, Rhythm
 from notify_service.domain.push import Push, PushKind, to_payload
-from notify_service.domain.recheck import Attention
-from notify_service.use_cases.deliver import Deliver, Pace
-from notify_service.use_cases.last_look import LastLook
-from notify_service.use_cases.people import People
+from notify_service.inbox.inbox import InboxKey, Rhythm
+from notify_service.inbox.last_look import LastLook
+from notify_service.inbox.recheck import Attention
+from notify_service.people.lookup import People
 
 _DEVICES = 200
 _BATCH = 64

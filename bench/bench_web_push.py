@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from notify_service.adapters.senders.http import open_http
-from notify_service.adapters.senders.vapid import Vapid
-from notify_service.adapters.senders.web_push import WebPushSender
-from notify_service.adapters.senders.web_push_message import Subscription, payload
 from notify_service.domain.device import Device, DeviceKind, WebPushKeys
 from notify_service.domain.push import Push, PushKind
-from notify_service.domain.vapid import VapidKey
+from notify_service.providers.http import open_http
+from notify_service.providers.web_push.message import Subscription, payload
+from notify_service.providers.web_push.sender import WebPushSender
+from notify_service.providers.web_push.vapid import Vapid
+from notify_service.providers.web_push.vapid_key import VapidKey
 from tests.providers.push_reading import encode
 from tests.providers.tls import Authority
 

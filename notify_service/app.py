@@ -1,4 +1,4 @@
-"""The composition root: with `senders.py` the only module that builds adapters."""
+"""The composition root: the only module that builds adapters; `providers.registry` opens the providers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,60 +14,61 @@ from mesh.mongo import Mongo
 from mesh.readiness import Readiness
 from mesh.rpc.channel import RpcChannel, open_channel
 from mesh.rpc.server import RpcServer
-from notify_service.adapters import members, recent_messages, unread_chats
-from notify_service.adapters.dead_events import DeadEventLetters
-from notify_service.adapters.email_queue import BrokerEmailQueue
-from notify_service.adapters.letters import MailLetters
 from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.indexes import make_needed, make_others
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
-from notify_service.adapters.senders.vapid import Vapid
-from notify_service.adapters.senders.webhook import WebhookClient
-from notify_service.consumers.email_send import EmailConsumer
-from notify_service.consumers.event_hooks import EventHooksConsumer
-from notify_service.consumers.notification_send import NotificationConsumer
-from notify_service.couriers.device import DeviceCourier
-from notify_service.couriers.email import PROVIDER as SMTP_PROVIDER
-from notify_service.couriers.email import EmailCourier
-from notify_service.couriers.hook import HookCourier
-from notify_service.couriers.trust import Trust
+from notify_service.adapters.persist import members, recent_messages, unread_chats
+from notify_service.delivery.brake import BrakeLimits
+from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.engine import Deliver, Pace
+from notify_service.delivery.provider_limiter import Limits
+from notify_service.delivery.trust import Trust
+from notify_service.delivery.upkeep import Upkeep
 from notify_service.domain.address import require_url
-from notify_service.domain.brake import BrakeLimits
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
-from notify_service.domain.gates import Limits
-from notify_service.domain.inbox import Rhythm
-from notify_service.domain.unsubscribe import UnsubscribeTokens
-from notify_service.hook_wire import to_bytes
-from notify_service.mail_ports import Mailer
+from notify_service.email.consumer import EmailConsumer
+from notify_service.email.delivery_handler import EmailCourier
+from notify_service.email.ports import Mailer
+from notify_service.email.queue import BrokerEmailQueue
+from notify_service.email.renderer import MailLetters
+from notify_service.email.send_digests import DigestTimes, SendDigests
+from notify_service.email.unsubscribe import Unsubscribe
+from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.inbox.dispatch import Tell
+from notify_service.inbox.inbox import Rhythm
+from notify_service.inbox.last_look import LastLook
+from notify_service.inbox.note_active import NoteActive
+from notify_service.inbox.poller import Teller
+from notify_service.inbox.recheck_active import RecheckActive
+from notify_service.intake.consumer import NotificationConsumer
+from notify_service.intake.intake import TakeIn
+from notify_service.ledger.explain import ExplainNotification
+from notify_service.ledger.query import LedgerQuery
+from notify_service.people.devices import Devices
+from notify_service.people.lookup import People
+from notify_service.people.preferences import UserPreferences
+from notify_service.people.push_config import GetPushConfig
 from notify_service.ports import Courier, Sender
+from notify_service.providers.context import ProviderContext
+from notify_service.providers.registry import NAMED_BY_SETTINGS, open_senders
+from notify_service.providers.smtp.mailer import open_mailer
+from notify_service.providers.web_push.vapid import Vapid
+from notify_service.providers.webhook.sender import WebhookClient
 from notify_service.rpc.notify import NotifyRpc, NotifyUseCases
 from notify_service.rpc.webhooks import WebhookRpc
-from notify_service.senders import make_vapid, open_guarded, open_mailer, open_senders
 from notify_service.settings import NotifySettings
-from notify_service.use_cases.deliver import Deliver, Pace
-from notify_service.use_cases.devices import Devices
-from notify_service.use_cases.digest import DigestTimes, SendDigests
-from notify_service.use_cases.end_memberships import EndMemberships
-from notify_service.use_cases.explain import ExplainNotification
-from notify_service.use_cases.hook_deliveries import HookDeliveryDesk
-from notify_service.use_cases.known_subscriptions import KnownSubscriptions
-from notify_service.use_cases.last_look import LastLook
-from notify_service.use_cases.ledger import LedgerQuery
-from notify_service.use_cases.note_active import NoteActive
-from notify_service.use_cases.people import People
-from notify_service.use_cases.preferences import UserPreferences
-from notify_service.use_cases.push_config import GetPushConfig
-from notify_service.use_cases.recheck_active import RecheckActive
-from notify_service.use_cases.subscriptions import Subscriptions
-from notify_service.use_cases.take_events import TakeEvents
-from notify_service.use_cases.take_in import TakeIn
-from notify_service.use_cases.tell import Tell
-from notify_service.use_cases.teller import Teller
-from notify_service.use_cases.unsubscribe import Unsubscribe
-from notify_service.use_cases.upkeep import Upkeep
+from notify_service.webhooks.consumer import EventHooksConsumer
+from notify_service.webhooks.dead_events import DeadEventLetters
+from notify_service.webhooks.delivery_desk import HookDeliveryDesk
+from notify_service.webhooks.delivery_handler import HookCourier
+from notify_service.webhooks.end_memberships import EndMemberships
+from notify_service.webhooks.intake import TakeEvents
+from notify_service.webhooks.known_subscriptions import KnownSubscriptions
+from notify_service.webhooks.proto_codec import to_bytes
+from notify_service.webhooks.subscriptions import Subscriptions
 from notify_service.work import Work
 from parley.notify.v1.notify_service_pb2_grpc import add_NotifyServiceServicer_to_server
 from parley.notify.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
@@ -76,13 +77,10 @@ from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 _GRPC_GRACE_SECONDS: Final = 10.0
 _DIGEST_POLL_SECONDS: Final = 5.0
 _ACTIVE_POLL_SECONDS: Final = 2.0
-_NAMED_BY_SETTINGS: Final = frozenset(
-    {DeviceKind.FCM.value, DeviceKind.APNS.value, DeviceKind.LOG.value, SMTP_PROVIDER}
-)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ways:
+class _Transports:
     """The ways out to people and integrators."""
 
     senders: Mapping[DeviceKind, Sender]
@@ -93,10 +91,9 @@ class _Ways:
     @classmethod
     async def open(cls, mongo: Mongo, settings: NotifySettings, life: Lifecycle) -> Self:
         """Those that the settings name; opens no connection yet."""
-        vapid = make_vapid(settings, MongoKeyStore(mongo))
-        guarded = await open_guarded(settings, life)
-        senders = await open_senders(settings, life, guarded, vapid)
-        return cls(senders, vapid, await open_mailer(settings, life), WebhookClient(guarded))
+        context = await ProviderContext.open(settings, life, MongoKeyStore(mongo))
+        mailer = await open_mailer(settings, life)
+        return cls(open_senders(context), context.vapid, mailer, WebhookClient(context.guarded))
 
     @property
     def kinds(self) -> frozenset[DeviceKind]:
@@ -117,7 +114,7 @@ class _Parts:
     people: People
     policy: Policy
     stores: Stores
-    ways: _Ways
+    transports: _Transports
     known: KnownSubscriptions
     tokens: UnsubscribeTokens
 
@@ -137,7 +134,7 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
     channel = await _open_persist(settings, life)
     readiness.add("persist", channel.check, required=False, field="persist_target")
     stores = Stores.of(mongo, _rhythm(settings), digest_after_seconds=settings.notify_digest_after_seconds)
-    ways = await _Ways.open(mongo, settings, life)
+    transports = await _Transports.open(mongo, settings, life)
     persist = PersistServiceStub(channel)
     parts = _Parts(
         settings=settings,
@@ -147,9 +144,9 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
         persist=persist,
         members=members.PersistMembers(persist),
         people=People(stores.devices, stores.preferences),
-        policy=_policy(settings, ways),
+        policy=_policy(settings, transports),
         stores=stores,
-        ways=ways,
+        transports=transports,
         known=KnownSubscriptions(stores.subscriptions),
         tokens=UnsubscribeTokens(settings.service_secret.get_secret_value()),
     )
@@ -199,11 +196,11 @@ async def _open_persist(settings: NotifySettings, life: Lifecycle) -> RpcChannel
 
 
 def _notify_rpc(parts: _Parts) -> NotifyRpc:
-    stores, ways, loopback = parts.stores, parts.ways, parts.settings.notify_allow_loopback
+    stores, transports, loopback = parts.stores, parts.transports, parts.settings.notify_allow_loopback
     return NotifyRpc(
         NotifyUseCases(
-            devices=Devices(stores.devices, ways.kinds, allow_loopback=loopback),
-            push_config=GetPushConfig(ways.kinds, ways.vapid),
+            devices=Devices(stores.devices, transports.kinds, allow_loopback=loopback),
+            push_config=GetPushConfig(transports.kinds, transports.vapid),
             preferences=UserPreferences(stores.preferences),
             unsubscribe=Unsubscribe(parts.tokens, stores.preferences),
             ledger=LedgerQuery(stores.ledger),
@@ -226,7 +223,7 @@ def _webhook_rpc(parts: _Parts) -> WebhookRpc:
 def _start_delivering(parts: _Parts) -> Deliver:
     stores, settings = parts.stores, parts.settings
     limits = Limits(
-        settings.notify_provider_concurrency, settings.notify_provider_rate, named=_NAMED_BY_SETTINGS
+        settings.notify_provider_concurrency, settings.notify_provider_rate, named=NAMED_BY_SETTINGS
     )
     pace = Pace.answering_within(settings.notify_send_seconds)
     engine = Deliver(stores.deliveries, _couriers(parts), limits, pace)
@@ -237,19 +234,23 @@ def _start_delivering(parts: _Parts) -> Deliver:
 
 
 def _couriers(parts: _Parts) -> dict[Lane, Courier]:
-    stores, ways, settings = parts.stores, parts.ways, parts.settings
+    stores, transports, settings = parts.stores, parts.transports, parts.settings
     trust = Trust(BrakeLimits(settings.notify_brake_share, settings.notify_brake_least))
     couriers: dict[Lane, Courier] = {
-        Lane.DEVICE: DeviceCourier(stores.devices, ways.senders, stores.ledger, parts.last_look(), trust),
-        Lane.HOOK: HookCourier(parts.known, stores.subscriptions, ways.hooks, DeadEventLetters(parts.broker)),
+        Lane.DEVICE: DeviceCourier(
+            stores.devices, transports.senders, stores.ledger, parts.last_look(), trust
+        ),
+        Lane.HOOK: HookCourier(
+            parts.known, stores.subscriptions, transports.hooks, DeadEventLetters(parts.broker)
+        ),
     }
-    if ways.mailer:
+    if transports.mailer:
         couriers[Lane.EMAIL] = EmailCourier(
             devices=stores.devices,
             preferences=stores.preferences,
             members=parts.members,
             letters=MailLetters(settings.notify_smtp_from, settings.notify_public_url, parts.tokens),
-            mailer=ways.mailer,
+            mailer=transports.mailer,
             ledger=stores.ledger,
             trust=trust,
         )
@@ -270,7 +271,7 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
         ledger=stores.ledger,
         digests=stores.digests,
         note_active=note_active,
-        senders=parts.ways.senders,
+        senders=parts.transports.senders,
         policy=policy,
         expire_ms=_ms(settings.notify_push_expire_seconds),
     )
@@ -301,7 +302,7 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
 
 def _start_mailing(parts: _Parts, engine: Deliver) -> None:
     stores, settings = parts.stores, parts.settings
-    if parts.ways.mailer is None:
+    if parts.transports.mailer is None:
         return
     digests = SendDigests(
         digests=stores.digests,
@@ -334,9 +335,9 @@ def _start_hooks(parts: _Parts, engine: Deliver) -> None:
     parts.work.consume(parts.broker, EVENT_HOOKS, consumer.handle)
 
 
-def _policy(settings: NotifySettings, ways: _Ways) -> Policy:
+def _policy(settings: NotifySettings, transports: _Transports) -> Policy:
     return Policy(
-        kinds=frozenset(ways.senders),
+        kinds=frozenset(transports.senders),
         implicit_log_device=settings.is_development,
         idle_ms=_ms(settings.notify_idle_seconds),
         badge_counts_muted=settings.notify_badge_muted,

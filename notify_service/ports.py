@@ -78,6 +78,18 @@ class Sender(Protocol):
         ...
 
 
+class SignedPost(Protocol):
+    """Posts JSON that the receiver can verify (Standard Webhooks). Many may be under way at once."""
+
+    async def __call__(self, url: str, body: bytes, webhook_id: str, signing_secrets: Sequence[str]) -> str:
+        """Returns once the receiver answered with a 2xx status, with that status for the ledger.
+
+        Raises:
+            SendError: one of the three above.
+        """
+        ...
+
+
 class KeyStore(Protocol):
     """Where keys that this deployment made itself are kept, so that all its processes use the same."""
 

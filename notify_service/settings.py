@@ -19,9 +19,9 @@ from mesh.settings import (
     other_than,
     variable_name,
 )
-from notify_service.credentials import read_service_account, read_signing_key
 from notify_service.domain.mailbox import parse_mailbox
-from notify_service.domain.vapid import VapidKey
+from notify_service.providers.credentials import read_service_account, read_signing_key
+from notify_service.providers.web_push.vapid_key import VapidKey
 
 _APNS = ("notify_apns_key_file", "notify_apns_key_id", "notify_apns_team_id", "notify_apns_topic")
 _SMTP = ("notify_smtp_host", "notify_smtp_from")

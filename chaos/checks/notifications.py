@@ -8,7 +8,7 @@ from chaos.evidence import Evidence, Notified, Violation
 
 _IN_HAND: Final = 64
 """Pushes that one death of notify_service may leave in doubt: those under way (16 at a provider), and those
-that ended and were not written down yet (notify_service/use_cases/deliver.py)."""
+that ended and were not written down yet (notify_service/delivery/engine.py)."""
 _TWICE: Final = 2
 
 

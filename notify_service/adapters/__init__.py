@@ -1,1 +1,1 @@
-"""How notify_service reaches MongoDB and the providers."""
+"""How notify_service reaches MongoDB and persist_service."""

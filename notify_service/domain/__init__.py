@@ -1,1 +1,1 @@
-"""The rules of notifying, free of I/O."""
+"""What several stages of notify_service speak of, free of I/O."""

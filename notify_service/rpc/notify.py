@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 
 from notify_service.domain.device import DeviceKind
-from notify_service.domain.explanation import Explanation
 from notify_service.domain.limits import invalid
+from notify_service.ledger.explanation import Explanation
+from notify_service.ledger.query import LedgerQuery
+from notify_service.people.devices import Devices
+from notify_service.people.preferences import UserPreferences
+from notify_service.people.push_config import GetPushConfig
 from notify_service.rpc import notify_codec as codec
-from notify_service.use_cases.devices import Devices
-from notify_service.use_cases.ledger import LedgerQuery
-from notify_service.use_cases.preferences import UserPreferences
-from notify_service.use_cases.push_config import GetPushConfig
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceServicer
 

@@ -3,9 +3,9 @@
 from typing import Final
 
 from notify_service.domain.device import Device, DeviceKind, WebPushKeys
-from notify_service.domain.explanation import Explanation
 from notify_service.domain.ledger import LedgerEntry, Outcome
 from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
+from notify_service.ledger.explanation import Explanation
 from parley.notify.v1 import notify_service_pb2 as pb
 
 KINDS: Final = {

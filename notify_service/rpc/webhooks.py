@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import grpc
 
-from notify_service.domain.hook_delivery import HookDelivery, HookOutcome
-from notify_service.domain.hook_event import HookEventType
 from notify_service.domain.limits import invalid
-from notify_service.domain.subscription import Subscription, SubscriptionSpec
-from notify_service.use_cases.hook_deliveries import HookDeliveryDesk
-from notify_service.use_cases.subscriptions import Subscriptions
+from notify_service.webhooks.delivery_desk import HookDeliveryDesk
+from notify_service.webhooks.event import HookEventType
+from notify_service.webhooks.hook_delivery import HookDelivery, HookOutcome
+from notify_service.webhooks.subscription import Subscription, SubscriptionSpec
+from notify_service.webhooks.subscriptions import Subscriptions
 from parley.notify.v1 import webhook_service_pb2 as pb
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceServicer
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.user_ids import is_user_id
-from notify_service.domain.hook_event import (
+from notify_service.webhooks.event import (
     ChatUpdated,
     HookEvent,
     MemberRemoved,
@@ -19,9 +19,9 @@ from notify_service.domain.hook_event import (
     NewMember,
     to_json,
 )
-from notify_service.domain.hook_event import HookEventType as Type
-from notify_service.domain.subscription import HookKey
-from notify_service.hook_wire import BadEventError, from_bytes, to_bytes
+from notify_service.webhooks.event import HookEventType as Type
+from notify_service.webhooks.proto_codec import BadEventError, from_bytes, to_bytes
+from notify_service.webhooks.subscription import HookKey
 
 _ids = st.text("0123456789abcdef", min_size=24, max_size=24)
 _text = st.text(max_size=40)

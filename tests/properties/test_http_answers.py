@@ -5,14 +5,14 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify_service.adapters.senders.http import (
+from notify_service.ports import SendError, SendRefusedError
+from notify_service.providers.answers import MAX_QUOTED
+from notify_service.providers.http import (
     Answer,
     failure,
     parse_url,
     retry_after_seconds,
 )
-from notify_service.adapters.senders.words import MAX_WORDS
-from notify_service.ports import SendError, SendRefusedError
 
 urls = st.one_of(
     st.text(max_size=100),
@@ -50,6 +50,6 @@ def test_a_wait_is_a_time_or_nothing(value: str) -> None:
 def test_every_answer_has_a_meaning_in_one_line(status: int, body: bytes, wait: str) -> None:
     answer = Answer(status, {"retry-after": wait}, body)
     assert len(answer.words.splitlines()) == 1
-    assert len(answer.words) <= MAX_WORDS + len("HTTP 999: ")
+    assert len(answer.words) <= MAX_QUOTED + len("HTTP 999: ")
     if not answer.is_success:
         assert isinstance(failure(answer), SendError)

@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from notify_service.domain.inbox import Arrival, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.notification import Message
 from notify_service.domain.wording import preview
+from notify_service.inbox.inbox import Arrival, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 
 CHAT = "c" * 24
 RHYTHM = Rhythm(delay_ms=1_000, delay_max_ms=5_000, repeat_ms=10_000)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from notify_service.adapters.mail_headers import POLICY
+from notify_service.email.headers import POLICY
 
 _PRINTED = st.characters(codec="utf-8").filter(str.isprintable)
 _CLAUSES = st.sampled_from(

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from contract.user_ids import is_user_id
 from mesh.errors import InvalidArgument
-from notify_service.adapters.letters import MailLetters
-from notify_service.domain.digest import Digest, Email, UnreadChat
-from notify_service.domain.unsubscribe import UnsubscribeTokens
+from notify_service.email.digest import Digest, Email, UnreadChat
+from notify_service.email.renderer import MailLetters
+from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
 
 _TOKENS = UnsubscribeTokens("a secret of the tests, 32 bytes and more")
 _LETTERS = MailLetters("Parley <chat@example.com>", "https://chat.example.com", _TOKENS)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify_service.adapters.senders.apns.errors import apns_error
-from notify_service.adapters.senders.fcm.errors import fcm_error
-from notify_service.adapters.senders.http import Answer
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.ports import SendDelayedError, TargetGoneError
+from notify_service.providers.apns.errors import apns_error
+from notify_service.providers.fcm.errors import fcm_error
+from notify_service.providers.http import Answer
 
 DEVICE = Device("1" * 24, "bob", DeviceKind.APNS, "ab" * 32, "phone", 1_000, 5_000)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify_service.adapters.senders.guard import GuardedBackend
 from notify_service.domain.network import is_public
 from notify_service.ports import SendRefusedError
+from notify_service.providers.guard import GuardedBackend
 
 PRIVATE_4 = [
     IPv4Network(network)

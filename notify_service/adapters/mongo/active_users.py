@@ -12,7 +12,7 @@ from pymongo import UpdateOne
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.appointments import RELEASED, Appointments
 from notify_service.adapters.mongo.database import to_ms, to_time
-from notify_service.domain.active_user import ActiveUser
+from notify_service.inbox.active_user import ActiveUser
 
 
 class MongoActiveUserStore:

@@ -20,6 +20,7 @@ from notify_service.adapters.mongo.delivery_documents import (
     to_document,
     to_stored,
 )
+from notify_service.delivery.provider_limiter import Scope
 from notify_service.domain.delivery import (
     Attempt,
     AttemptOutcome,
@@ -29,7 +30,6 @@ from notify_service.domain.delivery import (
     NewDelivery,
     StoredDelivery,
 )
-from notify_service.domain.gates import Scope
 
 # Few enough to end within PARLEY_NOTIFY_MONGO_SECONDS on a server of usual speed.
 _INSERT: Final = 500

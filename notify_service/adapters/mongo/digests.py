@@ -7,7 +7,7 @@ from pymongo import UpdateOne
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.appointments import RELEASED, Appointments
 from notify_service.adapters.mongo.database import to_ms, to_time
-from notify_service.domain.digest import DueDigest
+from notify_service.email.digest import DueDigest
 
 
 class MongoDigestStore:

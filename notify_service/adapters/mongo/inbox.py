@@ -20,9 +20,9 @@ from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.bulk import require_duplicates
 from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.decision import Reason
-from notify_service.domain.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 from notify_service.domain.push import Push
 from notify_service.domain.wording import Preview
+from notify_service.inbox.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
 
 # Fewer documents than would keep one operation from ending in its time.
 _AT_ONCE: Final = 200

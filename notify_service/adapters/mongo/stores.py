@@ -12,7 +12,7 @@ from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.adapters.mongo.subscriptions import MongoSubscriptionStore
-from notify_service.domain.inbox import Rhythm
+from notify_service.inbox.inbox import Rhythm
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from pymongo import ASCENDING, ReturnDocument
 from mesh.ids import is_object_id
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.database import to_ms, to_time
-from notify_service.domain.hook_event import HookEventType
-from notify_service.domain.subscription import MAX_SECRETS, SigningSecret, Subscription, SubscriptionSpec
+from notify_service.webhooks.event import HookEventType
+from notify_service.webhooks.subscription import MAX_SECRETS, SigningSecret, Subscription, SubscriptionSpec
 
 
 class MongoSubscriptionStore:

@@ -13,9 +13,9 @@ from mesh.ids import new_object_id
 from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.indexes import make_indexes
+from notify_service.delivery.engine import Deliver, Pace
+from notify_service.delivery.provider_limiter import Limits
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery, Lane, NewDelivery
-from notify_service.domain.gates import Limits
-from notify_service.use_cases.deliver import Deliver, Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

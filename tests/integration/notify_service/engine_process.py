@@ -10,9 +10,9 @@ from mesh.logs import configure_logs
 from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.indexes import make_indexes
+from notify_service.delivery.engine import Deliver, Pace
+from notify_service.delivery.provider_limiter import Limits
 from notify_service.domain.delivery import Delivery, Lane
-from notify_service.domain.gates import Limits
-from notify_service.use_cases.deliver import Deliver, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

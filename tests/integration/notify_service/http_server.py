@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notify_service.adapters.senders.http import Answer, open_http
 from notify_service.ports import SendError
+from notify_service.providers.http import Answer, open_http
 
 if TYPE_CHECKING:
     import ssl

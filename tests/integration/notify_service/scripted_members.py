@@ -8,17 +8,17 @@ from mesh.errors import unavailable
 from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.inbox import MongoInboxes
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
-from notify_service.domain.inbox import Rhythm
-from notify_service.domain.recheck import Attention
-from notify_service.use_cases.last_look import LastLook
-from notify_service.use_cases.people import People
+from notify_service.inbox.inbox import Rhythm
+from notify_service.inbox.last_look import LastLook
+from notify_service.inbox.recheck import Attention
+from notify_service.people.lookup import People
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from mesh.mongo import Mongo
     from notify_service.domain.decision import Policy
-    from notify_service.domain.inbox import InboxKey
+    from notify_service.inbox.inbox import InboxKey
 
 
 class ScriptedMembers:

@@ -17,7 +17,7 @@ from edge.rest.operation import Parameter
 from edge.rest.parameters import USER_ID
 from mesh.errors import InvalidArgument, ParleyError
 from notify_service.domain.limits import require_label, require_user_id
-from notify_service.domain.unsubscribe import UnsubscribeTokens
+from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1 import jobs_pb2
 from persist_service.consumers.batches import BadItemError

@@ -1,0 +1,1 @@
+"""What persist_service is asked."""

@@ -1,1 +1,0 @@
-"""What notify_service takes from the broker."""

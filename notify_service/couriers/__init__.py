@@ -1,1 +1,0 @@
-"""Who carries out deliveries, one file for each lane."""

@@ -1,0 +1,1 @@
+"""Digests by e-mail: whom, what, how it is rendered, and how it is delivered."""

@@ -1,0 +1,1 @@
+"""What waits to be notified, per user and chat, until it is dispatched."""

@@ -1,0 +1,1 @@
+"""Answers why a person was notified, or was not."""

@@ -1,0 +1,1 @@
+"""What users set themselves, and looking it up: devices and preferences."""

@@ -1,1 +1,0 @@
-"""What notify_service does, one file each."""

@@ -1,0 +1,1 @@
+"""Events of chats for integrators: subscriptions, intake, delivery."""
