@@ -31,16 +31,10 @@ class Probe:
     def __init__(self, channels: Channels, redis: Redis, *, every_seconds: float) -> None:
         self.channel: Final = b"edge:{%b}:probe" % new_object_id().encode()
         self._channels = channels
-        self._redis = redis
+        self._echo = Echo(redis)
         self._every_seconds = every_seconds
-        self._sent = 0
         self._outage = Outage("probe.silence", "probe.heard")
-        self._heard = asyncio.Event()
-
-    def on_message(self, payload: bytes) -> None:
-        """Something came on the channel; a late answer to an earlier probe counts for nothing."""
-        if payload == b"%d" % self._sent:
-            self._heard.set()
+        self.on_message: Final = self._echo.on_message
 
     async def run(self, subscriber: Subscriber) -> None:
         """Probes until cancelled, and has the subscriber reconnect when nothing comes."""
@@ -56,13 +50,10 @@ class Probe:
                 subscriber.reconnect()
 
     async def _works(self) -> bool:
-        self._sent += 1
-        self._heard.clear()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._channels.confirmed((self.channel,))
-                await publish(self._redis, self.channel, b"%d" % self._sent)
-                await self._heard.wait()
+                await self._echo.returns(self.channel)
         except ResponseError as error:
             # Redis answers and refuses the probe itself (access rules, say): that tells nothing.
             _log.error("probe.refused", error=repr(error))
@@ -71,20 +62,35 @@ class Probe:
         return True
 
 
-async def publish(redis: Redis, channel: bytes, payload: bytes) -> None:
-    """Publishes as soon as Redis takes it.
+class Echo:
+    """What is published to a channel that its publisher is subscribed to, and whether it comes back."""
 
-    After an outage the first command on an old connection fails, which says nothing about the subscription.
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._sent = 0
+        self._heard = asyncio.Event()
 
-    Raises:
-        ResponseError: Redis answers, and refuses.
-    """
-    while True:
-        try:
-            await redis.publish(channel, payload)
-        except ResponseError:
-            raise
-        except (ParleyError, RedisError, OSError, RuntimeError):  # uvloop's word for a transport that is gone
-            await asyncio.sleep(_AGAIN_SECONDS)
-        else:
-            return
+    def on_message(self, payload: bytes) -> None:
+        """Something came on the channel; a late answer to what was sent earlier counts for nothing."""
+        if payload == b"%d" % self._sent:
+            self._heard.set()
+
+    async def returns(self, channel: bytes) -> None:
+        """Publishes as soon as Redis takes it, and waits until it comes back.
+
+        After an outage the first command may fail, which says nothing about the subscription.
+
+        Raises:
+            ResponseError: Redis answers, and refuses.
+        """
+        self._sent += 1
+        self._heard.clear()
+        while True:
+            try:
+                await self._redis.publish(channel, b"%d" % self._sent)
+                break
+            except ResponseError:
+                raise
+            except (ParleyError, RedisError, OSError, RuntimeError):  # uvloop's word for a lost transport
+                await asyncio.sleep(_AGAIN_SECONDS)
+        await self._heard.wait()

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from edge import metrics
-from edge.probe import publish
+from edge.probe import Echo
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.redis_cluster.slots import SlotMap, slot_of
@@ -64,15 +64,13 @@ class Shard:
         self._connection = connection
         self._events = events
         self._slots = slots
-        self._publisher = publisher
+        self._echo = Echo(publisher)
         self._probe_seconds = probe_seconds
         self._channels: set[bytes] = set()
         self._commands: deque[tuple[bytes, bytes]] = deque()  # to send: command, channel
         self._unanswered: deque[tuple[bytes, bytes]] = deque()
         self._changed = asyncio.Event()
         self._probe = b""
-        self._probes = 0
-        self._heard = asyncio.Event()
 
     def subscribe(self, channel: bytes) -> None:
         """Asks for a channel whose slot is believed to be here."""
@@ -127,7 +125,7 @@ class Shard:
             kind, channel, payload = response
             if kind == b"smessage":
                 if channel == self._probe:
-                    self._on_probe(payload)
+                    self._echo.on_message(payload)
                 else:
                     deliver(channel, payload)
             elif kind == b"ssubscribe":
@@ -194,18 +192,11 @@ class Shard:
                 return
 
     async def _works(self, probe: bytes) -> bool:
-        self._probes += 1
-        self._heard.clear()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await publish(self._publisher, probe, b"%d" % self._probes)
-                await self._heard.wait()
+                await self._echo.returns(probe)
         except NoPermissionError as error:  # of the probe alone, which then tells nothing
             _log.error("probe.refused", node=str(self.address), error=repr(error))
         except (ResponseError, TimeoutError):
             return False
         return True
-
-    def _on_probe(self, payload: bytes) -> None:
-        if payload == b"%d" % self._probes:
-            self._heard.set()
