@@ -21,7 +21,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from devstack.servers import RedisServer
-from edge.fanout import chat_channel
+from edge.pubsub.channels import chat_channel
 from tests.integration.edge.scaffold import SECRET, SERVICE_SECRET, ScaffoldChat, scaffold_chat
 
 _ROOT = Path(__file__).parent.parent

@@ -1,6 +1,7 @@
 """What it costs the edge to receive: a byte, a frame, a read of the socket.
 
-CPU time of one process, sending included. The prices in `edge/connection.py` are about these, in bytes.
+CPU time of one process, sending included. The prices in `edge/websocket/connection.py` are about these, in
+bytes.
 """
 
 import asyncio
@@ -9,9 +10,9 @@ import time
 
 import uvloop
 
-from edge.connection import FRAME_PRICE, READ_PRICE, Connection, ConnectionLimits
-from edge.flusher import Flusher
-from edge.transport import carry
+from edge.websocket.connection import FRAME_PRICE, READ_PRICE, Connection, ConnectionLimits
+from edge.websocket.flusher import Flusher
+from edge.websocket.transport import carry
 
 _ROUNDS = 5
 _NO_LIMIT = 1e12

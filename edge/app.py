@@ -9,35 +9,35 @@ from redis.asyncio import Redis
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
-from edge import pending_joins
-from edge.actions import SessionServices
 from edge.addresses import TrustedProxies, parse_networks
 from edge.admission import Admission, AdmissionLimits, no_place
-from edge.channels import Channels
-from edge.cluster_subscriber import ClusterSubscriber
-from edge.connection import ConnectionLimits
-from edge.deliveries import DeliveryReports
-from edge.fanout import Fanout, chat_channel
-from edge.gateway import Gateway
 from edge.handshake import HandshakeHandler
 from edge.identity import open_verifier
 from edge.identity.dev_tokens import DevTokens
-from edge.membership import Membership
-from edge.permission import JoinPermission
-from edge.presence_keeper import PresenceKeeper
-from edge.probe import Probe
-from edge.replay import Replay
+from edge.identity.revocations import Revocations
+from edge.pubsub.channels import Channels, chat_channel
+from edge.pubsub.cluster_subscriber import ClusterSubscriber
+from edge.pubsub.probe import Probe
+from edge.pubsub.subscriber import Subscriber, redis_connector
 from edge.request_target import AbsoluteTargets
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.errors import MAX_HEAD_BYTES
 from edge.rest.unasked import UNREADABLE, unasked_answer
-from edge.revocations import Revocations
-from edge.rooms import Rooms
-from edge.sends import SendQueue
+from edge.rooms import pending_joins
+from edge.rooms.deliveries import DeliveryReports
+from edge.rooms.fanout import Fanout
+from edge.rooms.membership import Membership
+from edge.rooms.permission import JoinPermission
+from edge.rooms.replay import Replay
+from edge.rooms.rooms import Rooms
+from edge.sessions.actions import SessionServices
+from edge.sessions.gateway import Gateway
+from edge.sessions.presence_keeper import PresenceKeeper
+from edge.sessions.sends import SendQueue
 from edge.settings import EdgeSettings
-from edge.subscriber import Subscriber, redis_connector
 from edge.tls import renew
 from edge.traces import ClientTraces
+from edge.websocket.connection import ConnectionLimits
 from mesh.admin import open_admin
 from mesh.descriptors import for_clients
 from mesh.http.places import Places
@@ -162,8 +162,8 @@ async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps
 
     channels = Channels()
     rooms = Rooms(
-        on_open=lambda chat_id: channels.want(chat_channel(chat_id)),
-        on_empty=lambda chat_id: channels.unwant(chat_channel(chat_id)),
+        on_open=lambda chat_id: channels.acquire(chat_channel(chat_id)),
+        on_empty=lambda chat_id: channels.release(chat_channel(chat_id)),
     )
     deliveries = DeliveryReports(deps.chat)
     permission = JoinPermission(channels, deps.chat)

@@ -21,11 +21,11 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
 from edge import metrics
 from edge.admission import Admission, Ticket
-from edge.gateway import Gateway
 from edge.identity import SUBPROTOCOL_PREFIX, Identity, bearer_of, extract_token
 from edge.rest.errors import invalid
 from edge.rest.handler import RestDeps, RestHandler
 from edge.rest.operation import Access, Operation
+from edge.sessions.gateway import Gateway
 from mesh.errors import InvalidArgument, ParleyError, PermissionDenied, Unauthenticated, Unavailable
 from mesh.http.exchange import place_of
 from mesh.logs import get_logger

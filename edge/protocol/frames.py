@@ -18,7 +18,7 @@ from edge.protocol.shapes import (
     MessageJson,
     error_json,
 )
-from edge.protocol.wire import Opcode, frame
+from edge.websocket.framing import Opcode, frame
 from mesh.errors import ParleyError
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.protocol import commands, frames
 from edge.protocol.close_codes import CloseCode
-from edge.protocol.wire import FrameReader, Message, Opcode, WireError, frame
+from edge.websocket.framing import FrameReader, Message, Opcode, WireError, frame
 from mesh.errors import ResourceExhausted
 from parley.common.v1.error_pb2 import ErrorReason
 

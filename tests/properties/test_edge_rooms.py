@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from edge.rooms import Broadcast, Rooms
+from edge.rooms.rooms import Broadcast, Rooms
 from parley.common.v1.chat_pb2 import ChatHead
 
 if TYPE_CHECKING:
-    from edge.connection import Connection
+    from edge.websocket.connection import Connection
 
 CHAT = "c" * 24
 EPOCH = 1
@@ -69,7 +69,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.lost = False  # since the last ack
         self.heard = 0  # the last that the edge heard
         self.gathered: set[int] = set()  # what it heard while the connection was on hold
-        self.rooms.hold(self.connection, CHAT)
+        self.rooms.begin_join(self.connection, CHAT)
         self.rooms.release(self.connection, self.head_now())
         self.client = Client(0)
         self.since_ack: list[int] = []
@@ -123,7 +123,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.resuming = True
         self.read_up_to = None
         self.gathered.clear()
-        assert self.rooms.hold_again(self.connection, CHAT)
+        assert self.rooms.begin_replay(self.connection, CHAT)
 
     @precondition(lambda self: self.resuming and self.read_up_to is None)
     @rule()
@@ -153,7 +153,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.resuming = False
         self.client.wants_resume = True
         self.lost = True  # the ack before says nothing any more
-        self.rooms.put_back(self.connection, CHAT)
+        self.rooms.abort_replay(self.connection, CHAT)
         assert {seq for seq in self.gathered if seq > self.acked_head} <= set(self.peer.sent)
         self.deliver()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.rate_limit import FrameBudget, Verdict
+from edge.websocket.rate_limit import FrameBudget, Verdict
 from mesh.token_bucket import MOST_WAIT_SECONDS, TokenBucket, hint_ms
 
 _BUCKETS = st.builds(

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from edge.fanout import chat_channel, user_channel
+from edge.pubsub.channels import chat_channel, user_channel
 from mesh.clock import now_ms
 from mesh.errors import (
     ParleyError,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge import presence_keeper
+from edge.sessions import presence_keeper
 from mesh.clock import now_ms
 from tests.integration.edge.conftest import Client, StartEdge, eventually
 from tests.integration.edge.scaffold import ScaffoldChat

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 from devstack.servers import RedisCluster
 from devstack.servers.redis_cluster import RedisClusterNode
-from edge.channels import Channels
-from edge.cluster_subscriber import ClusterSubscriber
-from edge.subscriber import redis_connector
+from edge.pubsub.channels import Channels
+from edge.pubsub.cluster_subscriber import ClusterSubscriber
+from edge.pubsub.subscriber import redis_connector
 from mesh.redis import node_url, open_redis
 from mesh.redis_cluster.client import ClusterRedis
 from mesh.redis_cluster.slots import slot_of
@@ -81,7 +81,7 @@ async def _in_place(channels: Channels, names: Collection[bytes]) -> None:
 async def test_what_is_published_to_any_node_is_heard_once_and_in_order(redis_cluster: str) -> None:
     async with listening(redis_cluster) as listener:
         for channel in _CHANNELS:
-            listener.channels.want(channel)
+            listener.channels.acquire(channel)
         await _in_place(listener.channels, _CHANNELS)
         await listener.subscriber.check()
         for number in range(20):
@@ -103,12 +103,12 @@ async def test_a_channel_that_nobody_wants_ends_and_can_be_wanted_again(
 
     async with listening(redis_cluster, linger=0.1) as listener:
         for channel in _CHANNELS[:2]:
-            listener.channels.want(channel)
+            listener.channels.acquire(channel)
         await _in_place(listener.channels, _CHANNELS[:2])
-        listener.channels.unwant(_CHANNELS[0])
+        listener.channels.release(_CHANNELS[0])
         await _until(lambda: subscribers(_CHANNELS[0]) == 0)
         assert subscribers(_CHANNELS[1]) == 1
-        listener.channels.want(_CHANNELS[0])
+        listener.channels.acquire(_CHANNELS[0])
         await _in_place(listener.channels, _CHANNELS[:2])
         assert subscribers(_CHANNELS[0]) == 1
         assert not listener.gaps
@@ -120,7 +120,7 @@ async def test_a_slot_that_moves_is_a_gap_of_its_channels_alone(
     moved = _CHANNELS[0]
     async with listening(redis_cluster) as listener:
         for channel in _CHANNELS:
-            listener.channels.want(channel)
+            listener.channels.acquire(channel)
         await _in_place(listener.channels, _CHANNELS)
         for node in redis_nodes.primaries:
             if redis_nodes.owner(slot_of(moved)) is node:
@@ -139,7 +139,7 @@ async def test_a_node_that_dies_is_a_gap_of_its_channels_once_its_replica_has_th
     with RedisCluster(replicas=1) as cluster:
         async with listening(cluster.url) as listener:
             for channel in _CHANNELS:
-                listener.channels.want(channel)
+                listener.channels.acquire(channel)
             await _in_place(listener.channels, _CHANNELS)
             victim = cluster.owner(slot_of(_CHANNELS[0]))
             gone = {channel for channel in _CHANNELS if cluster.owner(slot_of(channel)) is victim}
@@ -172,7 +172,7 @@ async def test_a_probe_that_redis_refuses_tells_nothing(
     """Access rules are no silence: the connections stay."""
     async with listening(redis_cluster) as listener:
         for channel in _CHANNELS:
-            listener.channels.want(channel)
+            listener.channels.acquire(channel)
         await _in_place(listener.channels, _CHANNELS)
         try:
             for node in redis_nodes.primaries:

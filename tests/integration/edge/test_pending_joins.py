@@ -1,6 +1,6 @@
 """Chats that cannot be asked about for a while: named, joined as soon as they can be, and told of."""
 
-from edge.fanout import chat_channel
+from edge.pubsub.channels import chat_channel
 from mesh.errors import unavailable
 from tests.integration.edge.conftest import Edge, eventually
 from tests.integration.edge.scaffold import ScaffoldChat

@@ -5,8 +5,8 @@ import json
 import os
 import socket
 
-from edge.connection import FRAME_PRICE
 from edge.metrics import THINNED
+from edge.websocket.connection import FRAME_PRICE
 from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.integration.edge.test_delivery import SlowReader, raw_client

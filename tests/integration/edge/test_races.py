@@ -122,7 +122,7 @@ async def test_a_session_that_ends_while_it_is_rechecked_is_closed_once_more(
 async def test_a_client_that_resumes_and_reads_nothing_is_cut_off_and_others_are_rechecked(
     start_edge: StartEdge, chat: ScaffoldChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.connection._DRAINED_SECONDS", 0.5)
+    monkeypatch.setattr("edge.websocket.connection._DRAINED_SECONDS", 0.5)
     edge = await start_edge()
     chat.store(
         CHAT, "bob", *["x" * 4_000] * 1_900

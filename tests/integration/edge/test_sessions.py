@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from edge import presence_keeper
+from edge.sessions import presence_keeper
 from mesh.errors import unavailable
 from tests.integration.edge.conftest import Edge, StartEdge, eventually
 from tests.integration.edge.scaffold import ScaffoldChat

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge.fanout import chat_channel
+from edge.pubsub.channels import chat_channel
 from tests.integration.edge.conftest import Edge
 from tests.integration.edge.scaffold import ScaffoldChat
 

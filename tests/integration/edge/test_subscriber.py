@@ -4,8 +4,8 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from edge.channels import Channels
-from edge.subscriber import Subscriber, redis_connector
+from edge.pubsub.channels import Channels
+from edge.pubsub.subscriber import Subscriber, redis_connector
 
 
 async def test_unwanted_channels_end_although_new_ones_keep_coming(redis_db: str) -> None:
@@ -17,15 +17,15 @@ async def test_unwanted_channels_end_although_new_ones_keep_coming(redis_db: str
     running = asyncio.create_task(subscriber.run())
     old = [f"old-{number}".encode() for number in range(20)]
     for channel in old:
-        channels.want(channel)
+        channels.acquire(channel)
     await channels.confirmed(old)
-    channels.want(b"kept")
+    channels.acquire(b"kept")
     for channel in old:
-        channels.unwant(channel)
+        channels.release(channel)
     async with Redis.from_url(redis_db) as redis, asyncio.timeout(30):
         number = 0
         while any(count for _, count in await redis.pubsub_numsub(*old)):
-            channels.want(f"new-{(number := number + 1)}".encode())
+            channels.acquire(f"new-{(number := number + 1)}".encode())
             await asyncio.sleep(0.01)
         assert dict(await redis.pubsub_numsub("kept")) == {b"kept": 1}
     running.cancel()

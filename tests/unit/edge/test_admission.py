@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from edge.addresses import TrustedProxies, parse_networks
 from edge.admission import Admission, AdmissionLimits, Ticket
-from edge.backlog import Backlog
 from edge.settings import EdgeSettings
+from edge.websocket.backlog import Backlog
 from mesh.errors import ResourceExhausted
 from mesh.http.places import Places
 

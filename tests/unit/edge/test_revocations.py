@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from edge.identity import Identity
-from edge.revocations import Revocations
+from edge.identity.revocations import Revocations
 from mesh.errors import ParleyError, Unauthenticated, Unavailable, unavailable
 from parley.chat.v1.chat_service_pb2 import CheckRevocationRequest, CheckRevocationResponse
 

@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
-from edge.connection import Connection
-from edge.rooms import Broadcast, Rooms
+from edge.rooms.rooms import Broadcast, Rooms
+from edge.websocket.connection import Connection
 from parley.common.v1.chat_pb2 import ChatHead
 
 CHAT = "c" * 24
@@ -58,7 +58,7 @@ def _broadcast(rooms: Rooms, *entries: Broadcast) -> None:
 
 def test_held_entries_up_to_the_head_are_known_and_dropped(rooms: Rooms) -> None:
     peer, connection = _peer()
-    assert rooms.hold(connection, CHAT)
+    assert rooms.begin_join(connection, CHAT)
     _broadcast(rooms, _entry(4), _entry(5), Broadcast(b"typing"), _entry(6))
     assert peer.sent == []
     rooms.release(connection, _head(5))
@@ -69,7 +69,7 @@ def test_held_entries_up_to_the_head_are_known_and_dropped(rooms: Rooms) -> None
 
 def test_an_entry_that_comes_late_and_is_in_the_head_is_dropped_after_the_release(rooms: Rooms) -> None:
     peer, connection = _peer()
-    rooms.hold(connection, CHAT)
+    rooms.begin_join(connection, CHAT)
     rooms.release(connection, _head(5))
     _broadcast(rooms, _entry(4), Broadcast(b"typing"), _entry(5), _entry(6), _entry(7))
     assert peer.sent == [b"typing", b"1.6", b"1.7"]
@@ -77,7 +77,7 @@ def test_an_entry_that_comes_late_and_is_in_the_head_is_dropped_after_the_releas
 
 def test_a_new_life_of_the_log_is_newer_whatever_its_positions(rooms: Rooms) -> None:
     peer, connection = _peer()
-    rooms.hold(connection, CHAT)
+    rooms.begin_join(connection, CHAT)
     _broadcast(rooms, _entry(3, epoch=2))
     rooms.release(connection, _head(900, epoch=1))
     assert peer.sent == [b"2.3"]
@@ -85,7 +85,7 @@ def test_a_new_life_of_the_log_is_newer_whatever_its_positions(rooms: Rooms) -> 
 
 def test_one_who_left_while_joining_gets_nothing(rooms: Rooms, events: list[str]) -> None:
     peer, connection = _peer()
-    rooms.hold(connection, CHAT)
+    rooms.begin_join(connection, CHAT)
     _broadcast(rooms, _entry(1))
     assert rooms.leave(connection, CHAT)
     rooms.release(connection, _head(0))
@@ -96,7 +96,7 @@ def test_one_who_left_while_joining_gets_nothing(rooms: Rooms, events: list[str]
 
 def test_too_much_to_hold_becomes_a_resync(rooms: Rooms) -> None:
     peer, connection = _peer()
-    rooms.hold(connection, CHAT)
+    rooms.begin_join(connection, CHAT)
     for seq in range(1, 400):
         _broadcast(rooms, Broadcast(bytes(1024), 1, seq))
     rooms.release(connection, _head(0))
@@ -108,13 +108,13 @@ def test_too_much_to_hold_becomes_a_resync(rooms: Rooms) -> None:
 
 def test_joining_twice_is_joining_once(rooms: Rooms) -> None:
     peer, connection = _peer()
-    assert rooms.hold(connection, CHAT)
-    assert not rooms.hold(connection, CHAT)
+    assert rooms.begin_join(connection, CHAT)
+    assert not rooms.begin_join(connection, CHAT)
     rooms.release(connection, _head(0))
-    assert not rooms.hold(connection, CHAT)
+    assert not rooms.begin_join(connection, CHAT)
     rooms.release(connection, _head(0))
     _broadcast(rooms, _entry(1))
-    assert not rooms.hold(connection, CHAT)
+    assert not rooms.begin_join(connection, CHAT)
     _broadcast(rooms, _entry(2))
     assert peer.sent == [b"1.1", b"1.2"]
     assert rooms.chats_of(connection) == [CHAT]
@@ -122,8 +122,8 @@ def test_joining_twice_is_joining_once(rooms: Rooms) -> None:
 
 def test_a_room_ends_with_its_last_connection(rooms: Rooms, events: list[str]) -> None:
     (_, alice), (_, bob) = _peer("alice"), _peer("bob")
-    rooms.hold(alice, CHAT)
-    rooms.hold(bob, CHAT)
+    rooms.begin_join(alice, CHAT)
+    rooms.begin_join(bob, CHAT)
     rooms.release(bob, _head(0))
     rooms.leave_all(alice)
     assert events == [f"open {CHAT}"]
@@ -135,7 +135,7 @@ def test_a_room_ends_with_its_last_connection(rooms: Rooms, events: list[str]) -
 def test_broadcast_to_asks_for_everyone(rooms: Rooms) -> None:
     (one, alice), (two, bob), (three, carol) = _peer("alice"), _peer("bob"), _peer("carol")
     for connection in (alice, bob, carol):
-        rooms.hold(connection, CHAT)
+        rooms.begin_join(connection, CHAT)
     rooms.release(alice, _head(0))
     rooms.release(bob, _head(0))
     room = rooms.get(CHAT)
@@ -146,7 +146,7 @@ def test_broadcast_to_asks_for_everyone(rooms: Rooms) -> None:
 
 
 async def test_typing_ends_by_itself_after_the_last_announcement() -> None:
-    from edge.typing_timers import TypingTimers  # noqa: PLC0415 - the only test of it here
+    from edge.rooms.typing_timers import TypingTimers  # noqa: PLC0415 - the only test of it here
 
     ended: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
     timers = TypingTimers(lambda *who: ended.put_nowait(who), seconds=0.05)

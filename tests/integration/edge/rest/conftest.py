@@ -20,11 +20,11 @@ from tornado.web import Application
 from edge.addresses import TrustedProxies
 from edge.identity.dev_tokens import DevTokens
 from edge.identity.keys import FixedKey, Key
+from edge.identity.revocations import Revocations
 from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest import OriginPolicy, RestDeps, application_settings, routes
 from edge.rest.errors import MAX_HEAD_BYTES
 from edge.rest.unasked import UNREADABLE
-from edge.revocations import Revocations
 from mesh.http.places import Places
 from mesh.http.server import HttpLimits, HttpServer, OwnAnswers
 from mesh.readiness import Readiness

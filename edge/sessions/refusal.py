@@ -1,7 +1,7 @@
 """A session that is refused after the upgrade, where a web page can read why."""
 
 from edge.admission import Ticket
-from edge.connection import Connection
+from edge.websocket.connection import Connection
 from mesh.errors import ParleyError
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from edge import metrics
-from edge.backlog import Backlog
-from edge.flusher import Flusher
 from edge.protocol.close_codes import CloseCode, close_code_of
-from edge.protocol.wire import (
+from edge.websocket.backlog import Backlog
+from edge.websocket.flusher import Flusher
+from edge.websocket.framing import (
     FrameReader,
     Message,
     Opcode,
@@ -21,8 +21,8 @@ from edge.protocol.wire import (
     close_frame,
     frame,
 )
-from edge.rate_limit import FrameBudget, Verdict
-from edge.transport import Send
+from edge.websocket.rate_limit import FrameBudget, Verdict
+from edge.websocket.transport import Send
 from mesh.errors import ParleyError
 from mesh.logs import get_logger
 from mesh.token_bucket import TokenBucket

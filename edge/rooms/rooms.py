@@ -1,8 +1,9 @@
 """Who on this edge receives what: chats and the connections in them.
 
-A connection joins a chat in two steps, so that nothing is missed and nothing comes twice: `hold` (frames of
-the chat gather for it), then, once chat_service said where the log stands, `release` (what is newer follows).
-For a replay one who is in the room already goes through the same steps again: `hold_again`, then `release`.
+A connection joins a chat in two steps, so that nothing is missed and nothing comes twice: `begin_join` (what
+is published in the chat gathers for it), then, once chat_service said where the log stands, `release` (what
+is newer follows). A replay takes one who is in the room through the same steps again: `begin_replay`, then
+`release`.
 """
 
 import itertools
@@ -11,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from edge import metrics
-from edge.connection import Connection
 from edge.protocol.events import resync_frame, typing_frame
 from edge.protocol.frames import encode
+from edge.websocket.connection import Connection
 from parley.common.v1.chat_pb2 import ChatHead
 
 # Beyond this a join waits too long for what it holds; the client is told to resync instead.
@@ -131,7 +132,7 @@ class Room:
         metrics.DELIVERIES.inc(len(chosen))
         self._broadcast_to_joining(broadcast, filter(accepts, self._joining))
 
-    def hold(self, connection: Connection) -> bool:
+    def begin_join(self, connection: Connection) -> bool:
         """Begins to gather for `connection`; false if it is in the room already, joined or joining."""
         if connection in self:
             return False
@@ -143,9 +144,9 @@ class Room:
                 joining.hold(Broadcast(frame, key=typing_key(self.chat_id, user_id)))
         return True
 
-    def hold_again(self, connection: Connection) -> bool:
-        """Like `hold`, also for one who is in the room; true if it was."""
-        if self.hold(connection):
+    def begin_replay(self, connection: Connection) -> bool:
+        """Like `begin_join`, also for one who is in the room; true if it was."""
+        if self.begin_join(connection):
             return False
         joining = self._joining.get(connection)
         self.connections.pop(connection, None)
@@ -153,8 +154,8 @@ class Room:
         self._joining[connection] = _Joining(before=before or ChatHead())
         return True
 
-    def put_back(self, connection: Connection) -> None:
-        """Ends what `hold_again` began as if it had not been: what gathered goes out."""
+    def abort_replay(self, connection: Connection) -> None:
+        """Undoes `begin_replay`: what gathered goes out."""
         joining = self._joining.get(connection)
         if joining is not None and joining.head is None and joining.before is not None:
             self._let_go(connection, joining, joining.before)
@@ -225,7 +226,7 @@ class Rooms:
         """The chats that a connection is in, in the order of joining."""
         return list(self._chats_of.get(connection, ()))
 
-    def hold(self, connection: Connection, chat_id: str) -> bool:
+    def begin_join(self, connection: Connection, chat_id: str) -> bool:
         """First step of joining; false if `connection` is in the room already, joined or joining."""
         room = self._rooms.get(chat_id)
         if room is None:
@@ -233,21 +234,21 @@ class Rooms:
             metrics.ROOMS.set(len(self._rooms))
             self._on_open(chat_id)
         self._chats_of.setdefault(connection, {})[chat_id] = None
-        return room.hold(connection)
+        return room.begin_join(connection)
 
-    def hold_again(self, connection: Connection, chat_id: str) -> bool:
-        """Like `hold`, also for one who is in the room; true if it was."""
+    def begin_replay(self, connection: Connection, chat_id: str) -> bool:
+        """Like `begin_join`, also for one who is in the room; true if it was."""
         room = self._rooms.get(chat_id)
         if room is None or connection not in room:
-            self.hold(connection, chat_id)
+            self.begin_join(connection, chat_id)
             return False
-        return room.hold_again(connection)
+        return room.begin_replay(connection)
 
-    def put_back(self, connection: Connection, chat_id: str) -> None:
-        """Ends what `hold_again` began as if it had not been; nothing happens for one who left meanwhile."""
+    def abort_replay(self, connection: Connection, chat_id: str) -> None:
+        """Undoes `begin_replay`; nothing happens for one who left meanwhile."""
         room = self._rooms.get(chat_id)
         if room is not None:
-            room.put_back(connection)
+            room.abort_replay(connection)
 
     def has(self, connection: Connection, chat_id: str) -> bool:
         """Whether `connection` is in the room, joined or joining."""

@@ -6,35 +6,22 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from edge import metrics
-from edge.connection import Connection
-from edge.deliveries import DeliveryReports
 from edge.protocol.events import frame_for, typing_frame
 from edge.protocol.frames import ServerFrame, encode
-from edge.rooms import Broadcast, Room, Rooms, typing_key
-from edge.typing_timers import TypingTimers
+from edge.pubsub.channels import chat_of, user_of
+from edge.rooms.deliveries import DeliveryReports
+from edge.rooms.rooms import Broadcast, Room, Rooms, typing_key
+from edge.rooms.typing_timers import TypingTimers
+from edge.websocket.connection import Connection
 from mesh import tracing
 from mesh.logs import get_logger
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.user_event_pb2 import UserEvent
 
-# `chat:{<chatId>}` and `user:{<userId>}`; the braces are part of the name.
-_CHAT: Final = b"chat:{"
-_USER: Final = b"user:{"
-_PREFIX: Final = len(_CHAT)
 # Rooms up to this many members get delivery receipts; in larger ones nobody could read them.
 RECEIPTS_MEMBERS: Final = 32
 
 _log = get_logger()
-
-
-def chat_channel(chat_id: str) -> bytes:
-    """The channel of what happens in a chat."""
-    return b"chat:{%b}" % chat_id.encode()
-
-
-def user_channel(user_id: str) -> bytes:
-    """The channel of what concerns one user."""
-    return b"user:{%b}" % user_id.encode()
 
 
 class Fanout:
@@ -60,11 +47,11 @@ class Fanout:
     def on_message(self, channel: bytes, payload: bytes) -> None:
         """One message of Redis."""
         try:
-            if channel.startswith(_CHAT):
-                room = self._rooms.get(channel[_PREFIX:-1].decode())
+            if (chat_id := chat_of(channel)) is not None:
+                room = self._rooms.get(chat_id)
                 if room is not None:
                     self._on_chat_event(room, ChatEvent.FromString(payload))
-            elif channel.startswith(_USER):
+            elif user_of(channel) is not None:
                 self._on_user_event(UserEvent.FromString(payload))
             else:
                 self._on_other(payload)
@@ -82,11 +69,10 @@ class Fanout:
         """Events may have been missed in these channels alone; the users here whom that concerns."""
         users: set[str] = set()
         for channel in channels:
-            name = channel[_PREFIX:-1].decode()
-            if channel.startswith(_USER):
-                users.add(name)
-            room = self._rooms.get(name) if channel.startswith(_CHAT) else None
-            if room is not None:
+            if (user_id := user_of(channel)) is not None:
+                users.add(user_id)
+            chat_id = chat_of(channel)
+            if chat_id is not None and (room := self._rooms.get(chat_id)) is not None:
                 room.forget()
                 room.resync()
                 users.update(connection.user_id for connection in room.everyone())

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from edge import metrics
-from edge.channels import Channels
-from edge.subscriber import Subscriber
+from edge.pubsub.channels import Channels
+from edge.pubsub.subscriber import Subscriber
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
@@ -38,7 +38,7 @@ class Probe:
 
     async def run(self, subscriber: Subscriber) -> None:
         """Probes until cancelled, and has the subscriber reconnect when nothing comes."""
-        self._channels.want(self.channel)
+        self._channels.acquire(self.channel)
         while True:
             await asyncio.sleep(self._every_seconds)
             life = subscriber.life

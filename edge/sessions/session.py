@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from edge import metrics
-from edge.actions import Actions, SessionServices
 from edge.admission import Ticket
-from edge.connection import Connection
-from edge.expiry import TokenExpiry
 from edge.identity import Identity
-from edge.membership import Joined
-from edge.pending_joins import PendingJoins
 from edge.protocol import answers, commands, frames
 from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import chat_created_frame, head_data, removed_frame, resync_frame
 from edge.protocol.frames import encode
+from edge.rooms.membership import Joined
+from edge.rooms.pending_joins import PendingJoins
+from edge.sessions.actions import Actions, SessionServices
+from edge.sessions.expiry import TokenExpiry
+from edge.websocket.connection import Connection
 from mesh.clock import now_ms
 from mesh.errors import ParleyError, ResourceExhausted, Unauthenticated
 from mesh.logs import get_logger

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge import metrics
-from edge.channels import Channels
-from edge.connection import Connection
-from edge.deliveries import DeliveryReports
-from edge.fanout import RECEIPTS_MEMBERS, chat_channel
-from edge.permission import JoinPermission
 from edge.protocol.events import frame_for
 from edge.protocol.frames import encode
-from edge.rooms import Rooms
+from edge.pubsub.channels import Channels, chat_channel
+from edge.rooms.deliveries import DeliveryReports
+from edge.rooms.fanout import RECEIPTS_MEMBERS
+from edge.rooms.permission import JoinPermission
+from edge.rooms.rooms import Rooms
+from edge.websocket.connection import Connection
 from mesh.errors import Internal, ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import Cursor, LogSlice, ReadLogRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -91,7 +91,7 @@ class Replay:
 
     async def _run(self, connection: Connection, cursors: Iterable[Cursor]) -> list[Progress]:
         chats = [
-            Progress(cursor, was_live=self._rooms.hold_again(connection, cursor.chat_id))
+            Progress(cursor, was_live=self._rooms.begin_replay(connection, cursor.chat_id))
             for cursor in cursors
         ]
         try:
@@ -190,6 +190,6 @@ class Replay:
         """Has everything go on as before: live chats stay so, unless they are lost for good."""
         for chat in chats:
             if chat.was_live and (chat.error is None or chat.error.retryable):
-                self._rooms.put_back(connection, chat.cursor.chat_id)
+                self._rooms.abort_replay(connection, chat.cursor.chat_id)
             else:
                 self._rooms.leave(connection, chat.cursor.chat_id)

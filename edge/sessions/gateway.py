@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from edge.actions import SessionServices
 from edge.admission import Ticket
-from edge.connection import Connection, ConnectionLimits, Receiver
-from edge.flusher import Flusher
 from edge.identity import Identity
 from edge.protocol.close_codes import CloseCode
-from edge.refusal import Refusal
-from edge.session import Session
-from edge.transport import Send, carry
+from edge.sessions.actions import SessionServices
+from edge.sessions.refusal import Refusal
+from edge.sessions.session import Session
+from edge.websocket.connection import Connection, ConnectionLimits, Receiver
+from edge.websocket.flusher import Flusher
+from edge.websocket.transport import Send, carry
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.ids import new_object_id

@@ -1,7 +1,7 @@
 """The subscriptions of this edge on a Redis Cluster: each channel at the node that has its slot.
 
-The same promises as `edge.subscriber.Subscriber`, but a loss concerns single channels: those of a slot that
-moved, or of a node that went.
+The same promises as `edge.pubsub.subscriber.Subscriber`, but a loss concerns single channels: those of a slot
+that moved, or of a node that went.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
 from edge import metrics
-from edge.channels import Channels
-from edge.shard import Shard
+from edge.pubsub.channels import Channels
+from edge.pubsub.shard import Shard
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError, unavailable
 from mesh.logs import get_logger

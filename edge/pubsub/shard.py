@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from edge import metrics
-from edge.probe import Echo
+from edge.pubsub.probe import Echo
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.redis_cluster.slots import SlotMap, slot_of
@@ -168,7 +168,7 @@ class Shard:
             self._events.on_lost((channel,))
 
     async def _watch(self) -> None:
-        """Ends the shard when what is published for it does not come; see `edge.probe`."""
+        """Ends the shard when what is published for it does not come; see `edge.pubsub.probe`."""
         while True:
             await asyncio.sleep(self._probe_seconds)
             if self.address not in self._slots.primaries and not self._channels - {self._probe}:

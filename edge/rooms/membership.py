@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from edge.channels import Channels
-from edge.connection import Connection
-from edge.fanout import chat_channel, user_channel
-from edge.permission import CHATS_PER_CALL, JoinPermission
-from edge.rooms import Rooms
+from edge.pubsub.channels import Channels, chat_channel, user_channel
+from edge.rooms.permission import CHATS_PER_CALL, JoinPermission
+from edge.rooms.rooms import Rooms
+from edge.websocket.connection import Connection
 from mesh.errors import ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -42,12 +41,12 @@ class Membership:
         """
         channel = user_channel(connection.user_id)
         if connection.open:
-            self._channels.want(channel)
+            self._channels.acquire(channel)
             await self._channels.confirmed((channel,))
 
     def stop_listening(self, user_id: str) -> None:
         """The user has no connection here any more."""
-        self._channels.unwant(user_channel(user_id))
+        self._channels.release(user_channel(user_id))
 
     def chats_of(self, connection: Connection) -> list[str]:
         """The chats that a connection is in."""
@@ -74,7 +73,7 @@ class Membership:
         wanted = list(dict.fromkeys(chat_ids))
         if not wanted or not connection.open:  # one that is gone must not enter a room that it never leaves
             return Joined([], [])
-        new = [chat_id for chat_id in wanted if self._rooms.hold(connection, chat_id)]
+        new = [chat_id for chat_id in wanted if self._rooms.begin_join(connection, chat_id)]
         try:
             await self._channels.confirmed(map(chat_channel, wanted))
             results = [result async for result in self._ask(connection.user_id, wanted, by_user=by_user)]

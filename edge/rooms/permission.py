@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from edge.channels import Channels
-from edge.fanout import chat_channel
+from edge.pubsub.channels import Channels, chat_channel
 from mesh.errors import ParleyError, from_item_error
 from parley.chat.v1.chat_service_pb2 import JoinChatsRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from edge.connection import Connection
-from edge.membership import Joined, Membership
 from edge.protocol.close_codes import CloseCode
+from edge.rooms.membership import Joined, Membership
+from edge.websocket.connection import Connection
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.logs import get_logger

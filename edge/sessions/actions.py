@@ -5,20 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge import metrics
-from edge.connection import Connection
 from edge.identity import Identity, TokenVerifier
-from edge.membership import Membership
-from edge.pending_joins import PendingJoins
-from edge.presence_keeper import PresenceKeeper
+from edge.identity.revocations import Revocations
 from edge.protocol import answers, commands
 from edge.protocol.close_codes import CloseCode
 from edge.protocol.events import joined_data
 from edge.protocol.frames import encode_ack, encode_error
 from edge.protocol.shapes import MESSAGE_TYPES, error_json
-from edge.replay import Progress, Replay
-from edge.revocations import Revocations
-from edge.sends import SendQueue
+from edge.rooms.membership import Membership
+from edge.rooms.pending_joins import PendingJoins
+from edge.rooms.replay import Progress, Replay
+from edge.sessions.presence_keeper import PresenceKeeper
+from edge.sessions.sends import SendQueue
 from edge.traces import ClientTraces
+from edge.websocket.connection import Connection
 from mesh import tracing
 from mesh.clock import to_rfc3339
 from mesh.errors import Internal, ParleyError, PermissionDenied, Unavailable

@@ -1,7 +1,7 @@
 """The Redis channels that this edge wants to hear, and which of them it hears.
 
-Those who put connections into rooms say what they want; a subscriber (`edge.subscriber`, or on a cluster
-`edge.cluster_subscriber`) brings it about and says how it stands.
+Those who put connections into rooms acquire and release them; a subscriber (`edge.pubsub.subscriber`, or on a
+cluster `edge.pubsub.cluster_subscriber`) subscribes and tells which are confirmed.
 """
 
 import asyncio
@@ -11,8 +11,31 @@ from typing import Final
 
 from mesh.errors import unavailable
 
+# `chat:{<chatId>}` and `user:{<userId>}`; the braces are part of the name.
+_CHAT: Final = b"chat:{"
+_USER: Final = b"user:{"
 _CONFIRM_SECONDS: Final = 5.0
 _DEGRADED_SECONDS: Final = 1.0  # while Redis, or a node of it, is missing nobody waits longer for its return
+
+
+def chat_channel(chat_id: str) -> bytes:
+    """The channel of what happens in a chat."""
+    return b"chat:{%b}" % chat_id.encode()
+
+
+def user_channel(user_id: str) -> bytes:
+    """The channel of what concerns one user."""
+    return b"user:{%b}" % user_id.encode()
+
+
+def chat_of(channel: bytes) -> str | None:
+    """The chat of a channel; none where it is no chat's. Raises ValueError for a name that is no UTF-8."""
+    return channel[len(_CHAT) : -1].decode() if channel.startswith(_CHAT) else None
+
+
+def user_of(channel: bytes) -> str | None:
+    """The user of a channel; none where it is no user's. Raises ValueError for a name that is no UTF-8."""
+    return channel[len(_USER) : -1].decode() if channel.startswith(_USER) else None
 
 
 @dataclass(slots=True)
@@ -46,7 +69,7 @@ class Channels:
         """Whether it is subscribed to, or about to be, also where nobody wants it any more."""
         return name in self._known
 
-    def want(self, name: bytes) -> None:
+    def acquire(self, name: bytes) -> None:
         """Has it subscribed to, now or once Redis is back. Idempotent."""
         known = self._known.get(name)
         if known is None:
@@ -56,7 +79,7 @@ class Channels:
         else:
             known.wanted = True
 
-    def unwant(self, name: bytes) -> None:
+    def release(self, name: bytes) -> None:
         """Allows the subscription to end; it does so a little later, in case the channel is wanted again."""
         known = self._known.get(name)
         if known is not None:

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from edge import metrics
-from edge.channels import Channels
+from edge.pubsub.channels import Channels
 from mesh.backoff import Backoff
 from mesh.errors import unavailable
 from mesh.logs import get_logger

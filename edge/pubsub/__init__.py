@@ -1,0 +1,1 @@
+"""What this edge subscribes to in Redis, and how a lost or silent subscription is noticed."""
