@@ -25,8 +25,8 @@ from notify_service.providers.web_push.message import Subscription, payload
 from notify_service.providers.web_push.sender import WebPushSender
 from notify_service.providers.web_push.vapid import Vapid
 from notify_service.providers.web_push.vapid_key import VapidKey
-from tests.providers.push_reading import encode
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
+from tests.support.providers.push_reading import encode
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue

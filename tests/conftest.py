@@ -1,4 +1,6 @@
-"""Real backing servers for the tests, started when the first test asks for one, ended with the session.
+"""What tests of all folders share.
+
+Real backing servers are started when the first test asks for one, and ended with the session.
 
 `redis_server`, `rabbitmq_server` and `mongo_server` are shared by the whole session: a test that stops or
 kills its server makes one of its own (`with RedisServer() as server:`). A server that is not installed fails
@@ -15,9 +17,14 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis import Redis
 
 from devstack.servers import MongoServer, RabbitMQCluster, RabbitMQServer, RedisCluster, RedisServer
+from mesh import tracing
+from tests.support.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,3 +154,20 @@ def redis_db(redis_url: str) -> str:
 def mongo_database() -> str:
     """The name of a database that no other test uses."""
     return f"test_{os.getpid()}_{next(_database_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Signs the certificates of local servers; no two are alike."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemorySpanExporter]:
+    """The spans that end while the test runs, every trace recorded."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracing.turn_on(provider.get_tracer("test"), 1.0)
+    yield exporter
+    tracing.turn_off()
+    provider.shutdown()

@@ -21,7 +21,7 @@ from tests.deployment.manifests import (
     overlay,
     selected,
 )
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
 
 VERSIONS = ("1.31", "1.34", "1.37")
 # Where a URL names none.

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 import msgspec
@@ -27,13 +26,11 @@ __all__ = [
     "Rest",
     "Service",
     "token",
-    "until",
 ]
 
 WAIT_SECONDS = 30.0
 
 Frame = dict[str, Any]
-T = TypeVar("T")
 
 
 class Rest:
@@ -148,12 +145,3 @@ class Client:
         assert reply["event"] == "ack", reply
         data: Frame = reply["data"]
         return data
-
-
-async def until(condition: Callable[[], T], what: str, seconds: float = WAIT_SECONDS) -> T:
-    """Polls something that tells nobody when it changes."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
-    return value

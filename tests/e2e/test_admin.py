@@ -16,7 +16,8 @@ from bson import ObjectId
 from admin.__main__ import main
 from admin.archive import Archive
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import JWT_SECRET, SERVICE_SECRET, Mesh, until
+from tests.e2e.mesh import JWT_SECRET, SERVICE_SECRET, Mesh
+from tests.support.polling import eventually
 
 
 @dataclass(frozen=True)
@@ -190,9 +191,9 @@ async def test_a_backup_that_is_made_while_people_write_is_sound(
             await asyncio.sleep(0.025)  # 50 a second are allowed
 
     writing = asyncio.create_task(write())
-    await until(lambda: len(acked) > 20, "messages are acked")
+    await eventually(lambda: len(acked) > 20, "messages are acked")
     before = list(acked)
-    await until(lambda: stored(mesh, before) == len(before), "messages are stored")
+    await eventually(lambda: stored(mesh, before) == len(before), "messages are stored")
     for n in range(2):
         saved = await admin("backup", str(tmp_path / str(n)))
         assert saved.code == 0, saved.err

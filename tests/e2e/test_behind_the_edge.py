@@ -14,7 +14,8 @@ from parley.events.v1.jobs_pb2 import PersistBatch
 from parley.notify.v1.notify_service_pb2 import OUTCOME_SENT, OUTCOME_SUPPRESSED, ListLedgerRequest
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import SERVICE_SECRET, Mesh, until
+from tests.e2e.mesh import SERVICE_SECRET, Mesh
+from tests.support.polling import eventually
 
 
 def pair() -> tuple[str, str]:
@@ -51,8 +52,8 @@ async def test_stored_messages_are_indexed_and_counted(mesh: Mesh, connect: Conn
     chat_id = (await alice.rest.post("/chats", {"userId": bob_id}))["chat"]["id"]
     await alice.say(chat_id, f"Zebras {bob_id.replace('-', '')}")
     database = mesh.database()
-    await until(lambda: database.terms.count_documents({"terms": "zebras"}) >= 1, "terms stored")
-    await until(
+    await eventually(lambda: database.terms.count_documents({"terms": "zebras"}) >= 1, "terms stored")
+    await eventually(
         lambda: database.statistics.count_documents({"messages": {"$gte": 1}}) >= 1, "messages counted"
     )
 
@@ -81,7 +82,7 @@ async def test_a_poison_message_is_dead_lettered_while_its_neighbours_are_stored
         ):
             await channel.default_exchange.publish(aio_pika.Message(body), "message-persist")
         messages = mesh.database().messages
-        await until(
+        await eventually(
             lambda: messages.count_documents({"content": {"$regex": "^neighbour"}}) == 2, "neighbours"
         )
         dead = await channel.get_queue("message-persist.dead", ensure=False)
@@ -112,6 +113,6 @@ async def test_persist_service_is_killed_and_comes_back_without_loss(mesh: Mesh,
 
     messages = mesh.database().messages
     query = {"senderId": alice_id}
-    await until(lambda: messages.count_documents(query) >= 60, "all stored", seconds=30)
+    await eventually(lambda: messages.count_documents(query) >= 60, "all stored", seconds=30)
     stored = [str(item["_id"]) for item in sorted(messages.find(query), key=lambda item: item["seq"])]
     assert stored == acked

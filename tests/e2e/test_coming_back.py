@@ -6,7 +6,8 @@ import uuid
 import pytest
 
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import Client, Frame, Mesh, until
+from tests.e2e.mesh import Client, Frame, Mesh
+from tests.support.polling import eventually
 
 MORE_THAN_THE_RECENT_LOG = 260
 
@@ -61,7 +62,9 @@ async def test_what_was_missed_comes_from_the_log_and_then_from_the_store(
     for number in range(MORE_THAN_THE_RECENT_LOG):
         await insist(alice, chat_id, f"long {number}")
     stored = mesh.database().messages
-    await until(lambda: stored.count_documents({"content": "long 259", "senderId": alice.user_id}), "stored")
+    await eventually(
+        lambda: stored.count_documents({"content": "long 259", "senderId": alice.user_id}), "stored"
+    )
     bob = await connect(names[1], mesh.edges[1])
     frames, told = await resume(bob, chat_id, 0)
     assert [frame["data"]["seq"] for frame in frames] == list(range(1, told["seq"] + 1))

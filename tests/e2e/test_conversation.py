@@ -7,7 +7,8 @@ import uuid
 import pytest
 
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import Client, Mesh, until
+from tests.e2e.mesh import Client, Mesh
+from tests.support.polling import eventually
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def test_what_was_acked_is_delivered_in_order_on_both_edges_and_is_the_his
     assert [item["id"] for item in page["messages"]] == [item["id"] for item in delivered[0]]
     assert not page["hasMore"]
     stored = mesh.database().messages
-    await until(lambda: stored.count_documents({"content": {"$regex": f"^{names[0]} "}}) == 25, "stored")
+    await eventually(lambda: stored.count_documents({"content": {"$regex": f"^{names[0]} "}}) == 25, "stored")
 
 
 async def test_mentions_are_seen_live_and_in_the_history(
@@ -160,7 +161,7 @@ async def test_reads_move_pointers_and_derive_status_and_readers(
     chats = (await bob.rest.get("/chats"))["chats"]
     assert next(chat for chat in chats if chat["id"] == chat_id)["unread"] == 0
     memberships = mesh.database().memberships
-    await until(
+    await eventually(
         lambda: memberships.count_documents({"userId": bob.user_id, "readNumber": 3}) == 1, "pointer stored"
     )
 

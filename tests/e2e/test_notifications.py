@@ -21,7 +21,7 @@ from parley.events.v1.jobs_pb2 import (
 )
 from tests.e2e.conftest import IDLE_SECONDS, Connect
 from tests.e2e.mesh import Client, Frame, Mesh, Rest
-from tests.providers.push_endpoint import Browser, PushEndpoint, Reply
+from tests.support.providers.push_endpoint import Browser, PushEndpoint, Reply
 
 MakeRest = Callable[[str], Rest]
 

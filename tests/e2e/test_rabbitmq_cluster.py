@@ -7,9 +7,10 @@ import pytest
 
 from devstack.servers import RabbitMQCluster
 from mesh.amqp.topology import MESSAGE_PERSIST
-from tests.e2e.mesh import Client, until
+from tests.e2e.mesh import Client
 from tests.e2e.world import Flow, World, check, open_world
 from tests.integration.persist_service.conftest import Servers, purge
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -34,7 +35,7 @@ async def test_nodes_that_die_while_messages_flow_lose_and_repeat_nothing(
 
     async def goes_on() -> None:
         before = {chat_id: len(acked) for chat_id, acked in flow.acked.items()}
-        await until(
+        await eventually(
             lambda: all(len(flow.acked[chat_id]) > before[chat_id] + 20 for chat_id in chat_ids),
             "all chats go on",
             seconds=60,
@@ -78,6 +79,6 @@ async def _refused_unseen(flow: Flow, reader: Client) -> None:
     async with asyncio.timeout(30):
         while True:
             shown, goal = len(reader.of("new-message")), flow.refused.total() + 50
-            await until(lambda goal=goal: flow.refused.total() > goal, "sends are refused")  # type: ignore[misc]
+            await eventually(lambda goal=goal: flow.refused.total() > goal, "sends are refused")  # type: ignore[misc]
             if len(reader.of("new-message")) == shown:
                 return

@@ -9,9 +9,10 @@ import pytest
 from chat_service.adapters.redis.keys import channel
 from devstack.servers import RedisCluster
 from mesh.redis_cluster.slots import slot_of
-from tests.e2e.mesh import Client, until
+from tests.e2e.mesh import Client
 from tests.e2e.world import Flow, World, check, open_world
 from tests.integration.persist_service.conftest import Servers, purge
+from tests.support.polling import eventually
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ async def test_slots_that_move_while_messages_flow_lose_nothing(
             before = flow.count
             await asyncio.to_thread(redis_nodes.move_slot, slot, node)
             moves += 1
-            await until(lambda before=before: flow.count > before + 30, "messages go on")  # type: ignore[misc]
+            await eventually(lambda before=before: flow.count > before + 30, "messages go on")  # type: ignore[misc]
     flow.going = False
     await flowing
     assert moves >= 6
@@ -89,12 +90,12 @@ async def test_a_primary_that_dies_while_messages_flow_loses_nothing_that_was_ac
             alice, bob, chat_ids = await world.pair(chats=6)
             flow = Flow(alice, chat_ids)
             flowing = asyncio.create_task(flow.run())
-            await until(lambda: flow.count > 100, "messages flow")
+            await eventually(lambda: flow.count > 100, "messages flow")
             victim = cluster.owner(slot_of(channel(chat_ids[0])))
             victim.kill()
-            await until(flow.refused.total, "the outage shows")
+            await eventually(flow.refused.total, "the outage shows")
             before = {chat_id: len(acked) for chat_id, acked in flow.acked.items()}
-            await until(
+            await eventually(
                 lambda: all(len(flow.acked[chat_id]) > before[chat_id] + 20 for chat_id in chat_ids),
                 "all chats go on",
                 seconds=30,

@@ -16,7 +16,8 @@ from websockets.typing import Subprotocol
 
 from devstack.ports import free_port
 from devstack.process import ManagedProcess
-from tests.e2e.mesh import JWT_SECRET, ROOT, SERVICE_SECRET, Client, Mesh, Rest, Service, token, until
+from tests.e2e.mesh import JWT_SECRET, ROOT, SERVICE_SECRET, Client, Mesh, Rest, Service, token
+from tests.support.polling import eventually
 
 Connect = Callable[[str, Service], Awaitable[Client]]
 SERVICES = {"edge": "edge", "chat": "chat_service", "persist": "persist_service", "notify": "notify_service"}
@@ -68,7 +69,7 @@ def alone(name: str, folder: Path, **settings: str) -> Iterator[ManagedProcess]:
 async def test_a_service_that_reaches_nothing_tells_no_password(name: str, tmp_path: Path) -> None:
     jwks = {"PARLEY_JWT_JWKS_URL": f"http://user:{PASSWORD}@127.0.0.1:{free_port()}/keys?key={PASSWORD}"}
     with alone(name, tmp_path, **(jwks if name == "edge" else {})) as process:
-        await until(
+        await eventually(
             lambda: "dependency.down" in process.log_path.read_text() or not process.running,
             "no failure yet",
             seconds=45,  # what is away when a service starts is told after its first seconds
@@ -86,7 +87,7 @@ async def test_settings_that_are_wrong_are_told_without_their_values(tmp_path: P
         "PARLEY_REDIS_URL": f"http://user:{PASSWORD}@redis",
     }
     with alone("edge", tmp_path, **wrong) as process:
-        await until(lambda: not process.running, "it runs with wrong settings")
+        await eventually(lambda: not process.running, "it runs with wrong settings")
     told = process.log_path.read_text()
     assert all(name in told for name in wrong)
     assert_kept(told, PASSWORD, "short-secret", "another-short-one")
@@ -130,7 +131,7 @@ async def talked(mesh: Mesh, connect: Connect) -> list[str]:
 
 async def test_the_mesh_keeps_what_it_was_told(mesh: Mesh, talked: list[str]) -> None:
     stored = mesh.database()["messages"]
-    await until(lambda: stored.find_one({"content": talked[0]}), "the message is not stored")
+    await eventually(lambda: stored.find_one({"content": talked[0]}), "the message is not stored")
     assert '"level": "debug"' in log_of(mesh.edges[0]), "the most that is ever logged"
     for service in mesh.services:
         assert_kept(log_of(service), SERVICE_SECRET, JWT_SECRET, *talked)

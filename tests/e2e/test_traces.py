@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 
 from tests.e2e.conftest import Connect
-from tests.e2e.mesh import Client, Mesh, Rest, until
-from tests.providers.collector import Collector, Span
-from tests.providers.push_endpoint import PushEndpoint
+from tests.e2e.mesh import Client, Mesh, Rest
+from tests.support.polling import eventually
+from tests.support.providers.collector import Collector, Span
+from tests.support.providers.push_endpoint import PushEndpoint
 
 MakeRest = Callable[[str], Rest]
 
@@ -162,7 +163,7 @@ async def test_where_several_traces_meet_they_are_linked(
             if span.name == name and span.trace_id not in ids and len(links_of(span) & ids) > 1
         ]
 
-    await until(lambda: joint("send batch") and joint("tell user"), "batches are linked")
+    await eventually(lambda: joint("send batch") and joint("tell user"), "batches are linked")
     way = {
         ("accept message", "chat", "send-message"),
         ("store message", "persist", "accept message"),

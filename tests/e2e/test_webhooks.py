@@ -12,7 +12,7 @@ from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from tests.e2e.conftest import Connect
 from tests.e2e.mesh import SERVICE_SECRET, Client, Mesh, Rest
-from tests.providers.webhook_receiver import WAIT_SECONDS, Reply, WebhookReceiver, webhook_receiver
+from tests.support.providers.webhook_receiver import WAIT_SECONDS, Reply, WebhookReceiver, webhook_receiver
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from tests.extras.browser import browser, site
-from tests.integration.edge.conftest import Edge, eventually, running_edge, token
+from tests.integration.edge.conftest import Edge, running_edge, token
 from tests.integration.edge.scaffold import ScaffoldChat, scaffold_chat
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -16,7 +16,7 @@ from chaos.records import Acked, FaultEnded, Record, Sent
 from chaos.report import complaint, table
 from chaos.run import Outcome, Stage
 from chaos.schedule import FIRST_AT, Fault, Kind
-from tests.e2e.mesh import until
+from tests.support.polling import eventually
 
 _LOAD_BEFORE = 1.0
 _LOAD_AFTER = 2.0
@@ -88,7 +88,9 @@ async def endure(setting: Setting) -> Endure:
 
             async def acked() -> None:
                 records, now = stage.journal.records, stage.journal.now
-                await until(lambda: any(acks_of_sends_since(now, records)), "a send is acked", _ACK_SECONDS)
+                await eventually(
+                    lambda: any(acks_of_sends_since(now, records)), "a send is acked", seconds=_ACK_SECONDS
+                )
 
             async def trouble() -> None:
                 nonlocal since

@@ -12,8 +12,9 @@ from typing import Any
 from chaos.mesh import ROOT, code_of
 from devstack.ports import free_port
 from devstack.process import ManagedProcess
-from tests.e2e.mesh import Mesh, Rest, Service, until
+from tests.e2e.mesh import Mesh, Rest, Service
 from tests.faults.talker import Talker, Tally
+from tests.support.polling import eventually
 
 USERS = ("ann", "ben", "cleo", "dan")
 AWAY = "eve"
@@ -71,7 +72,7 @@ async def found_by(callers: int, service: Service) -> None:
 
     Kubernetes: minReadySeconds.
     """
-    await until(lambda: _connections(service.port) >= callers, f"callers of {service.process.name}", 20)
+    await eventually(lambda: _connections(service.port) >= callers, f"callers of {service.process.name}")
 
 
 async def end(process: ManagedProcess) -> float:
@@ -114,10 +115,9 @@ async def talking(mesh: Mesh, tally: Tally) -> AsyncIterator[list[Talker]]:
         finally:
             stop.set()
             await asyncio.gather(*tasks)
-            await until(
+            await eventually(
                 lambda: all(len(talker.seen) >= len(tally.sent_at) for talker in talkers),
                 f"{[len(talker.seen) for talker in talkers]} of {len(tally.sent_at)} delivered",
-                20,
             )
             await asyncio.gather(*(talker.read() for talker in talkers))
 
@@ -126,7 +126,7 @@ async def some_sends(tally: Tally, count: int) -> tuple[float, float]:
     """Some load while nothing happens; when it was."""
     began = time.perf_counter()
     reached = len(tally.acked) + count
-    await until(lambda: len(tally.acked) >= reached, f"{count} more acks", 30)
+    await eventually(lambda: len(tally.acked) >= reached, f"{count} more acks")
     return began, time.perf_counter()
 
 
@@ -140,7 +140,7 @@ async def check(mesh: Mesh, tally: Tally, talkers: list[Talker]) -> None:
         return Counter(found["clientMsgId"] for found in database.messages.find({}, {"clientMsgId": 1}))
 
     once = Counter(dict.fromkeys(tally.sent_at, 1))
-    await until(lambda: stored() == once, "each sent message stored once", 20)
+    await eventually(lambda: stored() == once, "each sent message stored once")
     for talker in talkers:
         view = [(seq, talker.seen[seq]) for seq in sorted(talker.seen)]
         assert [message["number"] for _, message in view] == list(range(1, len(once) + 1)), talker.user_id
@@ -150,14 +150,14 @@ async def check(mesh: Mesh, tally: Tally, talkers: list[Talker]) -> None:
         return {found["userId"]: found["readNumber"] for found in database.memberships.find()}
 
     everything = dict.fromkeys(USERS, len(once)) | {AWAY: 0}
-    await until(lambda: read() == everything, f"{everything} read: {read()}", 20)
+    await eventually(lambda: read() == everything, f"{everything} read: {read()}")
 
     def told() -> set[str]:
         ledger = mesh.database("parley_notify").ledger
         return {message for decided in ledger.find({"users": AWAY}) for message in decided["messages"]}
 
     last = next(message["id"] for _, message in view if message["number"] == len(once))
-    await until(lambda: last in told(), f"{AWAY} told of the last message", 30)
+    await eventually(lambda: last in told(), f"{AWAY} told of the last message")
 
 
 async def read_history(edge: Service, chat_id: str) -> list[int]:

@@ -18,7 +18,8 @@ from devstack.servers import BackingServer
 from mesh.rpc.channel import open_channel
 from parley.notify.v1.notify_service_pb2 import OUTCOME_SENT, ListLedgerRequest
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
-from tests.e2e.mesh import Client, until
+from tests.e2e.mesh import Client
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -80,7 +81,9 @@ async def talk(running: Mesh) -> AsyncIterator[Talk]:
         await alice.say(chat["id"], "before")
         await bob.wait_for("new-message")
         stored = running.database().messages
-        await until(lambda: stored.count_documents({"senderId": alice.user_id}) == 1, "the first is stored")
+        await eventually(
+            lambda: stored.count_documents({"senderId": alice.user_id}) == 1, "the first is stored"
+        )
         yield Talk(running, alice, bob, chat["id"], connect)
 
 
@@ -117,7 +120,7 @@ async def test_redis_down_refuses_at_once_keeps_connections_and_ends_in_a_resync
         assert "redis" in (await talk.refused())["message"]
         await talk.refused("typing", isTyping=True)
         noticed = ("chat", "dependency.down")
-        await until(lambda: warnings(talk.mesh, since)[noticed] == 1, "it is told once")
+        await eventually(lambda: warnings(talk.mesh, since)[noticed] == 1, "it is told once")
     await talk.bob.wait_for("resync", chatId=talk.chat_id)
     await talk.mesh.ready()
     await talk.works_again()
@@ -150,7 +153,7 @@ async def test_mongodb_down_stores_later_and_history_reaches_back_as_far_as_the_
         await refused_over_rest(talk.bob, "POST", "/chats", {"userId": f"new-{uuid.uuid4().hex}"})
     stored = talk.mesh.database().messages
     mine = {"senderId": talk.alice.user_id}
-    await until(lambda: stored.count_documents(mine) == 6, "all stored", seconds=30)
+    await eventually(lambda: stored.count_documents(mine) == 6, "all stored", seconds=30)
 
 
 async def test_persist_service_down_is_the_same(talk: Talk) -> None:
@@ -163,7 +166,7 @@ async def test_persist_service_down_is_the_same(talk: Talk) -> None:
     await talk.mesh.ready()
     stored = talk.mesh.database().messages
     mine = {"senderId": talk.alice.user_id}
-    await until(lambda: stored.count_documents(mine) == 2, "all stored", seconds=30)
+    await eventually(lambda: stored.count_documents(mine) == 2, "all stored", seconds=30)
 
 
 async def test_chat_service_down_refuses_and_live_delivery_from_elsewhere_goes_on(talk: Talk) -> None:

@@ -14,7 +14,8 @@ import pytest
 from redis import Redis
 
 from admin.__main__ import main
-from tests.e2e.mesh import Client, Frame, Mesh, until
+from tests.e2e.mesh import Client, Frame, Mesh
+from tests.support.polling import eventually
 
 BEFORE = 30
 AFTER = 5
@@ -59,12 +60,12 @@ async def test_a_restored_deployment_goes_on(
         await bob.wait_for("new-message", count=BEFORE)
         await bob.ask("mark-chat-read", {"chatId": chat_id})
         messages, read = mesh.database().messages, {"userId": "bob", "readNumber": BEFORE}
-        await until(lambda: messages.count_documents({}) == BEFORE, "all is stored")
-        await until(lambda: mesh.database().memberships.count_documents(read), "the read mark is stored")
+        await eventually(lambda: messages.count_documents({}) == BEFORE, "all is stored")
+        await eventually(lambda: mesh.database().memberships.count_documents(read), "the read mark is stored")
         await admin("backup", folder)
         for n in range(AFTER):
             await ann.say(chat_id, f"lost {n}")
-        await until(lambda: messages.count_documents({}) == BEFORE + AFTER, "all is stored")
+        await eventually(lambda: messages.count_documents({}) == BEFORE + AFTER, "all is stored")
 
     for service in mesh.services:
         await asyncio.to_thread(service.process.stop)

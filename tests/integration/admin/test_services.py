@@ -12,14 +12,9 @@ from mesh.rpc.server import RpcServer
 from mesh.rpc.tls import TlsFiles
 from mesh.settings import MeshSettings
 from tests.integration.mesh.echo import OPEN, EchoServicer, EchoStub, add_to_server
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
 
 SECRET = SecretStr("s" * 32)
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 def files_of(authority: Authority, folder: Path, *names: str) -> TlsFiles:

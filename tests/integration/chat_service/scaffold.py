@@ -20,14 +20,8 @@ from mesh.rpc.channel import open_channel
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
-from tests.integration.persist_service.conftest import (
-    SECRET,
-    Servers,
-    Service,
-    eventually,
-    running,
-    serving,
-)
+from tests.integration.persist_service.conftest import SECRET, Servers, Service, running, serving
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

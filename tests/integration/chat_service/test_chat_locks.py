@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.chat_locks import RedisChatLocks
 from mesh.errors import ResourceExhausted
-from tests.integration.persist_service.conftest import eventually
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 

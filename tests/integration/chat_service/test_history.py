@@ -7,7 +7,7 @@ from mesh.errors import PermissionDenied, Unavailable
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from tests.integration.chat_service.scaffold import World
-from tests.integration.persist_service.conftest import holds
+from tests.support.polling import eventually
 
 
 async def page(world: World, chat_id: str, **request: int) -> list[int]:
@@ -60,7 +60,7 @@ async def test_changes_voids_and_lost_logs_are_no_holes(world: World) -> None:
     base = 8 + 2**20
     assert await page(world, chat_id) == [1, 3, 7, 8]
     await world.fill(chat_id, 2)
-    await holds(lambda: db.messages.count_documents({}) == 6)
+    await eventually(lambda: db.messages.count_documents({}) == 6)
     await world.forget_recent(chat_id)
     assert await page(world, chat_id) == [1, 3, 7, 8, base + 1, base + 2]
     assert await page(world, chat_id, limit=3) == [8, base + 1, base + 2]

@@ -23,7 +23,8 @@ from parley.events.v1.user_event_pb2 import UserEvent
 from parley.persist.v1.persist_service_pb2 import ListChatsRequest
 from persist_service.adapters import barrier
 from tests.integration.chat_service.scaffold import World, open_world
-from tests.integration.persist_service.conftest import SECRET, eventually
+from tests.integration.persist_service.conftest import SECRET
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

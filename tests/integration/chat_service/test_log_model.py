@@ -27,7 +27,8 @@ from chat_service.adapters.redis import keys
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
 from tests.integration.chat_service.scaffold import World, open_world
-from tests.integration.persist_service.conftest import Servers, holds, purge
+from tests.integration.persist_service.conftest import Servers, purge
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -115,7 +116,7 @@ class LogMachine(RuleBasedStateMachine):
                 )
             return found == count
 
-        self.run_now(holds(reached))
+        self.run_now(eventually(reached))
 
     @rule(user_id=SENDERS)
     def send(self, user_id: str) -> None:

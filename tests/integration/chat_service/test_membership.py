@@ -12,7 +12,8 @@ from parley.common.v1.chat_pb2 import ROLE_ADMIN, ROLE_NONE
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.persist.v1.persist_service_pb2 import GetMembershipsRequest, MembershipQuery
 from tests.integration.chat_service.scaffold import World, open_world
-from tests.integration.persist_service.conftest import Servers, eventually
+from tests.integration.persist_service.conftest import Servers
+from tests.support.polling import eventually
 
 
 async def add(world: World, chat_id: str, *user_ids: str) -> list[str]:

@@ -22,7 +22,7 @@ from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.user_event_pb2 import UserEvent
 from parley.persist.v1 import persist_service_pb2 as persist
 from tests.integration.chat_service.scaffold import World
-from tests.integration.persist_service.conftest import eventually
+from tests.support.polling import eventually
 
 EVE_AND_FRANK = [Member("eve", Role.MEMBER, 1), Member("frank", Role.MEMBER, 1)]
 ADDS_EVE = partial(members_added, actor_id="alice", members=EVE_AND_FRANK, at_ms=1)

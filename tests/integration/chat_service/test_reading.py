@@ -10,7 +10,7 @@ from parley.common.v1.error_pb2 import ERROR_REASON_UNAVAILABLE
 from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
 from parley.events.v1.chat_event_pb2 import ChatEvent, Read
 from tests.integration.chat_service.scaffold import World
-from tests.integration.persist_service.conftest import holds
+from tests.support.polling import eventually
 
 
 async def send(world: World, chat_id: str, user_id: str, read_seq: int | None = None) -> pb.SendAccepted:
@@ -75,7 +75,7 @@ async def test_a_send_reads_what_it_says_and_the_chat_is_told(
     await world.stored(chat_id, 5)
     read = {None: 4, 0: 0, 2: 2, 1_000: 4}[read_seq]
     memberships = world.persist.db.memberships
-    await holds(lambda: memberships.count_documents({"userId": "bob", "readNumber": read}) == 1)
+    await eventually(lambda: memberships.count_documents({"userId": "bob", "readNumber": read}) == 1)
     await world.redis.delete(keys.read(chat_id))
     assert await unread(world, chat_id, "bob") == left + 1
 

@@ -6,7 +6,7 @@ from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
 from tests.integration.chat_service.scaffold import World, chat_service
-from tests.integration.persist_service.conftest import holds
+from tests.support.polling import eventually
 
 
 async def test_a_repeat_outlives_a_restart_of_chat_service(world: World) -> None:
@@ -99,7 +99,7 @@ async def test_concurrent_repeats_after_a_loss_are_one_message(world: World) -> 
     answers = await asyncio.gather(*(world.send(chat_id, "once", "hello") for _ in range(8)))
     assert len({answer.accepted.message_id for answer in answers}) == 1
     assert sum(not answer.accepted.duplicate for answer in answers) == 1
-    await holds(lambda: world.persist.db.messages.count_documents({}) == 2)
+    await eventually(lambda: world.persist.db.messages.count_documents({}) == 2)
 
 
 async def test_without_the_store_a_rebuilt_log_takes_nothing(world: World) -> None:
@@ -138,10 +138,10 @@ async def test_a_copy_that_was_still_on_its_way_is_stored_once_and_leaves_no_hol
     await world.redis.flushall()
     again = (await world.send(chat_id, "once", "hello")).accepted
     assert (again.duplicate, again.seq) == (False, 2 + 2**20 + 1)
-    await holds(lambda: messages.count_documents({"clientMsgId": "once"}) == 1)
+    await eventually(lambda: messages.count_documents({"clientMsgId": "once"}) == 1)
 
     await world.persist.publish(late)
-    await holds(lambda: changes.count_documents({"type": "void", "seq": 2}) == 1)
+    await eventually(lambda: changes.count_documents({"type": "void", "seq": 2}) == 1)
     (kept,) = messages.find({"clientMsgId": "once"})
     assert str(kept["_id"]) == again.message_id
     # From now on there is one answer.
@@ -165,7 +165,7 @@ async def test_a_redis_that_comes_back_older_gives_no_position_twice(world: Worl
     assert (again.duplicate, again.message_id) == (True, lost[1].message_id)
     after = (await world.send(chat_id, "new", "hello")).accepted
     assert (after.epoch, after.seq) == (2, 6 + 2**20 + 1)
-    await holds(lambda: world.persist.db.messages.count_documents({}) == 7)
+    await eventually(lambda: world.persist.db.messages.count_documents({}) == 7)
     (found,) = await world.read((chat_id, 1, 6))
     assert (found.reset, [entry.seq for entry in found.entries]) == (True, [after.seq])
     page = await world.chat.ListMessages(pb.ListMessagesRequest(user_id="bob", chat_id=chat_id, limit=5))

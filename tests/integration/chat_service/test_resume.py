@@ -11,7 +11,7 @@ from mesh.ids import new_object_id
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
 from tests.integration.chat_service.scaffold import World
-from tests.integration.persist_service.conftest import eventually
+from tests.support.polling import eventually
 
 
 def seqs(found: Any) -> list[int]:

@@ -1,11 +1,9 @@
 """A message keeps its trace through the accept script, the broker and the bulk write, also among others."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from chat_service.adapters.redis import keys
@@ -16,20 +14,10 @@ from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from tests.integration.chat_service.scaffold import World
-from tests.integration.persist_service.conftest import holds
+from tests.support.polling import eventually
 
 ONE = "00-11111111111111111111111111111111-aaaaaaaaaaaaaaaa-01"
 TWO = "00-22222222222222222222222222222222-bbbbbbbbbbbbbbbb-01"
-
-
-@pytest.fixture
-def exporter() -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.turn_on(provider.get_tracer("test"), 1.0)
-    yield exporter
-    tracing.turn_off()
-    provider.shutdown()
 
 
 def trace_of(traceparent: str) -> str:
@@ -69,7 +57,7 @@ async def test_each_message_goes_on_with_its_own_trace(world: World, exporter: I
     def named(name: str) -> list[ReadableSpan]:
         return [span for span in exporter.get_finished_spans() if span.name == name]
 
-    await holds(lambda: len(named("store message")) == 2 and bool(named("process message-persist")))
+    await eventually(lambda: len(named("store message")) == 2 and bool(named("process message-persist")))
     ours = {trace_of(ONE), trace_of(TWO)}
     rows: Any = await world.redis.xrange(keys.log(chat_id))
     logged = [ChatEvent.FromString(fields[b"e"]).traceparent for _, fields in rows]

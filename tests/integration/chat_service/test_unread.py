@@ -4,7 +4,7 @@ from chat_service.adapters.redis import keys
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.events.v1.user_event_pb2 import UserEvent
 from tests.integration.chat_service.scaffold import World
-from tests.integration.persist_service.conftest import holds
+from tests.support.polling import eventually
 
 
 async def add(world: World, chat_id: str, user_id: str) -> int:
@@ -57,4 +57,4 @@ async def test_pointers_of_an_earlier_membership_end_with_it(world: World) -> No
     assert await unread(world, chat_id, "bob") == (0, 0)
     await world.stored(chat_id, 17)
     memberships = world.persist.db.memberships
-    await holds(lambda: memberships.count_documents({"userId": "bob", "readNumber": 15}) == 1)
+    await eventually(lambda: memberships.count_documents({"userId": "bob", "readNumber": 15}) == 1)

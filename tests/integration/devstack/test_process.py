@@ -14,7 +14,7 @@ import pytest
 from devstack.paths import ROOT
 from devstack.process import ManagedProcess, describe_exit
 from devstack.reaper import end_session, session_members
-from tests.integration.devstack.waiting import eventually
+from tests.support.polling import eventually_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def exists(pid: int) -> bool:
 def test_a_process_that_ignores_sigterm_is_killed_after_its_time(launch: Launch) -> None:
     process = launch(STUBBORN, stop_seconds=0.3)
     process.start()
-    eventually(lambda: "deaf" in process.log_tail(), "the process says that it is deaf")
+    eventually_blocking(lambda: "deaf" in process.log_tail(), "the process says that it is deaf")
     started = time.monotonic()
 
     process.stop()
@@ -82,14 +82,14 @@ def test_a_process_that_ignores_sigterm_is_killed_after_its_time(launch: Launch)
 def test_grandchildren_in_other_groups_end_too(launch: Launch, end: Callable[[ManagedProcess], None]) -> None:
     process = launch(PARENT)
     process.start()
-    eventually(lambda: "child" in process.log_tail(), "the grandchild runs")
+    eventually_blocking(lambda: "child" in process.log_tail(), "the grandchild runs")
     child = int(process.log_tail().split()[1])
     assert set(process.members()) == {process.pid, child}
 
     end(process)
 
     assert process.members() == []
-    eventually(lambda: not exists(child), "the grandchild is gone")
+    eventually_blocking(lambda: not exists(child), "the grandchild is gone")
 
 
 def test_the_log_tail_is_of_the_last_life(launch: Launch) -> None:
@@ -115,18 +115,18 @@ def test_a_killed_launcher_leaves_nothing_behind(tmp_path: Path) -> None:
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT, text=True) as launcher:
         assert launcher.stdout is not None
         parent = int(launcher.stdout.readline())
-        eventually(lambda: "child" in log.read_text(encoding="utf-8"), "the grandchild runs")
+        eventually_blocking(lambda: "child" in log.read_text(encoding="utf-8"), "the grandchild runs")
         child = int(log.read_text(encoding="utf-8").split()[1])
 
         launcher.kill()
 
-        eventually(lambda: not exists(parent) and not exists(child), "child and grandchild are gone")
+        eventually_blocking(lambda: not exists(parent) and not exists(child), "child and grandchild are gone")
 
 
 def test_a_session_that_ignores_sigterm_is_killed_after_the_grace_time(launch: Launch) -> None:
     process = launch(STUBBORN)
     process.start()
-    eventually(lambda: "deaf" in process.log_tail(), "the process says that it is deaf")
+    eventually_blocking(lambda: "deaf" in process.log_tail(), "the process says that it is deaf")
     assert process.pid is not None
 
     end_session(process.pid, grace_seconds=0.2)

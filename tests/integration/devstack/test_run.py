@@ -20,7 +20,7 @@ from websockets.typing import Origin, Subprotocol
 from devstack.paths import ROOT
 from devstack.ports import free_port
 from devstack.settings import BACKINGS, SERVICES
-from tests.integration.devstack.waiting import eventually
+from tests.support.polling import eventually_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +58,10 @@ class Run:
         return self._output.read_text(encoding="utf-8")
 
     def wait_until_running(self) -> None:
-        eventually(
-            lambda: "Parley is running." in self.output or self.process.poll() is not None, "a start", 90
+        eventually_blocking(
+            lambda: "Parley is running." in self.output or self.process.poll() is not None,
+            "a start",
+            seconds=90,
         )
         assert self.process.poll() is None, self.output
 
@@ -138,7 +140,7 @@ def _serves_restarts_and_ends(run: Run) -> None:
         pid for pid in run.descendants() if b"\0-m\0edge\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     os.kill(edge, signal.SIGKILL)
-    eventually(lambda: "run: edge started again" in run.output, "the edge is back")
+    eventually_blocking(lambda: "run: edge started again" in run.output, "the edge is back")
     assert "run: edge died (signal SIGKILL); the end of" in run.output
 
     stopped = run.command("stop")

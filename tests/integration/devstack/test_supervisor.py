@@ -9,7 +9,7 @@ import pytest
 
 from devstack.process import ManagedProcess
 from devstack.supervisor import STABLE_SECONDS, Supervisor
-from tests.integration.devstack.waiting import eventually
+from tests.support.polling import eventually_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_a_death_is_reported_with_the_last_lines_and_followed_by_a_restart(scene
     scene.cure.touch()
     assert scene.restarted_after(1)
     assert f"mortal started again, process {scene.process.pid}" in scene.reports[-1]
-    eventually(lambda: "I was given" in scene.process.log_tail(), "the process runs again")
+    eventually_blocking(lambda: "I was given" in scene.process.log_tail(), "the process runs again")
     scene.supervisor.tick()
     assert scene.process.running
 

@@ -31,13 +31,6 @@ def token(user_id: str, **claims: Any) -> str:
     return jwt.encode({"sub": user_id, "exp": int(time.time()) + 86_400, **claims}, SECRET, algorithm="HS256")
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Returns once the condition holds; fails when it does not in time."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 class Client:
     """A user's client. `frames` are all that came, in order."""
 

@@ -4,8 +4,9 @@ import pytest
 
 from edge.sessions import presence_keeper
 from mesh.clock import now_ms
-from tests.integration.edge.conftest import Client, StartEdge, eventually
+from tests.integration.edge.conftest import Client, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 PAUSE_MS = 121_000

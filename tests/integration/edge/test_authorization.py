@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mesh.clock import now_ms
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually, token
+from tests.integration.edge.conftest import Client, Edge, StartEdge, token
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 

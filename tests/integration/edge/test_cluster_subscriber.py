@@ -15,6 +15,7 @@ from edge.pubsub.subscriber import redis_connector
 from mesh.redis import node_url, open_redis
 from mesh.redis_cluster.client import ClusterRedis
 from mesh.redis_cluster.slots import slot_of
+from tests.support.polling import eventually
 
 _CHANNELS = [b"chat:{%d}" % number for number in range(40)]
 
@@ -62,12 +63,6 @@ async def listening(url: str, *, linger: float = 20.0) -> AsyncIterator[Listener
             await asyncio.wait([running])
 
 
-async def _until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def _in_place(channels: Channels, names: Collection[bytes]) -> None:
     """Returns once all are confirmed, however often it takes."""
     async with asyncio.timeout(30):
@@ -86,7 +81,7 @@ async def test_what_is_published_to_any_node_is_heard_once_and_in_order(redis_cl
         await listener.subscriber.check()
         for number in range(20):
             await listener.publish(_CHANNELS, b"%d" % number)
-        await _until(lambda: len(listener.heard) >= 20 * len(_CHANNELS))
+        await eventually(lambda: len(listener.heard) >= 20 * len(_CHANNELS))
         for channel in _CHANNELS:
             assert [payload for name, payload in listener.heard if name == channel] == [
                 b"%d" % number for number in range(20)
@@ -106,7 +101,7 @@ async def test_a_channel_that_nobody_wants_ends_and_can_be_wanted_again(
             listener.channels.acquire(channel)
         await _in_place(listener.channels, _CHANNELS[:2])
         listener.channels.release(_CHANNELS[0])
-        await _until(lambda: subscribers(_CHANNELS[0]) == 0)
+        await eventually(lambda: subscribers(_CHANNELS[0]) == 0)
         assert subscribers(_CHANNELS[1]) == 1
         listener.channels.acquire(_CHANNELS[0])
         await _in_place(listener.channels, _CHANNELS[:2])
@@ -127,11 +122,11 @@ async def test_a_slot_that_moves_is_a_gap_of_its_channels_alone(
                 continue
             listener.gaps.clear()
             await asyncio.to_thread(redis_nodes.move_slot, slot_of(moved), node)
-            await _until(lambda: listener.gaps)
+            await eventually(lambda: listener.gaps)
             assert listener.gaps == [moved]
             listener.heard.clear()
             await listener.publish(_CHANNELS, b"after")
-            await _until(lambda: len(listener.heard) >= len(_CHANNELS))
+            await eventually(lambda: len(listener.heard) >= len(_CHANNELS))
             assert sorted(listener.heard) == sorted((channel, b"after") for channel in _CHANNELS)
 
 
@@ -154,11 +149,11 @@ async def test_a_node_that_dies_is_a_gap_of_its_channels_once_its_replica_has_th
 async def _hears_again(listener: Listener, gone: set[bytes], go: Callable[[], None]) -> None:
     listener.gaps.clear()
     go()
-    await _until(lambda: gone <= set(listener.gaps), seconds=25)
+    await eventually(lambda: gone <= set(listener.gaps), seconds=25)
     assert sorted(listener.gaps) == sorted(gone)
     listener.heard.clear()
     await listener.publish(_CHANNELS, b"after")
-    await _until(lambda: len(listener.heard) >= len(_CHANNELS))
+    await eventually(lambda: len(listener.heard) >= len(_CHANNELS))
     assert sorted(listener.heard) == sorted((channel, b"after") for channel in _CHANNELS)
 
 
@@ -178,10 +173,10 @@ async def test_a_probe_that_redis_refuses_tells_nothing(
             for node in redis_nodes.primaries:
                 node.ask("ACL", "SETUSER", "default", "-spublish")
                 node.ask("CONFIG", "RESETSTAT")
-            await _until(lambda: all(_publishes_refused(node) >= 3 for node in redis_nodes.primaries))
+            await eventually(lambda: all(_publishes_refused(node) >= 3 for node in redis_nodes.primaries))
         finally:
             for node in redis_nodes.primaries:
                 node.ask("ACL", "SETUSER", "default", "+spublish")
         await listener.publish(_CHANNELS, b"after")
-        await _until(lambda: len(listener.heard) >= len(_CHANNELS))
+        await eventually(lambda: len(listener.heard) >= len(_CHANNELS))
         assert not listener.gaps

@@ -19,8 +19,9 @@ from parley.events.v1.chat_event_pb2 import (
     MembersAdded,
     Typing,
 )
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually, token
+from tests.integration.edge.conftest import Client, Edge, StartEdge, token
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 OTHER = "d" * 24

@@ -10,8 +10,9 @@ from devstack.servers import RedisServer
 from edge.metrics import GAPS, SILENCES
 from mesh.errors import Unavailable
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.edge.conftest import PATIENCE, Client, Edge, StartEdge, eventually, running_edge
+from tests.integration.edge.conftest import PATIENCE, Client, Edge, StartEdge, running_edge
 from tests.integration.edge.scaffold import ScaffoldChat, scaffold_chat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 

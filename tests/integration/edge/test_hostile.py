@@ -10,9 +10,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from edge.metrics import THINNED
-from tests.integration.edge.conftest import Edge, StartEdge, eventually, token
+from tests.integration.edge.conftest import Edge, StartEdge, token
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.integration.edge.test_delivery import SlowReader, raw_client
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 

@@ -8,8 +8,9 @@ import pytest
 
 from devstack.servers import RedisServer
 from mesh.errors import unavailable
-from tests.integration.edge.conftest import Edge, eventually, running_edge
+from tests.integration.edge.conftest import Edge, running_edge
 from tests.integration.edge.scaffold import ScaffoldChat, scaffold_chat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 OTHER = "d" * 24

@@ -2,8 +2,9 @@
 
 from edge.pubsub.channels import chat_channel
 from mesh.errors import unavailable
-from tests.integration.edge.conftest import Edge, eventually
+from tests.integration.edge.conftest import Edge
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 GOOD, LOST = "a" * 24, "b" * 24
 

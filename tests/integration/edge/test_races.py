@@ -8,9 +8,10 @@ import pytest
 from edge.metrics import CLOSES
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually
+from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.integration.edge.test_delivery import raw_client
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 OTHER = "d" * 24

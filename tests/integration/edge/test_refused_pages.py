@@ -11,8 +11,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from edge.metrics import CONNECTIONS, HANDSHAKES
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually, token
+from tests.integration.edge.conftest import Client, Edge, StartEdge, token
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 PAGE = Origin("https://app.example")
 EXPIRED = {"exp": int(time.time()) - 600}

@@ -8,8 +8,9 @@ import pytest
 from mesh.errors import unavailable
 from parley.common.v1 import chat_pb2
 from parley.events.v1.chat_event_pb2 import ChatEvent, MemberRemoved, MembersAdded
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually
+from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 OTHER = "d" * 24

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from mesh.errors import unavailable
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually
+from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 

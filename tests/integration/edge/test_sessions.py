@@ -5,8 +5,9 @@ from structlog.testing import capture_logs
 
 from edge.sessions import presence_keeper
 from mesh.errors import unavailable
-from tests.integration.edge.conftest import Edge, StartEdge, eventually
+from tests.integration.edge.conftest import Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 
 async def test_a_close_is_kept_until_it_is_told(edge: Edge, chat: ScaffoldChat) -> None:

@@ -20,9 +20,10 @@ from websockets.exceptions import InvalidStatus
 from edge import metrics
 from edge.tls import CertificateFiles
 from edge.tls import renew as follow
-from tests.integration.edge.conftest import Client, Edge, StartEdge, eventually, token
+from tests.integration.edge.conftest import Client, Edge, StartEdge, token
 from tests.integration.edge.scaffold import ScaffoldChat
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 
@@ -33,12 +34,6 @@ def install(authority: Authority, where: Path) -> CertificateFiles:
     (where / "tls.crt").write_text(f"-----BEGIN CERTIFICATE-----{certificate}")
     (where / "tls.key").write_text(key)
     return CertificateFiles(where / "tls.crt", where / "tls.key")
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    (tmp_path / "authority").mkdir()
-    return Authority(tmp_path / "authority")
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import pytest
 
 from parley.events.v1.chat_event_pb2 import ChatEvent, MemberRemoved
-from tests.integration.edge.conftest import Client, Edge, eventually
+from tests.integration.edge.conftest import Client, Edge
 from tests.integration.edge.scaffold import ScaffoldChat
+from tests.support.polling import eventually
 
 CHAT = "c" * 24
 

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
@@ -18,6 +18,7 @@ from mesh.amqp.topology import RetryTier, Topology, dead_queue
 from mesh.cancellation import end
 from mesh.errors import Unavailable, unavailable
 from mesh.metrics import AMQP_PUBLISHED
+from tests.support.polling import eventually
 
 
 @pytest.fixture
@@ -43,15 +44,6 @@ async def _consuming(broker: Broker, handler: Handler, **options: float) -> Asyn
         yield consumer
     finally:
         await end(task)
-
-
-async def _eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while True:
-            result = condition()
-            if result if isinstance(result, bool) else await result:
-                return
-            await asyncio.sleep(0.02)
 
 
 async def _next_of(broker: Broker, queue: str, seconds: float = 30) -> AbstractIncomingMessage:
@@ -94,7 +86,7 @@ async def test_what_is_published_arrives_in_order_and_in_batches(broker: Broker,
     await broker.publish_many([Outgoing(queue, body, {"kind": "test"}) for body in sent])
     recorder = Recorder()
     async with _consuming(broker, recorder, prefetch=100, batch_size=50, batch_window_ms=20) as consumer:
-        await _eventually(lambda: len(recorder.bodies) == 200)
+        await eventually(lambda: len(recorder.bodies) == 200)
         await consumer.stop()
     assert recorder.bodies == sent
     assert max(map(len, recorder.batches)) <= 50
@@ -149,7 +141,7 @@ async def test_a_retry_waits_for_its_tier(amqp_url: str, topology: Topology) -> 
         await broker.session()
         await broker.publish(slow.queues[0], b"x")
         async with _consuming(broker, Recorder(once)):
-            await _eventually(lambda: len(times) == 2)
+            await eventually(lambda: len(times) == 2)
     assert times[1] - times[0] >= 0.7
 
 
@@ -159,7 +151,7 @@ async def test_a_hopeless_message_dead_letters_at_once_while_its_neighbours_pass
     await broker.publish_many([Outgoing(queue, body) for body in (b"a", b"bad", b"b")])
     async with _consuming(broker, recorder) as consumer:
         dead = await _next_of(broker, dead_queue(queue))
-        await _eventually(lambda: len(recorder.bodies) == 3)
+        await eventually(lambda: len(recorder.bodies) == 3)
         await consumer.stop()
     assert (dead.body, dead.headers["x-parley-reason"], dead.headers["x-parley-attempt"]) == (
         b"bad",
@@ -199,7 +191,7 @@ async def test_during_an_outage_the_batch_is_held_and_no_attempt_counts(broker: 
 
     await broker.publish(broker.topology.queues[0], b"x")
     async with _consuming(broker, handler) as consumer:
-        await _eventually(lambda: len(attempts) == 4)
+        await eventually(lambda: len(attempts) == 4)
         await consumer.stop()
     assert attempts == [1, 1, 1, 1]
 
@@ -216,7 +208,7 @@ async def test_after_a_long_outage_the_batch_is_parked_and_still_no_attempt_coun
 
     await broker.publish(queue, b"x")
     async with _consuming(broker, handler, hold_seconds=0.0) as consumer:
-        await _eventually(lambda: len(attempts) == 8)
+        await eventually(lambda: len(attempts) == 8)
         await consumer.stop()
     assert attempts == [1] * 8
 
@@ -276,7 +268,7 @@ async def test_what_a_crashed_consumer_had_is_delivered_again(broker: Broker) ->
         await taken.wait()
     recorder = Recorder()
     async with _consuming(broker, recorder):
-        await _eventually(lambda: recorder.bodies == [b"survivor"])
+        await eventually(lambda: recorder.bodies == [b"survivor"])
     assert recorder.batches[0][0].redelivered
 
 
@@ -305,7 +297,7 @@ async def test_a_consumer_comes_back_when_its_queue_was_deleted(broker: Broker) 
     recorder = Recorder()
     async with _consuming(broker, recorder):
         await broker.publish(queue, b"before")
-        await _eventually(lambda: recorder.bodies == [b"before"])
+        await eventually(lambda: recorder.bodies == [b"before"])
         session = await broker.session()
         async with await session.connection.channel() as channel:
             await channel.queue_delete(queue)
@@ -317,8 +309,8 @@ async def test_a_consumer_comes_back_when_its_queue_was_deleted(broker: Broker) 
                 return False
             return True
 
-        await _eventually(published)
-        await _eventually(lambda: b"after" in recorder.bodies)
+        await eventually(published)
+        await eventually(lambda: b"after" in recorder.bodies)
 
 
 async def test_what_cannot_be_moved_yet_is_held_and_costs_no_deliveries(
@@ -333,10 +325,10 @@ async def test_what_cannot_be_moved_yet_is_held_and_costs_no_deliveries(
         await channel.queue_delete(tier)
         async with _consuming(broker, recorder) as consumer:
             await broker.publish(queue, b"moved")
-            await _eventually(lambda: refused.get() >= 5)
+            await eventually(lambda: refused.get() >= 5)
             assert recorder.bodies == [b"moved"]
             await broker.topology.declare(channel)
-            await _eventually(lambda: len(recorder.bodies) == 2)
+            await eventually(lambda: len(recorder.bodies) == 2)
             await consumer.stop()
     assert [delivery.attempt for (delivery,) in recorder.batches] == [1, 2]
     assert await _is_empty(amqp_url, queue)

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from prometheus_client import REGISTRY
@@ -20,6 +20,7 @@ from mesh.amqp.topology import MESSAGE_PERSIST, QUEUES, Topology
 from mesh.backoff import Backoff
 from mesh.cancellation import end
 from tests.integration.mesh.at_once import refused_at_once
+from tests.support.polling import eventually
 
 
 @pytest.mark.timeout(180)
@@ -46,20 +47,20 @@ async def test_an_outage_refuses_publishes_at_once_and_loses_nothing() -> None:
             await broker.check()
             await asyncio.gather(*(broker.publish(MESSAGE_PERSIST, body) for body in confirmed))
             depths = asyncio.create_task(QueueDepths(broker, every_seconds=0.05).run())
-            await _until(lambda: _told() == 0)
+            await eventually(lambda: _told() == 0)
 
             await asyncio.to_thread(server.stop)
             async with asyncio.timeout(30):
                 await old_session.ended.wait()
             await _refused_at_once(broker)
-            await _until(lambda: _told() is None)  # nobody knows
+            await eventually(lambda: _told() is None)  # nobody knows
 
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(60):
                 await broker.session()
                 await broker.publish(MESSAGE_PERSIST, b"after")
                 await complete.wait()
-                await _until(lambda: _told() == 0)
+                await eventually(lambda: _told() == 0)
                 await end(depths)
                 await consumer.stop()
                 await task
@@ -84,12 +85,6 @@ async def test_a_broker_that_was_never_there_leaves_no_half_closed_connection_be
 
 def _told() -> float | None:
     return REGISTRY.get_sample_value("parley_queue_ready_messages", {"queue": MESSAGE_PERSIST})
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def _refused_at_once(broker: Broker) -> None:

@@ -20,6 +20,7 @@ from mesh.http.exchange import READ_ON_BYTES
 from mesh.http.places import FullError, Places
 from mesh.http.server import HttpLimits, HttpServer, OwnAnswers
 from mesh.listening import listen
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -103,12 +104,6 @@ async def port(
         yield Port(server, places, number)
     finally:
         await server.close()
-
-
-async def eventually(condition: Any) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import uuid4
 
 import pytest
@@ -21,16 +21,11 @@ from mesh.errors import unavailable
 from mesh.event_loop import watch_lag
 from mesh.mongo_timing import MongoTiming
 from mesh.redis import open_redis
+from tests.support.polling import eventually
 
 
 def value(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(name, labels)
-
-
-async def _eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ async def test_a_blocked_event_loop_is_seen() -> None:
     try:
         await asyncio.sleep(0)
         time.sleep(0.6)  # noqa: ASYNC251 - blocking the loop is the point
-        await _eventually(lambda: (value(name) or 0.0) > before)
+        await eventually(lambda: (value(name) or 0.0) > before)
         assert (value(name) or 0.0) - before > 0.2
     finally:
         task.cancel()
@@ -62,18 +57,18 @@ async def test_queue_lengths_are_told_across_connections_and_not_for_longer(brok
     await broker.publish(dead_queue(queue), b"x")
     depths = asyncio.create_task(QueueDepths(broker, every_seconds=0.05).run())
     try:
-        await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 3)
+        await eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 3)
         assert value("parley_queue_consumers", queue=queue) == 0
-        await _eventually(lambda: value("parley_queue_ready_messages", queue=dead_queue(queue)) == 1)
+        await eventually(lambda: value("parley_queue_ready_messages", queue=dead_queue(queue)) == 1)
         tier = broker.topology.retry_tiers[0].name
-        await _eventually(lambda: value("parley_queue_ready_messages", queue=tier) == 0)
+        await eventually(lambda: value("parley_queue_ready_messages", queue=tier) == 0)
         # Told again after the connection was lost.
         first = await broker.session()
         await first.connection.close()
         await first.ended.wait()
         await broker.session()
         await broker.publish(queue, b"x")
-        await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 4)
+        await eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 4)
     finally:
         await end(depths)
     assert value("parley_queue_ready_messages", queue=queue) is None
@@ -93,12 +88,12 @@ async def test_the_age_of_what_waits_in_a_consumers_hands_grows(broker: Broker) 
     task = asyncio.create_task(consumer.run())
     depths = asyncio.create_task(QueueDepths(broker, every_seconds=0.05).run())
     try:
-        await _eventually(lambda: (value("parley_queue_oldest_seconds", queue=queue) or 0) > 1)
+        await eventually(lambda: (value("parley_queue_oldest_seconds", queue=queue) or 0) > 1)
         # It is in somebody's hands: it waits no more.
-        await _eventually(lambda: value("parley_queue_consumers", queue=queue) == 1)
-        await _eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 0)
+        await eventually(lambda: value("parley_queue_consumers", queue=queue) == 1)
+        await eventually(lambda: value("parley_queue_ready_messages", queue=queue) == 0)
         down = False
-        await _eventually(lambda: value("parley_queue_oldest_seconds", queue=queue) == 0)
+        await eventually(lambda: value("parley_queue_oldest_seconds", queue=queue) == 0)
     finally:
         await end(depths)
         await consumer.stop()

@@ -12,7 +12,7 @@ from mesh.otlp import Exporting
 from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
 from tests.integration.mesh.echo import OPEN, EchoServicer, EchoStub, add_to_server
-from tests.providers.collector import Collector
+from tests.support.providers.collector import Collector
 
 SECRET = SecretStr("s" * 32)
 

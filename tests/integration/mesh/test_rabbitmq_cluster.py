@@ -17,7 +17,7 @@ from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Ack, Delivery, Outcome
 from mesh.amqp.topology import Topology
 from mesh.errors import Unavailable
-from tests.e2e.mesh import until
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -59,8 +59,8 @@ class Flow:
     async def goes_on(self) -> None:
         """Returns once many more messages were confirmed, and the last of them delivered."""
         goal = len(self.confirmed) + 50
-        await until(lambda: len(self.confirmed) > goal, "publishing goes on", seconds=40)
-        await until(lambda: self.confirmed[goal] in self.delivered, "consuming goes on", seconds=40)
+        await eventually(lambda: len(self.confirmed) > goal, "publishing goes on", seconds=40)
+        await eventually(lambda: self.confirmed[goal] in self.delivered, "consuming goes on", seconds=40)
 
     async def node_of(self, broker: Broker) -> RabbitMQClusterNode:
         """The node that a broker is connected to."""
@@ -88,7 +88,7 @@ async def _flow(cluster: RabbitMQCluster) -> AsyncIterator[tuple[Flow, Broker]]:
             await asyncio.to_thread(cluster.mend)
             yield flow, consuming
             flow.going = False
-            await until(lambda: set(flow.confirmed) <= flow.delivered.keys(), "all arrive", seconds=40)
+            await eventually(lambda: set(flow.confirmed) <= flow.delivered.keys(), "all arrive", seconds=40)
             await consumer.stop()
         session = await publisher.session()
         async with await session.connection.channel() as channel:
@@ -136,9 +136,9 @@ async def test_without_a_majority_a_node_that_still_takes_connections_is_down(
         try:
             for node in others:
                 node.kill()
-            await until(lambda: not flow.publisher.is_up, "no publish has a chance", seconds=20)
+            await eventually(lambda: not flow.publisher.is_up, "no publish has a chance", seconds=20)
             stopped_at, refused_at = len(flow.confirmed), flow.refused
-            await until(lambda: flow.refused > refused_at + 100, "publishes are refused at once")
+            await eventually(lambda: flow.refused > refused_at + 100, "publishes are refused at once")
             async with asyncio.timeout(30):
                 while "keeps nothing" not in await _problem(flow.publisher):
                     await asyncio.sleep(0.01)

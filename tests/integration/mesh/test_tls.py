@@ -13,7 +13,7 @@ from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
 from mesh.rpc.tls import TlsFiles, follow, service_names
 from tests.integration.mesh.echo import OPEN, EchoServicer, EchoStub, add_to_server
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
 
 SECRET = SecretStr("s" * 32)
 
@@ -26,11 +26,6 @@ def directory(parent: Path, name: str) -> Path:
     made = parent / name
     made.mkdir()
     return made
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(directory(tmp_path, "authority"))
 
 
 def files_of(authority: Authority, where: Path, *names: str) -> TlsFiles:

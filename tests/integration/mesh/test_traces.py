@@ -10,8 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
@@ -29,21 +28,11 @@ from mesh.rpc.channel import open_channel
 from mesh.rpc.server import RpcServer
 from parley.common.v1.error_pb2 import ErrorReason
 from tests.integration.mesh.echo import METHOD, OPEN, Behaviour, EchoServicer, EchoStub, add_to_server
-from tests.providers.collector import Collector
+from tests.support.providers.collector import Collector
 
 SECRET = SecretStr("s" * 32)
 ONE = "00-11111111111111111111111111111111-aaaaaaaaaaaaaaaa-01"
 TWO = "00-22222222222222222222222222222222-bbbbbbbbbbbbbbbb-01"
-
-
-@pytest.fixture
-def exporter() -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.turn_on(provider.get_tracer("test"), 1.0)
-    yield exporter
-    tracing.turn_off()
-    provider.shutdown()
 
 
 def described(span: ReadableSpan) -> tuple[str, str, str | None]:

@@ -23,7 +23,7 @@ from parley.events.v1.jobs_pb2 import EventBatch
 from parley.notify.v1 import webhook_service_pb2 as pb
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 from tests.integration.notify_service.conftest import serving
-from tests.providers.webhook_receiver import Received, WebhookReceiver, webhook_receiver
+from tests.support.providers.webhook_receiver import Received, WebhookReceiver, webhook_receiver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import aio_pika
 import httpx
@@ -37,16 +36,16 @@ from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 from persist_service.app import serve
 from persist_service.settings import PersistSettings
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from pymongo.database import Database
 
     from parley.common.v1.chat_pb2 import Chat
     from parley.events.v1.jobs_pb2 import NewMessage, ReadUpTo
 
-T = TypeVar("T")
 SECRET = "a secret of the tests, 32 bytes and more"
 _OWN_QUEUES = (MESSAGE_PERSIST, MESSAGE_READ, MESSAGE_INDEX, ANALYTICS)
 
@@ -226,23 +225,6 @@ class Log:
             seq=self.seq,
             number=self.number,
         )
-
-
-async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 30.0) -> T:
-    """The first answer of `probe` that is something."""
-    async with asyncio.timeout(seconds):
-        while (answer := await probe()) is None:
-            await asyncio.sleep(0.02)
-        return answer
-
-
-async def holds(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Returns once `condition` is true."""
-
-    async def probe() -> bool | None:
-        return True if condition() else None
-
-    await eventually(probe, seconds)
 
 
 @asynccontextmanager

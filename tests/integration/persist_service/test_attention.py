@@ -15,7 +15,8 @@ from mesh.ids import new_object_id
 from parley.common.v1.chat_pb2 import Role
 from parley.events.v1.jobs_pb2 import Pointer, PointerBatch
 from parley.persist.v1 import persist_service_pb2 as pb
-from tests.integration.persist_service.conftest import Log, eventually
+from tests.integration.persist_service.conftest import Log
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from tests.integration.persist_service.conftest import Servers, Service

@@ -17,16 +17,8 @@ from mesh.amqp.topology import MESSAGE_PERSIST, RETRY_TIERS, dead_queue
 from mesh.errors import Unavailable
 from mesh.settings import variable_name
 from parley.persist.v1 import persist_service_pb2 as pb
-from tests.integration.persist_service.conftest import (
-    Log,
-    Servers,
-    Service,
-    batches,
-    eventually,
-    holds,
-    running,
-    serving,
-)
+from tests.integration.persist_service.conftest import Log, Servers, Service, batches, running, serving
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -101,11 +93,11 @@ async def test_killed_in_the_stream_it_loses_nothing(service: Service, servers: 
             more = log.messages(300)
             await service.broker.publish_many(list(batches(more, 3)))
             events += more
-            await holds(lambda before=before: count({}) > before)  # type: ignore[misc]  # the default is an int
+            await eventually(lambda before=before: count({}) > before)  # type: ignore[misc]  # the default is an int
             victim.kill()
             await victim.wait()
     await publishing
-    await holds(lambda: count({}) == len(events), 60)
+    await eventually(lambda: count({}) == len(events), seconds=60)
     assert sorted(service.db.messages.distinct("seq")) == list(range(1, len(events) + 1))
     head = await service.stored(log.chat_id, len(events))
     assert head.number == len(events)
@@ -121,7 +113,7 @@ async def test_mongodb_goes_and_comes_back(servers: Servers) -> None:
             await service.publish(*log.messages(3))
             await service.stored(log.chat_id, 3)
             # The stand-in does not always start again when it is killed while it makes a collection.
-            await holds(lambda: service.db.terms.count_documents({}) == 3)
+            await eventually(lambda: service.db.terms.count_documents({}) == 3)
 
             mongo.kill()
             events = log.messages(200)

@@ -20,7 +20,8 @@ from parley.events.v1.jobs_pb2 import (
     PointerBatch,
 )
 from parley.persist.v1 import persist_service_pb2 as pb
-from tests.integration.persist_service.conftest import Log, holds
+from tests.integration.persist_service.conftest import Log
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from tests.integration.persist_service.conftest import Servers, Service
@@ -118,12 +119,12 @@ async def test_words_become_terms_once(service: Service) -> None:
     text = log.message(content="Grüße, GRÜSSE! Ünï-code 東京 2026")
     picture = log.message(type=MessageType.MESSAGE_TYPE_IMAGE, content="https://example.org/picture")
     await service.publish(text, picture)
-    await holds(lambda: service.db.terms.count_documents({}) == 1)
+    await eventually(lambda: service.db.terms.count_documents({}) == 1)
     again = text.message
     again.seq, again.number = text.seq, text.number
     await service.broker.publish(MESSAGE_INDEX, IndexBatch(messages=[again, again]).SerializeToString())
     await service.publish(log.message(content="end"))
-    await holds(lambda: service.db.terms.count_documents({}) == 2)
+    await eventually(lambda: service.db.terms.count_documents({}) == 2)
     [found] = service.db.terms.find({"seq": 1})
     assert str(found["_id"]) == text.message.id
     assert found["terms"] == ["grüsse", "ünï", "code", "東京", "2026"]
@@ -153,7 +154,7 @@ async def test_each_message_is_counted_once(service: Service) -> None:
             days[block["day"]] = days.get(block["day"], 0) + block["messages"]
         return days
 
-    await holds(lambda: sum(counted().values()) == len(facts))
+    await eventually(lambda: sum(counted().values()) == len(facts))
     day = datetime.fromtimestamp(midnight / 1000, UTC).replace(tzinfo=None)
     assert sorted(counted().values()) == [10, 1_490]
     assert counted()[day] == 1_490

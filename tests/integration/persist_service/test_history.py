@@ -14,7 +14,8 @@ from mesh.mongo_indexes import patient_client
 from parley.persist.v1 import persist_service_pb2 as pb
 from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
 from persist_service.adapters.mongo.messages import MongoMessages
-from tests.integration.persist_service.conftest import Log, batches, holds
+from tests.integration.persist_service.conftest import Log, batches
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ async def test_pages_cross_holes_and_a_jump_between_epochs(service: Service) -> 
     log.epoch, log.seq = 2, log.seq + 2**20
     events += [log.change(), *log.messages(30)]
     await service.broker.publish_many(list(batches(events, 40)))
-    await holds(lambda: service.db.messages.count_documents({}) == 190)
+    await eventually(lambda: service.db.messages.count_documents({}) == 190)
 
     expected = [event.message.id for event in reversed(log.sent)]
     for limit in (7, 50, 101):
@@ -59,7 +60,7 @@ async def test_pages_by_number(service: Service) -> None:
     log.epoch, log.seq = 2, log.seq + 2**20
     events += [*log.messages(60), log.change()]
     await service.broker.publish_many(list(batches(events, 40)))
-    await holds(lambda: service.db.messages.count_documents({}) == 120)
+    await eventually(lambda: service.db.messages.count_documents({}) == 120)
     for skipped in (0, 50, 100):
         page = await service.history(log.chat_id, 50, before_number=121 - skipped)
         assert [message.number for message in page] == list(range(120 - skipped, max(70 - skipped, 0), -1))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from mesh.amqp.topology import MESSAGE_PERSIST, dead_queue
 from mesh.ids import new_object_id
 from parley.persist.v1 import persist_service_pb2 as pb
-from tests.integration.persist_service.conftest import Log, batches, holds
+from tests.integration.persist_service.conftest import Log, batches
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from parley.events.v1.chat_event_pb2 import ChatEvent
@@ -42,8 +43,8 @@ async def test_messages_and_changes_come_back_as_one_log_as_they_were_delivered(
     events += [log.change(), *log.messages(30)]
     await service.broker.publish_many(list(batches(events, 40)))
     await service.stored(log.chat_id, log.seq)
-    await holds(lambda: service.db.messages.count_documents({}) == 90)
-    await holds(lambda: service.db.changes.count_documents({}) == 61)
+    await eventually(lambda: service.db.messages.count_documents({}) == 90)
+    await eventually(lambda: service.db.changes.count_documents({}) == 61)
     for limit in (7, 50, 500):
         found: list[ChatEvent] = []
         while page := await entries(service, log.chat_id, found[-1].seq if found else 0, limit):
@@ -91,7 +92,7 @@ async def test_a_message_under_two_positions_is_stored_once_and_leaves_no_hole(s
     await service.publish(first, between, again, other, last)
     await service.publish(again, last)
     await service.stored(log.chat_id, last.seq)
-    await holds(lambda: service.db.changes.count_documents({}) == 2)
+    await eventually(lambda: service.db.changes.count_documents({}) == 2)
     found = await entries(service, log.chat_id)
     assert [entry.seq for entry in found] == [1, 2, 3, 4, 5]
     assert [entry.message.id for entry in found if entry.HasField("message")] == [
@@ -121,7 +122,7 @@ async def test_no_two_lives_of_a_log_share_a_position(service: Service) -> None:
     assert {life.number for life in lives} == {3}
     # What was still on its way is stored at its own place.
     await service.publish(log.message())
-    await holds(lambda: service.db.messages.count_documents({}) == 4)
+    await eventually(lambda: service.db.messages.count_documents({}) == 4)
     assert (await service.head(log.chat_id)).epoch == 4
     assert [message.seq for message in await service.history(log.chat_id)] == [4, 3, 2, 1]
 

@@ -9,7 +9,8 @@ from mesh.amqp.deliveries import REASON_HEADER
 from mesh.amqp.topology import MESSAGE_READ, dead_queue
 from parley.events.v1.jobs_pb2 import Pointer, PointerBatch
 from parley.persist.v1 import persist_service_pb2 as pb
-from tests.integration.persist_service.conftest import Log, eventually
+from tests.integration.persist_service.conftest import Log
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from tests.integration.persist_service.conftest import Service

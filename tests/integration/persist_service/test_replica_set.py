@@ -14,7 +14,8 @@ from pymongo import MongoClient
 
 from devstack.ports import free_port
 from tests.integration.mongo_faults import ObedientMongo
-from tests.integration.persist_service.conftest import Log, Servers, batches, holds, running, serving
+from tests.integration.persist_service.conftest import Log, Servers, batches, running, serving
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ async def test_a_change_of_the_primary_under_load_loses_nothing_and_stores_nothi
             await service.broker.publish_many([outgoing])
         with MongoClient[dict[str, Any]](mongo.url, directConnection=True) as client:
             messages = client[servers.database].messages
-            await holds(lambda: messages.count_documents({}) >= len(published))
+            await eventually(lambda: messages.count_documents({}) >= len(published))
             stored = [message["seq"] for message in messages.find().sort("seq")]
     mongo.obey()
     assert stored == list(range(1, 301))

@@ -12,7 +12,8 @@ from parley.common.v1.message_pb2 import MessageType
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
 from parley.persist.v1 import persist_service_pb2 as pb
-from tests.integration.persist_service.conftest import Log, batches, holds
+from tests.integration.persist_service.conftest import Log, batches
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractIncomingMessage
@@ -172,7 +173,7 @@ async def test_an_event_of_any_kind_with_a_position_is_stored_and_passed_on_as_i
         await service.publish(first, later, odd, empty, last)
     await service.stored(log.chat_id, last.seq)
     assert await service.hook_events(5) == [first, later, odd, empty, last]
-    await holds(lambda: service.db.changes.count_documents({}) == 3)
+    await eventually(lambda: service.db.changes.count_documents({}) == 3)
     found = await service.stub.ListEntries(pb.ListEntriesRequest(chat_id=log.chat_id, limit=10))
     assert [entry.SerializeToString() for entry in found.entries] == [
         event.SerializeToString() for event in (first, later, odd, empty, last)
@@ -234,7 +235,7 @@ async def test_the_latest_message_only_goes_forward(service: Service) -> None:
             == len(events) + 1
         )
 
-    await holds(all_stored)
+    await eventually(all_stored)
     [chat] = (await service.stub.GetChats(pb.GetChatsRequest(chat_ids=[log.chat_id]))).chats
     assert (chat.seq, chat.latest_message.seq) == (end.seq, end.seq)
     assert chat.latest_message.text == "x" * 200

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from pydantic import ValidationError
 
 from edge.settings import EdgeSettings
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
 
 SECRET = "x" * 40
 

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from mesh.backoff import Backoff
 from mesh.breaker import Breaker, Circuit, State
 from mesh.errors import Unavailable
+from tests.support.polling import eventually
 
 THRESHOLD = 3
 
@@ -124,16 +125,10 @@ def _metric() -> float | None:
     return REGISTRY.get_sample_value("parley_breaker_state", {"dependency": "thing"})
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0)
-
-
 async def _open(breaker: Breaker, dependency: Dependency) -> None:
     """One call waits; probes do the rest."""
     await _hang(breaker, dependency)
-    await _until(lambda: not _is(breaker, State.CLOSED))
+    await eventually(lambda: not _is(breaker, State.CLOSED))
 
 
 async def test_one_silence_and_unanswered_probes_open_it_and_an_answered_probe_closes_it() -> None:
@@ -147,9 +142,11 @@ async def test_one_silence_and_unanswered_probes_open_it_and_an_answered_probe_c
             with pytest.raises(Unavailable) as refused, breaker.guard():
                 raise AssertionError("the call must not be made")
             assert refused.value.dependency == "thing"
-            await _until(lambda: dependency.probes > THRESHOLD + 1)  # each is given up, and the next one made
+            await eventually(
+                lambda: dependency.probes > THRESHOLD + 1
+            )  # each is given up, and the next one made
             dependency.awake.set()
-            await _until(lambda: _is(breaker, State.CLOSED))
+            await eventually(lambda: _is(breaker, State.CLOSED))
             with breaker.guard():
                 await dependency.call(0.03)
             assert _metric() == State.CLOSED.value
@@ -180,7 +177,7 @@ async def test_it_opens_again_and_again() -> None:
         for _ in range(5):
             await _open(breaker, dependency)
             dependency.awake.set()
-            await _until(lambda: _is(breaker, State.CLOSED))
+            await eventually(lambda: _is(breaker, State.CLOSED))
             dependency.awake.clear()
 
 
@@ -198,7 +195,7 @@ async def test_a_probe_that_its_library_cancels_is_one_without_an_answer() -> No
         await _open(breaker, dependency)
         breaker._probe = dependency.probe
         dependency.awake.set()
-        await _until(lambda: _is(breaker, State.CLOSED))
+        await eventually(lambda: _is(breaker, State.CLOSED))
 
 
 async def test_an_error_that_the_dependency_answers_is_an_answer() -> None:
@@ -227,12 +224,12 @@ async def test_a_doubt_costs_no_call_and_opens_it_only_if_the_probe_agrees() -> 
     dependency = Dependency(answers_probes=True)
     async with _breaker(dependency) as breaker:
         breaker.doubt()
-        await _until(lambda: dependency.probes == 1)
+        await eventually(lambda: dependency.probes == 1)
         assert _is(breaker, State.CLOSED)
     dependency = Dependency()
     async with _breaker(dependency) as breaker:
         breaker.doubt()
-        await _until(lambda: not _is(breaker, State.CLOSED))
+        await eventually(lambda: not _is(breaker, State.CLOSED))
         assert dependency.probes == THRESHOLD - 1
 
 

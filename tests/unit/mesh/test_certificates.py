@@ -11,7 +11,7 @@ from edge.tls import CertificateFiles
 from mesh.certificates import Rotation, read_files, show_expiry
 from mesh.metrics import CERTIFICATE_EXPIRES
 from mesh.rpc.tls import TlsFiles, follow
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
 
 
 def shown(use: str) -> float | None:

@@ -15,7 +15,7 @@ from mesh.settings import (
     load,
     unknown_variables,
 )
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
 
 SECRET = "s" * 32
 

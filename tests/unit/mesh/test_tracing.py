@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mesh import tracing
@@ -16,16 +15,6 @@ from mesh.logs import configure_logs, get_logger
 ONE = "00-11111111111111111111111111111111-aaaaaaaaaaaaaaaa-01"
 TWO = "00-22222222222222222222222222222222-bbbbbbbbbbbbbbbb-01"
 UNSAMPLED = "00-33333333333333333333333333333333-cccccccccccccccc-00"
-
-
-@pytest.fixture
-def exporter() -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.turn_on(provider.get_tracer("test"), 1.0)
-    yield exporter
-    tracing.turn_off()
-    provider.shutdown()
 
 
 def trace_of(traceparent: str) -> str:

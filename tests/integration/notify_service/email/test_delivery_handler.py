@@ -44,8 +44,8 @@ from parley.events.v1.jobs_pb2 import Email as EmailProto
 from parley.events.v1.jobs_pb2 import EmailBatch
 from tests.integration.notify_service.deliveries import LIMITS, PACE, Clock, store_at
 from tests.integration.notify_service.scripted_members import ScriptedMembers
-from tests.providers.smtp_server import HANG_UP, MailServer
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
+from tests.support.providers.smtp_server import HANG_UP, MailServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence

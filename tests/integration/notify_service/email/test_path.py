@@ -28,8 +28,8 @@ from tests.integration.notify_service.conftest import eventually
 from tests.integration.notify_service.conftest import serving as serving_notify
 from tests.integration.persist_service.conftest import SECRET, Log, Servers, purge, serving
 from tests.integration.persist_service.conftest import running as running_persist
-from tests.providers.smtp_server import PASSWORD, USER, MailServer
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
+from tests.support.providers.smtp_server import PASSWORD, USER, MailServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,15 +11,10 @@ from notify_service.ports import SendDelayedError, SendRefusedError
 from notify_service.providers import connections
 from notify_service.providers.http import MAX_ANSWER
 from tests.integration.notify_service.http_server import OK, eventually, on_loopback, refusal, serving
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 async def test_one_connection_serves_many_requests() -> None:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pytest
 from pydantic import SecretStr
 
 from mesh.ids import new_object_id
@@ -29,16 +28,16 @@ from notify_service.providers.registry import open_senders
 from notify_service.settings import NotifySettings
 from tests.integration.notify_service.deliveries import LIMITS, PACE, Clock, settled, store_at
 from tests.integration.notify_service.scripted_members import ScriptedMembers, last_look_of
-from tests.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer, refusal
-from tests.providers.fcm_server import FcmServer
-from tests.providers.http2_server import Fault
-from tests.providers.tls import Authority
+from tests.support.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer, refusal
+from tests.support.providers.fcm_server import FcmServer
+from tests.support.providers.http2_server import Fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from mesh.mongo import Mongo
+    from tests.support.authority import Authority
 
 ANDROID, IPHONE = "dMd8:APA91b-{}", "{:064x}"
 
@@ -88,11 +87,6 @@ class Pushing:
         async with asyncio.timeout(30):
             while not await self.mongo.collection("ledger").count_documents({"outcome": outcome.value}):
                 await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 @asynccontextmanager

@@ -20,15 +20,15 @@ from notify_service.providers.context import ProviderContext
 from notify_service.providers.registry import open_senders
 from notify_service.providers.smtp.mailer import open_mailer
 from notify_service.settings import NotifySettings
-from tests.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer
-from tests.providers.fcm_server import FcmServer
+from tests.support.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer
+from tests.support.providers.fcm_server import FcmServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from notify_service.ports import Sender
-    from tests.providers.tls import Authority
+    from tests.support.authority import Authority
 
 PUSH = Push(PushKind.SHOW, "65f000000000000000000001", badge=1, title="Ann", body="hello", count=1)
 

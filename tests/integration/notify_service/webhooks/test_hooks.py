@@ -29,7 +29,7 @@ from tests.integration.notify_service.hooks import (
     removal,
     running,
 )
-from tests.providers.webhook_receiver import Reply
+from tests.support.providers.webhook_receiver import Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,14 +15,14 @@ from notify_service.providers.apns.provider_token import SigningKey
 from notify_service.providers.apns.sender import ApnsSender
 from notify_service.providers.credentials import read_signing_key
 from notify_service.providers.http2 import open_http2
-from tests.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer, refusal
-from tests.providers.http2_server import Fault, Reply
+from tests.support.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer, refusal
+from tests.support.providers.http2_server import Fault, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.providers.tls import Authority
+    from tests.support.authority import Authority
 
 PUSH = Push(
     PushKind.SHOW,

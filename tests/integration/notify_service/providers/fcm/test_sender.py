@@ -16,14 +16,14 @@ from notify_service.providers.credentials import ServiceAccount, read_service_ac
 from notify_service.providers.fcm.access_token import AccessTokens
 from notify_service.providers.fcm.sender import FcmSender
 from notify_service.providers.http2 import Http2Client, open_http2
-from tests.providers.fcm_server import PROJECT, FcmServer, refusal
-from tests.providers.http2_server import Fault, Reply
+from tests.support.providers.fcm_server import PROJECT, FcmServer, refusal
+from tests.support.providers.http2_server import Fault, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.providers.tls import Authority
+    from tests.support.authority import Authority
 
 PUSH = Push(
     PushKind.SHOW,

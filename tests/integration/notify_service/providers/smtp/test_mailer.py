@@ -11,16 +11,11 @@ import pytest
 
 from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
 from notify_service.providers.smtp.mailer import Security, SmtpMailer, SmtpServer
-from tests.providers.smtp_server import HANG, HANG_UP, PASSWORD, USER, MailServer
-from tests.providers.tls import Authority
+from tests.support.authority import Authority
+from tests.support.providers.smtp_server import HANG, HANG_UP, PASSWORD, USER, MailServer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 def settings(server: MailServer, authority: Authority, security: Security = "starttls") -> SmtpServer:

@@ -17,17 +17,12 @@ from tests.integration.notify_service.conftest import (
     read,
     running,
 )
-from tests.providers.push_endpoint import Browser, PushEndpoint
-from tests.providers.tls import Authority
+from tests.support.providers.push_endpoint import Browser, PushEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
+    from tests.support.authority import Authority
 
 
 @pytest.fixture

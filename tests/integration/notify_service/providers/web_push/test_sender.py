@@ -16,20 +16,16 @@ from notify_service.providers.http import open_http
 from notify_service.providers.web_push.sender import WebPushSender
 from notify_service.providers.web_push.vapid import Vapid
 from notify_service.providers.web_push.vapid_key import VapidKey
-from tests.providers.push_endpoint import HANG, Browser, PushEndpoint, Reply
-from tests.providers.push_reading import encode
-from tests.providers.tls import Authority
+from tests.support.providers.push_endpoint import HANG, Browser, PushEndpoint, Reply
+from tests.support.providers.push_reading import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.support.authority import Authority
+
 EXPIRE_SECONDS = 3600.0
 KEY = VapidKey.generate()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.providers.web_push import vapid as vapid_module
 from notify_service.providers.web_push.vapid import Vapid
 from notify_service.providers.web_push.vapid_key import VapidKey
-from tests.providers.push_reading import check_vapid
+from tests.support.providers.push_reading import check_vapid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,8 +13,8 @@ from notify_service.domain.signature import new_secret
 from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
 from notify_service.providers.http import open_http
 from notify_service.providers.webhook.sender import WebhookClient, WebhookSender
-from tests.providers.tls import Authority
-from tests.providers.webhook_receiver import Reply, WebhookReceiver, webhook_receiver
+from tests.support.authority import Authority
+from tests.support.providers.webhook_receiver import Reply, WebhookReceiver, webhook_receiver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ from notify_service.ports import (
 )
 from notify_service.providers.apns.errors import apns_error, is_provider_token_expired
 from notify_service.providers.http import Answer
-from tests.providers.apns_server import refusal
-from tests.providers.http2_server import Reply
+from tests.support.providers.apns_server import refusal
+from tests.support.providers.http2_server import Reply
 
 DEVICE = Device(
     id="1" * 24,

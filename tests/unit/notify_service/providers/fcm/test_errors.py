@@ -9,8 +9,8 @@ from notify_service.ports import (
 )
 from notify_service.providers.fcm.errors import fcm_error, is_access_refused
 from notify_service.providers.http import Answer
-from tests.providers.fcm_server import refusal
-from tests.providers.http2_server import Reply
+from tests.support.providers.fcm_server import refusal
+from tests.support.providers.http2_server import Reply
 
 TOKEN = "dMd8:APA91b-secret"
 INVALID_TOKEN = "The registration token is not a valid FCM registration token"

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from notify_service.domain.device import WebPushKeys
 from notify_service.domain.push import Push, PushKind
 from notify_service.providers.web_push.message import MAX_PAYLOAD, Subscription, payload
-from tests.providers.push_reading import decode, decrypt, encode, point
+from tests.support.providers.push_reading import decode, decrypt, encode, point
 
 # RFC 8291, section 5 and appendix A.
 PLAIN = b"When I grow up, I want to be a watermelon"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from notify_service.providers.web_push.vapid_key import VapidKey
 from notify_service.settings import NotifySettings
-from tests.providers.push_reading import check_vapid, decode
+from tests.support.providers.push_reading import check_vapid, decode
 
 ORIGIN = "https://push.example"
 PKCS8 = (Encoding.PEM, PrivateFormat.PKCS8)

@@ -25,7 +25,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from tests.providers.push_reading import check_vapid, decrypt, encode, point
+from tests.support.providers.push_reading import check_vapid, decrypt, encode, point
 
 if TYPE_CHECKING:
     import ssl

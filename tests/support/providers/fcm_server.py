@@ -14,13 +14,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.providers.http2_server import Fault, Http2Server, Reply, Request
+from tests.support.providers.http2_server import Fault, Http2Server, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.providers.tls import Authority
+    from tests.support.authority import Authority
 
 PROJECT = "parley-test"
 EMAIL = f"pusher@{PROJECT}.iam.gserviceaccount.com"

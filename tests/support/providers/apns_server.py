@@ -16,13 +16,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.providers.http2_server import Fault, Http2Server, Reply, Request
+from tests.support.providers.http2_server import Fault, Http2Server, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.providers.tls import Authority
+    from tests.support.authority import Authority
 
 KEY_ID = "ABC123DEFG"
 TEAM_ID = "DEF123GHIJ"
