@@ -1,11 +1,15 @@
 """TLS at the edge itself (`https`, `wss`), for installations where no proxy ends it."""
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from typing_extensions import Buffer
 
 from mesh.certificates import Rotation, load_pair, read_files
 
@@ -13,6 +17,50 @@ _CHECK_SECONDS: Final = 60.0
 # Of TLS 1.2 only what has forward secrecy and authenticated encryption (RFC 9325 section 4.2); TLS 1.3 has
 # nothing else.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+class _Socket(ssl.SSLSocket):
+    """A TLS socket whose failures end no other connection.
+
+    OpenSSL has one queue of errors for each thread. Python 3.13 leaves in it what a peer that is gone caused,
+    and the next read of another connection takes that for its own (python/cpython issue 81891).
+    """
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - as in the standard library
+        with _NO_ERROR_STAYS:
+            super().do_handshake(block)
+
+    def read(self, len: int = 1024, buffer: Buffer | None = None) -> bytes:  # noqa: A002 - the same
+        with _NO_ERROR_STAYS:
+            return super().read(len, buffer)
+
+    def send(self, data: Buffer, flags: int = 0) -> int:
+        with _NO_ERROR_STAYS:
+            return super().send(data, flags)
+
+    def unwrap(self) -> socket.socket:
+        with _NO_ERROR_STAYS:
+            return super().unwrap()
+
+
+class _NoErrorStays:
+    """Empties the queue after a failure of the socket; TLS's own failures do that themselves."""
+
+    def __init__(self) -> None:
+        self._spare = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None or issubclass(kind, ssl.SSLError) or not issubclass(kind, OSError):
+            return
+        # Nothing of `ssl` does only that. It is part of refusing a list without a known cipher.
+        with contextlib.suppress(ssl.SSLError):
+            self._spare.set_ciphers("none")
+
+
+_NO_ERROR_STAYS: Final = _NoErrorStays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +91,7 @@ class CertificateFiles:
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = _Socket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_ciphers(_CIPHERS)

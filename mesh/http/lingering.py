@@ -7,7 +7,6 @@ what the peer has not read yet (RFC 9112 section 9.6). So this side ends, and wh
 import asyncio
 import os
 import socket
-import ssl
 from contextlib import suppress
 from typing import Final
 
@@ -36,7 +35,7 @@ class Lingering:
         if isinstance(stream, SSLIOStream):
             with suppress(OSError, ValueError):
                 # Says that the end is no accident (RFC 8446 section 6.1), and waits for no answer.
-                _ = ssl.SSLSocket.unwrap(stream.socket)
+                stream.socket.unwrap()
         stream.close()
         self.end(peer)
 

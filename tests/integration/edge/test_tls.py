@@ -286,3 +286,11 @@ async def test_a_new_certificate_is_shown_to_who_comes_next(
     assert await shown() != first
     assert (await before.ask("leave-chats", chatIds=[CHAT]))["event"] == "ack", "who is connected stays"
     assert "half written" not in str(lines)
+
+
+async def test_a_peer_that_vanishes_ends_no_other_connection(edge: Edge, dial: Dial) -> None:
+    """On Python 3.13 what OpenSSL says of it would be read as a failure of the next connection."""
+    alice = await welcomed(await dial(edge, "alice"))
+    for _ in range(20):
+        await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", edge.port))
+        assert (await alice.ask("leave-chats", chatIds=[CHAT]))["event"] == "ack"
