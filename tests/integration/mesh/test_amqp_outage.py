@@ -47,20 +47,20 @@ async def test_an_outage_refuses_publishes_at_once_and_loses_nothing() -> None:
             await broker.check()
             await asyncio.gather(*(broker.publish(MESSAGE_PERSIST, body) for body in confirmed))
             depths = asyncio.create_task(QueueDepths(broker, every_seconds=0.05).run())
-            await eventually(lambda: _told() == 0)
+            await _told_again(depths, 0)
 
             await asyncio.to_thread(server.stop)
             async with asyncio.timeout(30):
                 await old_session.ended.wait()
             await _refused_at_once(broker)
-            await eventually(lambda: _told() is None)  # nobody knows
+            await _told_again(depths, None)  # nobody knows
 
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(60):
                 await broker.session()
                 await broker.publish(MESSAGE_PERSIST, b"after")
                 await complete.wait()
-                await eventually(lambda: _told() == 0)
+                await _told_again(depths, 0)
                 await end(depths)
                 await consumer.stop()
                 await task
@@ -83,8 +83,14 @@ async def test_a_broker_that_was_never_there_leaves_no_half_closed_connection_be
     assert not told
 
 
-def _told() -> float | None:
-    return REGISTRY.get_sample_value("parley_queue_ready_messages", {"queue": MESSAGE_PERSIST})
+async def _told_again(depths: asyncio.Task[None], length: float | None) -> None:
+    """Returns once this length is told of the queue, by a task that still runs."""
+
+    def told() -> float | None:
+        return REGISTRY.get_sample_value("parley_queue_ready_messages", {"queue": MESSAGE_PERSIST})
+
+    await eventually(lambda: depths.done() or told() == length, f"{length} messages ready")
+    assert not depths.done(), depths.result()
 
 
 async def _refused_at_once(broker: Broker) -> None:
