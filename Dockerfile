@@ -20,9 +20,11 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes --on
  && pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
       --no-binary http-ece --no-build-isolation --target packages -r /tmp/requirements.lock
 COPY protos /tmp/protos
+COPY codegen /tmp/codegen
 RUN mkdir gen \
  && find /tmp/protos -name '*.proto' -print0 \
-  | xargs -0 python -m grpc_tools.protoc -I /tmp/protos --python_out=gen --grpc_python_out=gen
+  | xargs -0 python -m grpc_tools.protoc -I /tmp/protos --python_out=gen --grpc_python_out=gen \
+ && PYTHONPATH=gen:/tmp python -m codegen /tmp/protos gen
 COPY contract contract
 COPY mesh mesh
 COPY edge edge

@@ -132,7 +132,7 @@ echo "setup: $(VENV) has $$(du -sm $(VENV) | cut -f1) MB, after $$(($$(date +%s)
 endef
 
 # Generated beside gen/ and swapped in, so that a failure leaves the last good code in place.
-gen/.ready: $(VENV)/.ready $(PROTOS) $(PROTO_TREE)
+gen/.ready: $(VENV)/.ready $(PROTOS) $(PROTO_TREE) $(wildcard codegen/*.py)
 	@echo "protos: generating gen/"
 	@rm -rf gen.new && mkdir gen.new
 	@if [ -n "$(PROTOS)" ]; then $(PY) -m grpc_tools.protoc -I protos \
@@ -140,4 +140,5 @@ gen/.ready: $(VENV)/.ready $(PROTOS) $(PROTO_TREE)
 	  --plugin=protoc-gen-mypy_grpc=$(VENV)/bin/protoc-gen-mypy_grpc \
 	  --python_out=gen.new --grpc_python_out=gen.new \
 	  --mypy_out=quiet:gen.new --mypy_grpc_out=quiet,only_async:gen.new $(PROTOS); fi
+	@PYTHONPATH=gen.new $(PY) -m codegen protos gen.new
 	@touch gen.new/.ready && rm -rf gen && mv gen.new gen

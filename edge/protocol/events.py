@@ -3,12 +3,21 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from edge.protocol import answers, frames
-from edge.protocol.frames import ServerFrame
-from edge.protocol.shapes import chat_json, error_json, group_settings_json, member_json, message_json
+import msgspec
+
+from edge.protocol.chats import chat_json
+from edge.protocol.errors import error_json
 from mesh.clock import to_rfc3339
 from mesh.errors import ParleyError
 from parley.common.v1.chat_pb2 import ChatHead
+from parley.edge.v1 import frames
+from parley.edge.v1.conversions import (
+    chat_head_from_pb,
+    group_settings_from_pb,
+    member_from_pb,
+    message_from_pb,
+)
+from parley.edge.v1.frames import ServerFrame
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.user_event_pb2 import UserEvent
 
@@ -19,42 +28,40 @@ def frame_for(event: ChatEvent) -> ServerFrame | None:
     return None if show is None else show(event)
 
 
-def head_data(head: ChatHead) -> answers.HeadData:
-    """Where a log stands, for the client."""
-    return answers.HeadData(
-        chat_id=head.chat_id, seq=head.seq, number=head.number, epoch=head.epoch, unread=head.unread
+def joined_data(heads: list[ChatHead], refused: list[tuple[str, ParleyError]]) -> frames.Joined:
+    """What comes of `join-chats`."""
+    return frames.Joined(
+        chats=[chat_head_from_pb(head) for head in heads],
+        errors=[frames.RefusedChat(chat_id=chat, error=error_json(error)) for chat, error in refused],
     )
 
 
-def joined_data(heads: list[ChatHead], refused: list[tuple[str, ParleyError]]) -> answers.JoinedData:
-    """The answer to `join-chats`."""
-    return answers.JoinedData(
-        chats=[head_data(head) for head in heads],
-        errors=[answers.RefusedChatData(chat_id=chat, error=error_json(error)) for chat, error in refused],
-    )
+def error_frame(frame_id: frames.FrameId | None, error: ParleyError) -> frames.ErrorFrame:
+    """A command was refused, or a frame was not understood."""
+    return frames.ErrorFrame(frame_id, error_json(error))
 
 
 def typing_frame(chat_id: str, user_id: str, *, is_typing: bool) -> ServerFrame:
     """Somebody types, or stopped."""
-    return frames.UserTyping(frames.TypingData(chat_id=chat_id, user_id=user_id, is_typing=is_typing))
+    return frames.UserTypingFrame(frames.UserTyping(chat_id=chat_id, user_id=user_id, is_typing=is_typing))
 
 
 def resync_frame(chat_id: str) -> ServerFrame:
     """There may be a gap in this chat."""
-    return frames.Resync(frames.ResyncData(chat_id=chat_id))
+    return frames.ResyncFrame(frames.Resync(chat_id=chat_id))
 
 
 def chat_created_frame(event: UserEvent) -> ServerFrame:
     """A `chat_added` event, for the user it concerns."""
     added = event.chat_added
-    return frames.ChatCreated(frames.ChatCreatedData(chat=chat_json(added.chat), actor_id=added.actor_id))
+    return frames.ChatCreatedFrame(frames.ChatCreated(chat=chat_json(added.chat), actor_id=added.actor_id))
 
 
 def removed_frame(event: UserEvent) -> ServerFrame:
     """A `chat_removed` event, for the user it concerns: like `member-removed`, without a position."""
     removed = event.chat_removed
-    return frames.MemberRemoved(
-        frames.MemberRemovedData(
+    return frames.MemberRemovedFrame(
+        frames.MemberRemoved(
             chat_id=removed.chat_id,
             seq=0,
             number=0,
@@ -62,33 +69,37 @@ def removed_frame(event: UserEvent) -> ServerFrame:
             actor_id=removed.actor_id,
             occurred_at=to_rfc3339(event.occurred_at_ms),
             user_id=event.user_id,
+            promoted_id=None,
         )
     )
 
 
 def _message(event: ChatEvent) -> ServerFrame:
-    return frames.NewMessage(
-        message_json(event.message, seq=event.seq, number=event.number, epoch=event.epoch)
+    # Its position was given after it was encoded, so it stands on the event.
+    return frames.NewMessageFrame(
+        msgspec.structs.replace(
+            message_from_pb(event.message), seq=event.seq, number=event.number, epoch=event.epoch
+        )
     )
 
 
 def _members_added(event: ChatEvent) -> ServerFrame:
-    return frames.MembersAdded(
-        frames.MembersAddedData(
+    return frames.MemberAddedFrame(
+        frames.MembersAdded(
             chat_id=event.chat_id,
             seq=event.seq,
             number=event.number,
             epoch=event.epoch,
             actor_id=event.members_added.actor_id,
             occurred_at=to_rfc3339(event.occurred_at_ms),
-            members=[member_json(member) for member in event.members_added.members],
+            members=[member_from_pb(member) for member in event.members_added.members],
         )
     )
 
 
 def _member_removed(event: ChatEvent) -> ServerFrame:
-    return frames.MemberRemoved(
-        frames.MemberRemovedData(
+    return frames.MemberRemovedFrame(
+        frames.MemberRemoved(
             chat_id=event.chat_id,
             seq=event.seq,
             number=event.number,
@@ -103,8 +114,8 @@ def _member_removed(event: ChatEvent) -> ServerFrame:
 
 def _chat_updated(event: ChatEvent) -> ServerFrame:
     updated = event.chat_updated
-    return frames.ChatUpdated(
-        frames.ChatUpdatedData(
+    return frames.ChatUpdatedFrame(
+        frames.ChatUpdated(
             chat_id=event.chat_id,
             seq=event.seq,
             number=event.number,
@@ -114,7 +125,7 @@ def _chat_updated(event: ChatEvent) -> ServerFrame:
             name=updated.name,
             description=updated.description,
             avatar=updated.avatar,
-            settings=group_settings_json(updated.settings),
+            settings=group_settings_from_pb(updated.settings),
         )
     )
 
@@ -125,19 +136,19 @@ def _typing(event: ChatEvent) -> ServerFrame:
 
 def _read(event: ChatEvent) -> ServerFrame:
     read = event.read
-    data = frames.ReadReceiptData(
+    data = frames.ReadUpTo(
         chat_id=event.chat_id,
         message_id=read.message_id,
         seq=read.seq,
         read_by=read.user_id,
         read_at=to_rfc3339(event.occurred_at_ms),
     )
-    return frames.ChatRead(data) if read.whole_chat else frames.MessageRead(data)
+    return frames.ChatReadFrame(data) if read.whole_chat else frames.MessageReadFrame(data)
 
 
 def _delivered(event: ChatEvent) -> ServerFrame:
-    return frames.MessageDelivered(
-        frames.DeliveredReceiptData(
+    return frames.MessageDeliveredFrame(
+        frames.DeliveredUpTo(
             chat_id=event.chat_id,
             message_id=event.delivered.message_id,
             seq=event.delivered.seq,
@@ -149,8 +160,8 @@ def _delivered(event: ChatEvent) -> ServerFrame:
 
 def _presence(event: ChatEvent) -> ServerFrame:
     presence = event.presence
-    data = frames.PresenceData(user_id=presence.user_id, last_seen=to_rfc3339(presence.last_seen_ms))
-    return frames.UserOnline(data) if presence.online else frames.UserOffline(data)
+    data = frames.Presence(user_id=presence.user_id, last_seen=to_rfc3339(presence.last_seen_ms))
+    return frames.UserOnlineFrame(data) if presence.online else frames.UserOfflineFrame(data)
 
 
 _FRAMES: Final[Mapping[str, Callable[[ChatEvent], ServerFrame]]] = {

@@ -7,9 +7,9 @@ from msgspec import Meta
 
 from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
 from edge.protocol import surrogates
-from edge.protocol.shapes import ChatJson, ErrorJson, GroupChatJson, MemberJson, MessageJson, Timestamp
 from edge.rest import body_errors
 from edge.rest.errors import invalid, malformed
+from parley.edge.v1.frames import Chat, Error, GroupChat, Member, Message, Timestamp
 
 UserId: TypeAlias = Annotated[
     str,
@@ -106,40 +106,40 @@ class ChatsAnswer(Answer, frozen=True):
     one that moved may come again. A page before the last may be short, or empty.
     """
 
-    chats: list[ChatJson]
+    chats: list[Chat]
     next_cursor: str | None
 
 
 class MembersAnswer(Answer, frozen=True):
     """A page of members, in the order of joining; `nextCursor` is null when it is the last."""
 
-    members: list[MemberJson]
+    members: list[Member]
     next_cursor: str | None
 
 
 class ChatAnswer(Answer, frozen=True):
     """One chat, as the user sees it."""
 
-    chat: ChatJson
+    chat: Chat
 
 
 class GroupAnswer(Answer, frozen=True):
     """One group, as the user sees it."""
 
-    group: GroupChatJson
+    group: GroupChat
 
 
 class MembersAddedAnswer(Answer, frozen=True):
     """The group, and those who were no members before."""
 
-    group: GroupChatJson
+    group: GroupChat
     added_ids: list[str]
 
 
 class MessagesAnswer(Answer, frozen=True):
     """A page of history, the oldest message first."""
 
-    messages: list[MessageJson]
+    messages: list[Message]
     has_more: bool
 
 
@@ -177,7 +177,7 @@ class ReadyAnswer(Answer, frozen=True):
 class ErrorAnswer(Answer, frozen=True):
     """Why the request was refused."""
 
-    error: ErrorJson
+    error: Error
 
 
 BodyT = TypeVar("BodyT", bound=Request)

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from edge.protocol.shapes import chat_json
+from edge.protocol.chats import chat_json
 from edge.rest.bodies import ChatAnswer, ChatsAnswer, CreateChatBody
 from edge.rest.handler import RestHandler
 from edge.rest.operation import Operation

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from edge.protocol.shapes import group_json
+from edge.protocol.chats import group_json
 from edge.rest.bodies import CreateGroupBody, GroupAnswer
 from edge.rest.handler import RestHandler
 from edge.rest.operation import Operation

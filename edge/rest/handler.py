@@ -15,7 +15,7 @@ from edge.addresses import TrustedProxies
 from edge.identity import OPERATOR_SCOPE, Identity, TokenVerifier, extract_token
 from edge.identity.dev_tokens import DevTokens
 from edge.identity.revocations import Revocations
-from edge.protocol.shapes import error_json
+from edge.protocol.errors import error_json
 from edge.rest.bodies import BodyT, ErrorAnswer, parse_body
 from edge.rest.errors import SAFE_HEADERS, announced_length, check_head, failure_of, invalid, too_large
 from edge.rest.metrics import HTTP_SECONDS

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from edge.protocol.shapes import group_json, member_json
+from edge.protocol.chats import group_json
 from edge.rest.bodies import AddMembersBody, MembersAddedAnswer, MembersAnswer
 from edge.rest.handler import RestHandler
 from edge.rest.operation import Operation, Parameter
@@ -16,6 +16,7 @@ from parley.chat.v1.chat_service_pb2 import (
 )
 from parley.common.v1.chat_pb2 import Role
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.edge.v1.conversions import member_from_pb
 
 _ROLE: Final = Parameter(
     "role",
@@ -93,7 +94,7 @@ class MembersHandler(_RemovalHandler):
                 cursor=self.value(CURSOR),
             )
         )
-        members = [member_json(member) for member in found.members]
+        members = [member_from_pb(member) for member in found.members]
         self.answer(MembersAnswer(members=members, next_cursor=found.next_cursor or None))
 
     async def post(self) -> None:

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 from typing import Final
 
-from edge.protocol.shapes import message_json
 from edge.rest.bodies import MessagesAnswer
 from edge.rest.errors import invalid
 from edge.rest.handler import RestHandler
@@ -11,6 +10,7 @@ from edge.rest.operation import Operation, Parameter
 from edge.rest.parameters import CHAT, LIMIT, number
 from parley.chat.v1.chat_service_pb2 import ListMessagesRequest
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.edge.v1.conversions import message_from_pb
 
 MAX_PAGE: Final = 1000
 MAX_SEQ: Final = 2**53 - 1  # what a JavaScript number holds exactly
@@ -59,5 +59,5 @@ class MessagesHandler(RestHandler):
                 page=page,
             )
         )
-        messages = [message_json(message) for message in found.messages]
+        messages = [message_from_pb(message) for message in found.messages]
         self.answer(MessagesAnswer(messages=messages, has_more=found.has_more))

@@ -4,8 +4,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
-from edge.protocol.shapes import Timestamp
 from edge.rest.bodies import Answer, ChatId, Request
+from parley.edge.v1.frames import Timestamp
 
 # What an edge does not know of a newer notify_service is `unknown`.
 DeviceKindName: TypeAlias = Literal["log", "web-push", "fcm", "apns", "email", "webhook", "unknown"]

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from edge.protocol.shapes import error_json
+from edge.protocol.errors import error_json
 from edge.rest.bodies import ErrorAnswer
 from edge.rest.errors import SAFE_HEADERS, STATUS_OF, malformed
 from mesh.errors import ParleyError

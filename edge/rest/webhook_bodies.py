@@ -5,8 +5,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from edge.protocol.shapes import Timestamp
 from edge.rest.bodies import Answer, ChatId, Request, UserId, check_user_ids
+from parley.edge.v1.frames import Timestamp
 
 EventTypeName: TypeAlias = Literal[
     "message.created", "chat.members_added", "chat.member_removed", "chat.updated"

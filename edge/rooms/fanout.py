@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from edge import metrics
 from edge.protocol.events import frame_for, typing_frame
-from edge.protocol.frames import ServerFrame, encode
+from edge.protocol.json_codec import encode
 from edge.pubsub.channels import chat_of, user_of
 from edge.rooms.deliveries import DeliveryReports
 from edge.rooms.rooms import Broadcast, Room, Rooms, typing_key
@@ -15,6 +15,7 @@ from edge.rooms.typing_timers import TypingTimers
 from edge.websocket.connection import Connection
 from mesh import tracing
 from mesh.logs import get_logger
+from parley.edge.v1.frames import ServerFrame
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.user_event_pb2 import UserEvent
 

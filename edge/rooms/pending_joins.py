@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from edge.protocol.close_codes import CloseCode
 from edge.rooms.membership import Joined, Membership
 from edge.websocket.connection import Connection
 from mesh.backoff import Backoff
 from mesh.errors import ParleyError
 from mesh.logs import get_logger
+from parley.edge.v1.close_codes import CloseCode
 
 AT_ONCE: Final = 8
 """Connections of one edge that try at the same time: chat_service must not be overrun when it is back."""

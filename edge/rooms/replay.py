@@ -11,7 +11,7 @@ from typing import Final
 
 from edge import metrics
 from edge.protocol.events import frame_for
-from edge.protocol.frames import encode
+from edge.protocol.json_codec import encode
 from edge.pubsub.channels import Channels, chat_channel
 from edge.rooms.deliveries import DeliveryReports
 from edge.rooms.fanout import RECEIPTS_MEMBERS

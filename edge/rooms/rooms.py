@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from edge import metrics
 from edge.protocol.events import resync_frame, typing_frame
-from edge.protocol.frames import encode
+from edge.protocol.json_codec import encode
 from edge.websocket.connection import Connection
 from parley.common.v1.chat_pb2 import ChatHead
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from edge import metrics
 from edge.identity import Identity, TokenVerifier
 from edge.identity.revocations import Revocations
-from edge.protocol import answers, commands
-from edge.protocol.close_codes import CloseCode
-from edge.protocol.events import joined_data
-from edge.protocol.frames import encode_ack, encode_error
-from edge.protocol.shapes import MESSAGE_TYPES, error_json
+from edge.protocol.errors import error_json
+from edge.protocol.events import error_frame, joined_data
+from edge.protocol.json_codec import encode
+from edge.protocol.request import Request
 from edge.rooms.membership import Membership
 from edge.rooms.pending_joins import PendingJoins
 from edge.rooms.replay import Progress, Replay
@@ -26,6 +25,10 @@ from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.edge.v1 import frames
+from parley.edge.v1.close_codes import CloseCode
+from parley.edge.v1.conversions import MESSAGE_TYPE_NUMBERS
+from parley.edge.v1.frames import FrameId
 
 _log = get_logger()
 
@@ -87,15 +90,15 @@ class Actions:
         self._finishing = True
         self._close_if_finished()
 
-    async def run(self, request: commands.Request) -> None:
+    async def run(self, request: Request) -> None:
         """Carries out a command, and answers it."""
-        if isinstance(request.command, commands.SendMessage):
+        if isinstance(request.command, frames.SendMessage):
             self.send_message(request, request.command)
             return
         with tracing.within(self._services.traces.begin(request.event, request.traceparent)) as span:
             await self._run(request, span)
 
-    async def _run(self, request: commands.Request, span: tracing.Span | None) -> None:
+    async def _run(self, request: Request, span: tracing.Span | None) -> None:
         try:
             await self._dispatch(request.id, request.command)
         except ParleyError as error:
@@ -105,24 +108,26 @@ class Actions:
             defect = Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect")
             self.refuse(request.id, defect, span)
 
-    async def _dispatch(self, frame_id: commands.FrameId, command: commands.Command) -> None:
+    async def _dispatch(self, frame_id: FrameId | None, command: frames.Command) -> None:
         match command:
-            case commands.JoinChats():
+            case frames.JoinChats():
                 await self._join_chats(frame_id, command)
-            case commands.LeaveChats():
+            case frames.LeaveChats():
                 self._leave_chats(frame_id, command)
-            case commands.Resume():
+            case frames.Resume():
                 await self._resume(frame_id, command)
-            case commands.RefreshToken():
+            case frames.RefreshToken():
                 await self._refresh_token(frame_id, command)
-            case commands.SetTyping():
+            case frames.SetTyping():
                 await self._set_typing(frame_id, command)
-            case commands.MarkRead():
-                await self._mark_read(frame_id, command.chat_id, command.message_id)
-            case commands.MarkChatRead():
-                await self._mark_read(frame_id, command.chat_id, "")
+            case frames.MarkRead():
+                position = await self._mark_read(command.chat_id, command.message_id)
+                self._answer(frames.MarkReadAck(frame_id, position))
+            case frames.MarkChatRead():
+                position = await self._mark_read(command.chat_id)
+                self._answer(frames.MarkChatReadAck(frame_id, position))
 
-    def send_message(self, request: commands.Request, command: commands.SendMessage) -> None:
+    def send_message(self, request: Request, command: frames.SendMessage) -> None:
         """Queues a message; its answer comes when its outcome is known."""
         frame_id = request.id
         if self._finishing:
@@ -132,7 +137,7 @@ class Actions:
         item = pb.SendItem(
             user_id=self._connection.user_id,
             chat_id=command.chat_id,
-            type=MESSAGE_TYPES[command.type],
+            type=MESSAGE_TYPE_NUMBERS[command.type],
             content=command.content,
             client_msg_id=command.client_msg_id,
             mentions=command.mentions,
@@ -145,18 +150,16 @@ class Actions:
             item.traceparent = span.traceparent
         self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome, span), span)
 
-    def refuse(
-        self, frame_id: commands.FrameId, error: ParleyError, span: tracing.Span | None = None
-    ) -> None:
+    def refuse(self, frame_id: FrameId | None, error: ParleyError, span: tracing.Span | None = None) -> None:
         """Answers with an error."""
         if span is not None:
             span.fail(error)
         metrics.ERRORS.labels(error.code).inc()
-        self._connection.send(encode_error(frame_id, error))
+        self._connection.send(encode(error_frame(frame_id, error)))
 
     def _sent(
         self,
-        frame_id: commands.FrameId,
+        frame_id: FrameId | None,
         outcome: pb.SendAccepted | ParleyError,
         span: tracing.Span | None,
     ) -> None:
@@ -176,8 +179,8 @@ class Actions:
         if self._finishing and not self._sends:
             self._connection.close(CloseCode.GOING_AWAY)
 
-    def _accepted(self, frame_id: commands.FrameId, outcome: pb.SendAccepted) -> None:
-        data = answers.SentData(
+    def _accepted(self, frame_id: FrameId | None, outcome: pb.SendAccepted) -> None:
+        data = frames.Sent(
             message_id=outcome.message_id,
             chat_id=outcome.chat_id,
             seq=outcome.seq,
@@ -186,42 +189,43 @@ class Actions:
             created_at=to_rfc3339(outcome.created_at_ms),
             duplicate=outcome.duplicate,
         )
-        self._answer(frame_id, data)
+        self._answer(frames.SendMessageAck(frame_id, data))
 
-    async def _join_chats(self, frame_id: commands.FrameId, command: commands.JoinChats) -> None:
+    async def _join_chats(self, frame_id: FrameId | None, command: frames.JoinChats) -> None:
         joined = await self._services.membership.join_named(self._connection, command.chat_ids)
         self.left.difference_update(command.chat_ids)
         for head in joined.heads:
             self._pending.discard(head.chat_id)
-        self._answer(frame_id, joined_data(joined.heads, joined.refused))
+        self._answer(frames.JoinChatsAck(frame_id, joined_data(joined.heads, joined.refused)))
         self._services.membership.release(self._connection, joined)
 
-    def _leave_chats(self, frame_id: commands.FrameId, command: commands.LeaveChats) -> None:
+    def _leave_chats(self, frame_id: FrameId | None, command: frames.LeaveChats) -> None:
         for chat_id in command.chat_ids:
             pending = self._pending.discard(chat_id)
             if self._services.membership.leave(self._connection, chat_id) or pending:
                 self.left.add(chat_id)
-        self._answer(frame_id, answers.LeftData(chat_ids=command.chat_ids))
+        self._answer(frames.LeaveChatsAck(frame_id, frames.Left(chat_ids=command.chat_ids)))
 
-    async def _resume(self, frame_id: commands.FrameId, command: commands.Resume) -> None:
+    async def _resume(self, frame_id: FrameId | None, command: frames.Resume) -> None:
         cursors = [
             pb.Cursor(chat_id=cursor.chat_id, seq=cursor.seq, epoch=cursor.epoch) for cursor in command.chats
         ]
         chats = await self._services.replay.run(self._connection, cursors)
         self.left.difference_update(cursor.chat_id for cursor in command.chats)
-        self._answer(frame_id, _resumed(chats))
+        self._answer(frames.ResumeAck(frame_id, _resumed(chats)))
         self._services.replay.release(self._connection, chats)
 
-    async def _refresh_token(self, frame_id: commands.FrameId, command: commands.RefreshToken) -> None:
+    async def _refresh_token(self, frame_id: FrameId | None, command: frames.RefreshToken) -> None:
         identity = await self._services.verifier.verify(command.token)
         if identity.user_id != self._connection.user_id:
             raise PermissionDenied(
                 ErrorReason.ERROR_REASON_PERMISSION_DENIED, "the token is another user's: connect with it"
             )
         await self._services.revocations.check(identity)
-        self._answer(frame_id, answers.ExpiryData(expires_in_ms=self._on_refresh(identity)))
+        expiry = frames.TokenExpiry(expires_in_ms=self._on_refresh(identity))
+        self._answer(frames.RefreshTokenAck(frame_id, expiry))
 
-    async def _set_typing(self, frame_id: commands.FrameId, command: commands.SetTyping) -> None:
+    async def _set_typing(self, frame_id: FrameId | None, command: frames.SetTyping) -> None:
         request = pb.SetTypingRequest(
             user_id=self._connection.user_id,
             connection_id=self._connection.id,
@@ -236,22 +240,22 @@ class Actions:
             metrics.ERRORS.labels(error.code).inc()
             return
         if frame_id is not None:  # typing is frequent: who gives no id wants no answer, good or bad
-            self._answer(frame_id, answers.DoneData())
+            self._answer(frames.TypingAck(frame_id, frames.Done()))
 
-    async def _mark_read(self, frame_id: commands.FrameId, chat_id: str, message_id: str) -> None:
+    async def _mark_read(self, chat_id: str, message_id: str = "") -> frames.ReadPosition:
         answer = await self._chats.MarkRead(
             pb.MarkReadRequest(user_id=self._connection.user_id, chat_id=chat_id, message_id=message_id)
         )
-        self._answer(frame_id, answers.ReadData(chat_id=chat_id, seq=answer.seq, unread=answer.unread))
+        return frames.ReadPosition(chat_id=chat_id, seq=answer.seq, unread=answer.unread)
 
-    def _answer(self, frame_id: commands.FrameId, data: answers.Data) -> None:
-        self._connection.send(encode_ack(frame_id, data))
+    def _answer(self, ack: frames.Ack) -> None:
+        self._connection.send(encode(ack))
 
 
-def _resumed(chats: list[Progress]) -> answers.ResumedData:
-    return answers.ResumedData(
+def _resumed(chats: list[Progress]) -> frames.Resumed:
+    return frames.Resumed(
         chats=[
-            answers.ResumedChatData(
+            frames.ResumedChat(
                 chat_id=chat.cursor.chat_id,
                 seq=chat.cursor.seq,
                 number=chat.number,
@@ -264,7 +268,7 @@ def _resumed(chats: list[Progress]) -> answers.ResumedData:
             if chat.error is None
         ],
         errors=[
-            answers.RefusedChatData(chat_id=chat.cursor.chat_id, error=error_json(chat.error))
+            frames.RefusedChat(chat_id=chat.cursor.chat_id, error=error_json(chat.error))
             for chat in chats
             if chat.error is not None
         ],

@@ -9,7 +9,6 @@ from typing import Final
 
 from edge.admission import Ticket
 from edge.identity import Identity
-from edge.protocol.close_codes import CloseCode
 from edge.sessions.actions import SessionServices
 from edge.sessions.refusal import Refusal
 from edge.sessions.session import Session
@@ -22,6 +21,7 @@ from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.outage import Outage
 from parley.chat.v1 import chat_service_pb2 as pb
+from parley.edge.v1.close_codes import CloseCode
 from parley.events.v1.user_event_pb2 import UserEvent
 
 _SEND_DRAIN_SECONDS: Final = 5.0  # the deadline of one SendMessages call

@@ -12,10 +12,10 @@ from typing import Final
 from edge import metrics
 from edge.admission import Ticket
 from edge.identity import Identity
-from edge.protocol import answers, commands, frames
-from edge.protocol.close_codes import CloseCode
-from edge.protocol.events import chat_created_frame, head_data, removed_frame, resync_frame
-from edge.protocol.frames import encode
+from edge.protocol import json_codec
+from edge.protocol.events import chat_created_frame, removed_frame, resync_frame
+from edge.protocol.json_codec import encode
+from edge.protocol.request import FrameError, Request
 from edge.rooms.membership import Joined
 from edge.rooms.pending_joins import PendingJoins
 from edge.sessions.actions import Actions, SessionServices
@@ -26,6 +26,9 @@ from mesh.errors import ParleyError, ResourceExhausted, Unauthenticated
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.edge.v1 import frames
+from parley.edge.v1.close_codes import CloseCode
+from parley.edge.v1.conversions import chat_head_from_pb
 from parley.events.v1.user_event_pb2 import ChatAdded, ChatRemoved, UserEvent
 
 _RECHECK_SECONDS: Final = 30.0
@@ -95,15 +98,15 @@ class Session:
         """A frame of the client."""
         self._services.presence.touch(self.connection.id)
         try:
-            request = commands.parse(text)
-        except commands.FrameError as error:
+            request = json_codec.parse(text)
+        except FrameError as error:
             self._actions.refuse(error.id, error.error)
             return
         metrics.COMMANDS.labels(request.event).inc()
         command = request.command
-        is_send = isinstance(command, commands.SendMessage)
+        is_send = isinstance(command, frames.SendMessage)
         # A message overtakes slower commands, but no earlier message.
-        if isinstance(command, commands.SendMessage) and self._opened and not self._queued_sends:
+        if isinstance(command, frames.SendMessage) and self._opened and not self._queued_sends:
             self._actions.send_message(request, command)
         elif len(self._jobs) >= _MAX_JOBS:
             self._actions.refuse(
@@ -120,8 +123,8 @@ class Session:
         """A frame beyond the budget of the connection."""
         self._services.presence.touch(self.connection.id)
         try:
-            frame_id = commands.parse(text).id
-        except commands.FrameError as error:
+            frame_id = json_codec.parse(text).id
+        except FrameError as error:
             frame_id = error.id
         self._actions.refuse(
             frame_id,
@@ -176,7 +179,7 @@ class Session:
 
     def announce_drain(self, reconnect_after_ms: int) -> None:
         """Tells the client that this edge goes away, and when to connect to another."""
-        self.connection.send(encode(frames.Drain(frames.DrainData(reconnect_after_ms=reconnect_after_ms))))
+        self.connection.send(encode(frames.DrainFrame(frames.Drain(reconnect_after_ms=reconnect_after_ms))))
 
     def go_away(self) -> None:
         """Closes with 1001 once the messages in flight have their answers."""
@@ -268,8 +271,8 @@ class Session:
 
     # Jobs.
 
-    async def _run(self, request: commands.Request) -> None:
-        self._queued_sends -= isinstance(request.command, commands.SendMessage)
+    async def _run(self, request: Request) -> None:
+        self._queued_sends -= isinstance(request.command, frames.SendMessage)
         await self._actions.run(request)
 
     def _enqueue(self, job: _Job) -> None:
@@ -302,7 +305,7 @@ class Session:
         )
 
     def _warn(self, left_ms: int) -> None:
-        self.connection.send(encode(frames.TokenExpiring(answers.ExpiryData(expires_in_ms=left_ms))))
+        self.connection.send(encode(frames.TokenExpiringFrame(frames.TokenExpiry(expires_in_ms=left_ms))))
 
     def _refresh(self, identity: Identity) -> int:
         self.identity = identity
@@ -327,15 +330,15 @@ class Session:
         self._opened = True
         self._has_more = bool(opened.next_cursor)
         self._ticket.settle()
-        welcome = answers.WelcomeData(
+        welcome = frames.Welcome(
             user_id=self.identity.user_id,
             connection_id=self.connection.id,
             heartbeat_ms=int(services.heartbeat_seconds * 1000),
-            chats=[head_data(head) for head in joined.heads],
+            chats=[chat_head_from_pb(head) for head in joined.heads],
             pending=[chat_id for chat_id, error in joined.refused if error.retryable],
             next_cursor=opened.next_cursor or None,
         )
-        self.connection.welcome(encode(frames.Welcome(welcome)))
+        self.connection.welcome(encode(frames.WelcomeFrame(welcome)))
         for chat_id in welcome.pending:
             self._pending.add(chat_id)
         services.membership.release(self.connection, joined)

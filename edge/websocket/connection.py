@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from edge import metrics
-from edge.protocol.close_codes import CloseCode, close_code_of
+from edge.protocol.errors import close_code_of
 from edge.websocket.backlog import Backlog
 from edge.websocket.flusher import Flusher
 from edge.websocket.framing import (
@@ -26,6 +26,7 @@ from edge.websocket.transport import Send
 from mesh.errors import ParleyError
 from mesh.logs import get_logger
 from mesh.token_bucket import TokenBucket
+from parley.edge.v1.close_codes import CloseCode
 
 _PING: Final = frame(Opcode.PING, b"")
 

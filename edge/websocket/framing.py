@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from tornado.speedups import websocket_mask
 
-from edge.protocol.close_codes import CloseCode
+from parley.edge.v1.close_codes import CloseCode
 
 _FIN: Final = 0x80
 _RESERVED: Final = 0x70

@@ -6,8 +6,9 @@ from typing import Any, Final
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from mesh.errors import CATEGORY_OF
 from parley.common.v1.error_pb2 import ErrorReason
-from parley.common.v1.options_pb2 import bare, json, limits, names, tag
+from parley.common.v1.options_pb2 import TextRule, bare, json, limits, names, tag, text
 from parley.edge.v1.ack_pb2 import AckData
 from parley.edge.v1.close_code_pb2 import CloseCode, Reconnect, close
 from parley.edge.v1.command_pb2 import ClientFrame
@@ -58,18 +59,18 @@ def test_what_clients_send_is_limited(field: FieldDescriptor) -> None:
     if field.is_repeated:
         assert allowed.max_items
     if field.type == FieldDescriptor.TYPE_STRING:
-        assert allowed.pattern or allowed.max_length or allowed.elsewhere
-    assert bool(allowed.pattern) == bool(allowed.pattern_words)
+        assert allowed.rule or allowed.max_length or allowed.elsewhere
     if field.type in INTEGERS:
         assert 0 < allowed.max <= 2**53
     assert field.type not in {FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_GROUP}
 
 
-@pytest.mark.parametrize("field", fields_of(SENT))
-def test_a_pattern_has_no_anchors_and_compiles(field: FieldDescriptor) -> None:
-    pattern = option(field, limits).pattern
-    re.compile(pattern)
-    assert not re.search(r"\^|\\[AZ]|\$", re.sub(r"\[[^]]*\]", "", pattern))
+@pytest.mark.parametrize("rule", [number for number in TextRule.values() if number])
+def test_a_rule_is_in_words_too_and_its_pattern_has_no_anchors(rule: int) -> None:
+    form = option(TextRule.DESCRIPTOR.values_by_number[rule], text)
+    assert form.words
+    re.compile(form.pattern)
+    assert not re.search(r"\^|\\[AZ]|\$", re.sub(r"\[[^]]*\]", "", form.pattern))
 
 
 @pytest.mark.parametrize("field", fields_of(ALL))
@@ -148,3 +149,9 @@ def test_an_error_ends_a_session_with_one_code() -> None:
         ErrorReason.Name(reason) for code in CloseCode.DESCRIPTOR.values for reason in option(code, close).of
     ]
     assert len(set(named)) == len(named) > 0
+
+
+@pytest.mark.parametrize("reason", [number for number in ErrorReason.values() if number])
+def test_the_code_of_an_error_is_its_name_without_the_prefix(reason: ErrorReason.ValueType) -> None:
+    shown = ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
+    assert CATEGORY_OF[reason](reason, "why").code == shown

@@ -42,6 +42,9 @@ def unpack(folder: Path) -> None:
     protos = sorted((folder / "protos").rglob("*.proto"))
     protoc = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder / 'protos'}"]
     subprocess.run([*protoc, f"--python_out={gen}", f"--grpc_python_out={gen}", *protos], check=True)
+    if (folder / "codegen").exists():  # not before 0.2.0
+        codegen = [sys.executable, "-m", "codegen", "protos", "gen"]
+        subprocess.run(codegen, cwd=folder, env={**os.environ, "PYTHONPATH": f"{folder}:{gen}"}, check=True)
     _stands_alone(folder)
 
 

@@ -8,11 +8,14 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.protocol import commands, frames
-from edge.protocol.close_codes import CloseCode
+from edge.protocol import json_codec
+from edge.protocol.events import error_frame
+from edge.protocol.request import FrameError, Request
 from edge.websocket.framing import FrameReader, Message, Opcode, WireError, frame
 from mesh.errors import ResourceExhausted
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.edge.v1.close_codes import CloseCode
+from parley.edge.v1.frames import COMMANDS
 
 _LIMIT = 4096
 _JSON = st.recursive(
@@ -141,12 +144,12 @@ def test_any_damage_to_a_frame_gives_a_command_or_a_typed_error(request: dict[st
 @given(st.integers(1, 20_000), st.sampled_from(["[", '{"a":', '{"event":"typing","data":[']))
 @settings(max_examples=30)
 def test_any_depth_gives_a_typed_error(depth: int, opening: str) -> None:
-    assert isinstance(_parse(opening * depth), commands.FrameError)
+    assert isinstance(_parse(opening * depth), FrameError)
 
 
 @given(_REQUESTS)
 def test_a_well_formed_frame_is_understood_as_it_was_meant(request: dict[str, Any]) -> None:
-    parsed = commands.parse(json.dumps(request))
+    parsed = json_codec.parse(json.dumps(request))
     assert (parsed.event, parsed.id) == (request["event"], request["id"])
     assert msgspec.to_builtins(parsed.command) == request["data"]
 
@@ -154,7 +157,7 @@ def test_a_well_formed_frame_is_understood_as_it_was_meant(request: dict[str, An
 @given(_FRAME_IDS, st.text(max_size=70_000), st.integers(0, 10**6))
 def test_an_answer_is_one_frame_that_repeats_the_id(frame_id: Any, text: str, wait: int) -> None:
     error = ResourceExhausted(ErrorReason.ERROR_REASON_RATE_LIMITED, text, retry_after_ms=wait)
-    sent = frames.encode_error(frame_id, error)
+    sent = json_codec.encode(error_frame(frame_id, error))
     size = sent[1] if sent[1] < 126 else int.from_bytes(sent[2:4])
     payload = sent[-size:]
     assert sent == frame(Opcode.TEXT, payload)
@@ -165,17 +168,17 @@ def test_an_answer_is_one_frame_that_repeats_the_id(frame_id: Any, text: str, wa
     }
 
 
-def _parse(text: str) -> commands.Request | commands.FrameError:
-    result: commands.Request | commands.FrameError
+def _parse(text: str) -> Request | FrameError:
+    result: Request | FrameError
     try:
-        result = commands.parse(text)
-    except commands.FrameError as error:
+        result = json_codec.parse(text)
+    except FrameError as error:
         result = error
-    if isinstance(result, commands.Request):
-        assert isinstance(result.command, commands.COMMANDS[result.event])
+    if isinstance(result, Request):
+        assert isinstance(result.command, COMMANDS[result.event])
         return result
     assert result.error.code in {"MALFORMED_FRAME", "INVALID_ARGUMENT", "UNKNOWN_EVENT"}
     assert result.error.message
     # What is told must be sendable, whatever the text was.
-    assert frames.encode_error(result.id, result.error)
+    assert json_codec.encode(error_frame(result.id, result.error))
     return result

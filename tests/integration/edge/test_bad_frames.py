@@ -89,7 +89,7 @@ async def test_hostile_json_is_refused_and_the_connection_goes_on(alice: Client,
             _mentioning('["bob","bob"]'),
             "INVALID_ARGUMENT",
             "a",
-            "each user may be mentioned once",
+            "each of mentions may be there once",
         ),
         ('{"event":"typing","id":"a","data":' + "[" * 9000 + "}", "MALFORMED_FRAME", None, ""),
         (

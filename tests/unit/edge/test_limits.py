@@ -5,10 +5,10 @@ import tracemalloc
 import pytest
 from pydantic import ValidationError
 
-from edge.protocol.close_codes import CloseCode
 from edge.settings import EdgeSettings
 from edge.websocket.framing import FrameReader, check_close_payload, close_frame
 from edge.websocket.rate_limit import FrameBudget, Verdict
+from parley.edge.v1.close_codes import CloseCode
 
 
 def test_a_budget_refuses_then_recovers_then_calls_it_a_flood() -> None:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.protocol import commands, frames, surrogates
+from edge.protocol import json_codec, surrogates
+from edge.protocol.events import error_frame
+from edge.protocol.request import FrameError
 
 _HALVES = st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF)
 _TEXT = st.text(st.characters() | _HALVES, max_size=20)
@@ -36,11 +38,11 @@ def test_a_half_is_found_wherever_it_stands(value: Any) -> None:
 @given(st.text(max_size=64) | st.integers(-(2**53), 2**53), _JSON, _HALVES)
 def test_the_answer_carries_the_id_and_can_be_sent(frame_id: Any, value: Any, half: str) -> None:
     frame = {"event": "typing", "id": frame_id, "data": {"chatId": half, "other": value}}
-    with pytest.raises(commands.FrameError) as refused:
-        commands.parse(json.dumps(frame))
+    with pytest.raises(FrameError) as refused:
+        json_codec.parse(json.dumps(frame))
     assert (refused.value.id, refused.value.error.code) == (frame_id, "INVALID_ARGUMENT")
     assert "half of a character" in refused.value.error.message
-    assert frames.encode_error(refused.value.id, refused.value.error)
+    assert json_codec.encode(error_frame(refused.value.id, refused.value.error))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ from collections.abc import Iterator
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from edge.protocol import commands
+from edge.protocol import json_codec
+from edge.protocol.request import FrameError
 from edge.traces import ClientTraces
 from mesh import tracing
 
@@ -45,7 +46,7 @@ def test_while_traces_are_off_nothing_is_counted() -> None:
 
 def test_a_frame_may_name_its_trace() -> None:
     frame = '{"event":"mark-chat-read","traceparent":%s,"data":{"chatId":"%s"}}'
-    assert commands.parse(frame % (f'"{FORCED}"', "a" * 24)).traceparent == FORCED
-    assert commands.parse(frame % ('"whatever"', "a" * 24)).traceparent == "whatever"
-    with pytest.raises(commands.FrameError, match="traceparent"):
-        commands.parse(frame % ("5", "a" * 24))
+    assert json_codec.parse(frame % (f'"{FORCED}"', "a" * 24)).traceparent == FORCED
+    assert json_codec.parse(frame % ('"whatever"', "a" * 24)).traceparent == "whatever"
+    with pytest.raises(FrameError, match="traceparent"):
+        json_codec.parse(frame % ("5", "a" * 24))

@@ -246,7 +246,7 @@ async def test_the_document_is_whole(client: httpx.AsyncClient) -> None:
         return [found for value in node for found in references(value)] if isinstance(node, list) else []
 
     found = references(document)
-    assert "#/components/schemas/MessageJson" in found
+    assert "#/components/schemas/Message" in found
     for reference in found:
         node = document
         for step in reference.removeprefix("#/").split("/"):
