@@ -4,50 +4,22 @@ from collections.abc import Iterable, Mapping
 
 from chat_service import wire
 from chat_service.domain.events import ChatAdded, ChatRemoved, UserNews
-from chat_service.domain.model import LatestMessage, Message, NewMessage, PointerMove, Position
+from chat_service.domain.model import PointerMove, Position
 from chat_service.domain.resume import Entry
 from contract.latest import latest_text
-from parley.common.v1 import chat_pb2, message_pb2
+from parley.common.v1.chat_pb2 import LatestMessage
+from parley.common.v1.message_pb2 import Message
 from parley.events.v1 import chat_event_pb2, jobs_pb2, user_event_pb2
 
 
-def latest_of(value: NewMessage) -> bytes:
+def latest_of(message: Message) -> bytes:
     """What the head of the log keeps of its last message, without the position: the script appends it."""
-    return chat_pb2.LatestMessage(
-        text=latest_text(value.content),
-        sender_id=value.sender_id,
-        timestamp_ms=value.created_at_ms,
-        type=wire.type_pb(value.type),
-    ).SerializeToString()
-
-
-def latest(encoded: bytes) -> LatestMessage:
-    """The last message as the head of the log has it."""
-    return wire.latest(chat_pb2.LatestMessage.FromString(encoded))
-
-
-def new_message_entry(value: NewMessage) -> bytes:
-    """A message as an entry without a position; the log's script appends it."""
-    event = chat_event_pb2.ChatEvent(
-        chat_id=value.chat_id,
-        occurred_at_ms=value.created_at_ms,
-        id=value.id,
-        message=message_pb2.Message(
-            id=value.id,
-            chat_id=value.chat_id,
-            sender_id=value.sender_id,
-            type=wire.type_pb(value.type),
-            content=value.content,
-            client_msg_id=value.client_msg_id,
-            created_at_ms=value.created_at_ms,
-            mentions=value.mentions,
-        ),
-    )
-    if value.traceparent:
-        event.traceparent = value.traceparent
-    if not value.reads:
-        event.unread_by_sender = True
-    return event.SerializeToString()
+    latest = LatestMessage()
+    latest.text = latest_text(message.content)
+    latest.sender_id = message.sender_id
+    latest.timestamp_ms = message.created_at_ms
+    latest.type = message.type
+    return latest.SerializeToString()
 
 
 def at_position(entry: bytes, position: Position) -> bytes:
@@ -79,7 +51,9 @@ def logged(encoded: bytes) -> tuple[Position, Message | None]:
     position = Position(event.epoch, event.seq, event.number)
     if not event.HasField("message"):
         return position, None
-    return position, wire.message(event.message, seq=event.seq, number=event.number)
+    message = event.message
+    message.seq, message.number = position.seq, position.number
+    return position, message
 
 
 def user_events(news: Mapping[str, UserNews], at_ms: int) -> dict[str, bytes]:

@@ -12,21 +12,18 @@ from typing import Protocol
 
 from chat_service.domain.events import UserNews
 from chat_service.domain.model import (
-    Accepted,
     Chat,
     Delivery,
     FoundSend,
     Group,
     Head,
-    LatestMessage,
     MemberPage,
     MemberPointers,
     Membership,
-    Message,
-    NewMessage,
     PointerMove,
     ReadPointer,
     Role,
+    Send,
     Session,
     StoredHead,
     UserChats,
@@ -34,6 +31,9 @@ from chat_service.domain.model import (
 from chat_service.domain.resume import Entry, Window
 from chat_service.domain.revocation import Revocation
 from mesh.token_bucket import hint_ms
+from parley.chat.v1.chat_service_pb2 import SendAccepted
+from parley.common.v1.chat_pb2 import LatestMessage
+from parley.common.v1.message_pb2 import Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
 
 
@@ -62,7 +62,7 @@ class LogEntry:
 class Taken:
     """The log has the message; ``entry`` is None when a repeat found its first copy handed over already."""
 
-    accepted: Accepted
+    accepted: SendAccepted
     entry: LogEntry | None
     has_read: bool = False
     """Its sender's read pointer went over messages of others, or that is not known."""
@@ -99,7 +99,7 @@ Pair = tuple[str, str]
 class ChatLog(Protocol):
     """The one ordered log of each chat: its head, its recent entries, its outbox and its channel."""
 
-    async def accept(self, messages: Sequence[NewMessage]) -> list[Taken | Refusal]:
+    async def accept(self, sends: Sequence[Send]) -> list[Taken | Refusal]:
         """Gives each message its place, delivers it live, and puts it into the outbox, in the order given.
 
         Whatever it took stays in the outbox until ``clear``. Never raises for one item.
@@ -474,7 +474,7 @@ class Store(Protocol):
         There may be holes: what is not stored yet.
         """
 
-    async def find_sends(self, messages: Sequence[NewMessage]) -> list[FoundSend | None]:
+    async def find_sends(self, sends: Sequence[Send]) -> list[FoundSend | None]:
         """What is stored under the ``clientMsgId`` of each, in order."""
 
     async def get_message(self, chat_id: str, message_id: str) -> Message:

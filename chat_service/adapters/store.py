@@ -11,15 +11,15 @@ from chat_service.domain.model import (
     MemberPage,
     MemberPointers,
     Membership,
-    Message,
-    NewMessage,
     ReadPointer,
     Role,
+    Send,
     StoredHead,
     UserChat,
     UserChats,
 )
 from chat_service.domain.resume import Entry, Window
+from parley.common.v1.message_pb2 import Message
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
 
@@ -164,7 +164,7 @@ class PersistStore:
                 chat_id=chat_id, limit=limit, before_seq=before_seq, before_number=before_number
             )
         )
-        return list(map(wire.message, answer.messages))
+        return list(answer.messages)
 
     async def list_entries(self, window: Window) -> list[Entry]:
         """As the port says."""
@@ -173,7 +173,7 @@ class PersistStore:
         )
         return list(map(event_wire.stored_entry, answer.entries))
 
-    async def find_sends(self, messages: Sequence[NewMessage]) -> list[FoundSend | None]:
+    async def find_sends(self, sends: Sequence[Send]) -> list[FoundSend | None]:
         """As the port says."""
         answer = await self._stub.FindSends(
             pb.FindSendsRequest(
@@ -183,19 +183,19 @@ class PersistStore:
                         sender_id=message.sender_id,
                         client_msg_id=message.client_msg_id,
                     )
-                    for message in messages
+                    for message in (send.event.message for send in sends)
                 ]
             )
         )
         return [
-            FoundSend(wire.message(send.message), send.epoch) if send.HasField("message") else None
-            for send in answer.sends
+            FoundSend(found.message, found.epoch) if found.HasField("message") else None
+            for found in answer.sends
         ]
 
     async def get_message(self, chat_id: str, message_id: str) -> Message:
         """As the port says."""
         answer = await self._stub.GetMessage(pb.GetMessageRequest(chat_id=chat_id, message_id=message_id))
-        return wire.message(answer.message)
+        return answer.message
 
     async def pointers(self, chat_id: str) -> list[MemberPointers]:
         """As the port says."""

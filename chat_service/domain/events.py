@@ -10,8 +10,33 @@ from dataclasses import dataclass
 from chat_service import wire
 from chat_service.domain.model import Chat, Member
 from mesh.ids import new_object_id
+from parley.common.v1.message_pb2 import Message
 from parley.events.v1 import chat_event_pb2 as pb
 from parley.events.v1.chat_event_pb2 import ChatEvent
+
+
+def message_sent(
+    said: Message, at_ms: int, *, traceparent: str = "", unread_by_sender: bool = False
+) -> ChatEvent:
+    """A message with its id; of what its sender ``said``, what is the sender's to say."""
+    # Set field by field, here and wherever each message passes: that takes a third of what keywords do.
+    event = ChatEvent()
+    event.chat_id = said.chat_id
+    event.id = new_object_id()
+    event.occurred_at_ms = at_ms
+    event.traceparent = traceparent
+    event.unread_by_sender = unread_by_sender
+    message = event.message
+    message.id = event.id
+    message.chat_id = said.chat_id
+    message.sender_id = said.sender_id
+    message.type = said.type
+    message.content = said.content
+    message.client_msg_id = said.client_msg_id
+    message.created_at_ms = at_ms
+    if said.mentions:
+        message.mentions.extend(said.mentions)
+    return event
 
 
 def members_added(chat_id: str, actor_id: str, members: Iterable[Member], at_ms: int) -> ChatEvent:

@@ -1,10 +1,11 @@
 """What a message looks like when it is shown later."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from chat_service.domain.model import MemberPointers, Message, MessageStatus, ReadReceipt
+from chat_service.domain.model import MemberPointers
 from chat_service.domain.resume import Window
+from parley.common.v1.message_pb2 import Message, MessageStatus, ReadReceipt
 
 READERS_SHOWN = 50
 
@@ -24,13 +25,18 @@ def derive(message: Message, pointers: Iterable[MemberPointers]) -> Message:
         (item for item in others if item.read.seq >= message.seq), key=lambda item: item.read.at_ms
     )
     if readers:
-        status = MessageStatus.READ
+        status = MessageStatus.MESSAGE_STATUS_READ
     elif any(item.delivered_seq >= message.seq for item in others):
-        status = MessageStatus.DELIVERED
+        status = MessageStatus.MESSAGE_STATUS_DELIVERED
     else:
-        status = MessageStatus.SENT
-    receipts = tuple(ReadReceipt(item.user_id, item.read.at_ms) for item in readers[:READERS_SHOWN])
-    return replace(message, status=status, read_by=receipts)
+        status = MessageStatus.MESSAGE_STATUS_SENT
+    shown = Message()
+    shown.CopyFrom(message)
+    shown.status = status
+    shown.read_by.extend(
+        ReadReceipt(user_id=item.user_id, read_at_ms=item.read.at_ms) for item in readers[:READERS_SHOWN]
+    )
+    return shown
 
 
 def doubtful(

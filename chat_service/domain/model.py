@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from parley.common.v1.chat_pb2 import LatestMessage
+from parley.common.v1.message_pb2 import Message
+from parley.events.v1.chat_event_pb2 import ChatEvent
+
 
 class Role(StrEnum):
     """What a user may do in a chat; the value is what Redis holds."""
@@ -19,55 +23,15 @@ class ChatKind(StrEnum):
     GROUP = "group"
 
 
-class ContentType(StrEnum):
-    """What the content of a message stands for."""
-
-    TEXT = "text"
-    IMAGE = "image"
-    FILE = "file"
-
-
-class MessageStatus(StrEnum):
-    """How far a message got."""
-
-    SENT = "sent"
-    DELIVERED = "delivered"
-    READ = "read"
-
-
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A message that a user wants to send; ``type`` is None when the caller named none that is known."""
+class Send:
+    """A message to accept: its event, without a position yet, and what its sender said besides."""
 
-    user_id: str
-    chat_id: str
-    type: ContentType | None
-    content: str
-    client_msg_id: str
-    mentions: tuple[str, ...] = ()
-    traceparent: str = ""
+    event: ChatEvent
     read_seq: int | None = None
     """How far the sender has read by the send's own word; None: as far as the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A valid draft with the identity it will have if it is accepted."""
-
-    id: str
-    chat_id: str
-    sender_id: str
-    type: ContentType
-    content: str
-    client_msg_id: str
-    created_at_ms: int
-    mentions: tuple[str, ...] = ()
     is_new: bool = False
     """The store was asked, and has no such send of the sender."""
-    traceparent: str = ""
-    """The trace that it is a part of; empty unless the trace is recorded."""
-    reads: bool = True
-    """Its sender has read up to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +41,6 @@ class Position:
     epoch: int
     seq: int
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The answer to an accepted send; a repeat of the send gets it again with ``duplicate`` set."""
-
-    message_id: str
-    chat_id: str
-    position: Position
-    created_at_ms: int
-    duplicate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReadReceipt:
-    """A member who has read a message, at ``read_at_ms`` or before."""
-
-    user_id: str
-    read_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message in the log. ``status`` and ``read_by`` are derived when it is shown."""
-
-    id: str
-    chat_id: str
-    seq: int
-    number: int
-    sender_id: str
-    type: ContentType
-    content: str
-    client_msg_id: str
-    created_at_ms: int
-    mentions: tuple[str, ...] = ()
-    status: MessageStatus = MessageStatus.SENT
-    read_by: tuple[ReadReceipt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +66,6 @@ class GroupSettings:
 
     is_public: bool = False
     allow_invites: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LatestMessage:
-    """The last message of a chat, enough for one line of a list."""
-
-    text: str
-    sender_id: str
-    timestamp_ms: int
-    seq: int
-    type: ContentType
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from chat_service.domain.model import ChatKind, ContentType, Draft, Group, Role
+from chat_service.domain.model import ChatKind, Group, Role
 from contract.names import MAX_NAME_LENGTH
 from contract.text import is_visible
 from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
 from mesh.ids import is_object_id
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.common.v1.message_pb2 import Message, MessageType
 
 CONNECTION_ID_LIMIT = 64
 EDGE_ID_LIMIT = 64
@@ -20,6 +22,7 @@ AVATAR_LIMIT = 500
 MEMBERS_PER_CALL = 100
 MENTIONS_LIMIT = 50
 _BYTES_PER_PRICE = 128
+_TYPES: Final = frozenset(MessageType.values()) - {MessageType.MESSAGE_TYPE_UNSPECIFIED}
 
 _CLIENT_MSG_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 
@@ -94,29 +97,30 @@ def session_revoked() -> Unauthenticated:
     )
 
 
-def check_draft(draft: Draft, content_limit: int) -> ContentType:
-    """The content type of a draft that may be sent; ``content_limit`` is in characters.
+def check_message(message: Message, content_limit: int) -> None:
+    """Whether a message may be sent; ``content_limit`` is in characters.
 
     Raises:
         InvalidArgument: a field breaks its rule.
     """
-    check_user_id(draft.user_id, "userId")
-    check_chat_id(draft.chat_id)
-    if draft.type is None:
+    content = message.content
+    check_user_id(message.sender_id, "userId")
+    check_chat_id(message.chat_id)
+    if message.type not in _TYPES:
         raise invalid("type must be text, image or file")
-    if not _CLIENT_MSG_ID.fullmatch(draft.client_msg_id):
+    if not _CLIENT_MSG_ID.fullmatch(message.client_msg_id):
         raise invalid("clientMsgId must have 1 to 64 characters of A-Z a-z 0-9 . _ : -")
-    if len(draft.content) > content_limit:
+    if len(content) > content_limit:
         raise InvalidArgument(
             ErrorReason.ERROR_REASON_INVALID_CONTENT, f"content is longer than {content_limit} characters"
         )
-    if not is_visible(draft.content):
+    if not is_visible(content):
         raise InvalidArgument(ErrorReason.ERROR_REASON_INVALID_CONTENT, "content shows nothing")
-    _check_mentions(draft.mentions)
-    return draft.type
+    if message.mentions:
+        _check_mentions(message.mentions)
 
 
-def _check_mentions(mentions: tuple[str, ...]) -> None:
+def _check_mentions(mentions: Sequence[str]) -> None:
     if len(mentions) > MENTIONS_LIMIT:
         raise invalid(f"mentions names more than {MENTIONS_LIMIT} users")
     if len(set(mentions)) < len(mentions):
@@ -125,10 +129,12 @@ def _check_mentions(mentions: tuple[str, ...]) -> None:
         check_user_id(user_id, "mentions")
 
 
-def fingerprint(type_: ContentType, content: str, mentions: tuple[str, ...] = ()) -> str:
+def fingerprint(message: Message) -> str:
     """Tells a repeated send from another message under the same ``clientMsgId``."""
-    # No type begins with a bracket: so the two forms never meet.
-    said = json.dumps((type_, content, mentions)) if mentions else f"{type_}\0{content}"
+    said = f"{message.type}\0{message.content}"
+    if message.mentions:
+        # No type begins with a bracket: so the two forms never meet.
+        said = json.dumps((message.type, message.content, list(message.mentions)))
     return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
 

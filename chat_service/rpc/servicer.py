@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chat_service import wire
-from chat_service.domain import rules
-from chat_service.domain.model import Accepted, Delivery, Group, Session, Standing
+from chat_service.domain import events, rules
+from chat_service.domain.model import Delivery, Group, Send, Session, Standing
 from chat_service.domain.resume import Cursor, Slice
 from chat_service.metrics import SEND_BATCH_SIZE
 from chat_service.ports import Presence
@@ -87,9 +87,12 @@ class ChatRpc(ChatServiceServicer):
         """See the proto, here and below."""
         _check_count("items", len(request.items), SEND_LIMIT)
         SEND_BATCH_SIZE.observe(len(request.items))
-        traceparent = _trace_of_call()
-        answers = await self._do.send_messages([wire.draft(item, traceparent) for item in request.items])
-        return pb.SendMessagesResponse(results=map(_send_result, answers))
+        at_ms, traceparent = now_ms(), _trace_of_call()
+        answers = await self._do.send_messages([_send(item, at_ms, traceparent) for item in request.items])
+        response = pb.SendMessagesResponse()
+        for answer in answers:
+            _set_result(response.results.add(), answer)
+        return response
 
     async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.OpenSessionResponse:
         """See the proto."""
@@ -216,7 +219,7 @@ class ChatRpc(ChatServiceServicer):
         page = await self._do.list_messages(
             _user(request), request.chat_id, request.limit, request.before_seq, request.page
         )
-        return pb.ListMessagesResponse(messages=map(wire.message_pb, page.messages), has_more=page.has_more)
+        return pb.ListMessagesResponse(messages=page.messages, has_more=page.has_more)
 
     async def CreateDirectChat(
         self, request: pb.CreateDirectChatRequest, context: Context
@@ -297,20 +300,23 @@ def _session(session: pb.Session, edge_id: str) -> Session:
     )
 
 
-def _send_result(outcome: Accepted | ParleyError) -> pb.SendResult:
-    if isinstance(outcome, ParleyError):
-        return pb.SendResult(error=to_item_error(outcome))
-    return pb.SendResult(
-        accepted=pb.SendAccepted(
-            message_id=outcome.message_id,
-            chat_id=outcome.chat_id,
-            seq=outcome.position.seq,
-            number=outcome.position.number,
-            created_at_ms=outcome.created_at_ms,
-            duplicate=outcome.duplicate,
-            epoch=outcome.position.epoch,
-        )
+def _send(item: pb.SendItem, at_ms: int, traceparent: str) -> Send:
+    """What a user wants to send now; a part of ``traceparent`` where the item names no trace itself."""
+    read_seq = item.read_seq if item.HasField("read_seq") else None
+    event = events.message_sent(
+        item.message,
+        at_ms,
+        traceparent=item.traceparent or traceparent,
+        unread_by_sender=read_seq is not None,
     )
+    return Send(event, read_seq)
+
+
+def _set_result(result: pb.SendResult, answer: pb.SendAccepted | ParleyError) -> None:
+    if isinstance(answer, ParleyError):
+        result.error.CopyFrom(to_item_error(answer))
+    else:
+        result.accepted.CopyFrom(answer)
 
 
 def _join_result(standing: Standing | ParleyError) -> pb.JoinResult:

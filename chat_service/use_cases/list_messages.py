@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from chat_service.domain import rules
 from chat_service.domain.history import Page, derive, doubtful
-from chat_service.domain.model import Head, MemberPointers, Message, Standing
+from chat_service.domain.model import Head, MemberPointers, Standing
 from chat_service.ports import ChatLog, RecentLog, Store
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.wholeness import Wholeness
 from mesh.errors import Unavailable
+from parley.common.v1.message_pb2 import Message
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100

@@ -1,13 +1,14 @@
 """A member read up to a message, or the whole chat."""
 
 from chat_service.domain import rules
-from chat_service.domain.model import Head, Message, ReadPointer
+from chat_service.domain.model import Head, ReadPointer
 from chat_service.ports import RecentLog, Store
 from chat_service.use_cases.reading import Reading
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.throttle import Throttle
 from mesh.clock import now_ms
 from mesh.errors import NotFound, Unavailable
+from parley.common.v1.message_pb2 import Message
 
 
 class MarkRead:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from chat_service.domain import events, rules
-from chat_service.domain.model import Accepted, Draft, Membership, NewMessage, Role
+from chat_service.domain.model import Membership, Role, Send
 from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
 from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, Pair, RateLimiter, Refusal, Store, Taken
 from chat_service.use_cases.membership_questions import MembershipQuestions
@@ -22,10 +22,11 @@ from mesh.errors import (
     Unavailable,
     unavailable,
 )
-from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.outage import Outage
+from parley.chat.v1.chat_service_pb2 import SendAccepted
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 RATE_ACTION = "send"
 
@@ -66,8 +67,8 @@ class SendMessages:
         self._not_cleared = Outage("chat.outbox_not_cleared", "chat.outbox_cleared")
         self._read_not_told = Outage("chat.read_not_told", "chat.read_told")
 
-    async def __call__(self, drafts: Sequence[Draft]) -> list[Accepted | ParleyError]:
-        """One answer per draft, in order. An ``Accepted`` message is in the log and on the broker's disk.
+    async def __call__(self, sends: Sequence[Send]) -> list[SendAccepted | ParleyError]:
+        """One answer per send, in order. A message that was accepted is in the log and on the broker's disk.
 
         Raises:
             Unavailable: Redis or RabbitMQ is down; nothing was tried, or it is not known what was done.
@@ -75,89 +76,67 @@ class SendMessages:
         if not self._broker.is_up:
             # Before the log takes anything: nobody is shown a message whose sender is told that it failed.
             raise unavailable("rabbitmq")
-        spans = _begin_spans(drafts)
+        spans = _begin_spans(sends)
         with tracing.ending(list(spans.values())):
-            answers = await self._send(drafts, spans)
+            answers = await self._send(sends)
             for index, span in spans.items():
                 _tell(span, answers[index])
         for answer in answers.values():
             SENDS.labels(_outcome(answer)).inc()
-        return [answers[index] for index in range(len(drafts))]
+        return [answers[index] for index in range(len(sends))]
 
-    async def _send(
-        self, drafts: Sequence[Draft], spans: Mapping[int, tracing.Span]
-    ) -> dict[int, Accepted | ParleyError]:
-        answers: dict[int, Accepted | ParleyError] = {}
-        messages = self._check(drafts, answers)
-        for index, span in spans.items():
-            if index in messages:
-                messages[index] = replace(messages[index], traceparent=span.traceparent)
-        await self._charge(messages, answers)
-        if messages:
+    async def _send(self, sends: Sequence[Send]) -> dict[int, SendAccepted | ParleyError]:
+        answers: dict[int, SendAccepted | ParleyError] = {}
+        valid = self._check(sends, answers)
+        await self._charge(valid, answers)
+        if valid:
             with _MARKING.time(), _step("mark"):
-                await self._outbox.mark(list({message.chat_id for message in messages.values()}))
-            await self._accept(messages, drafts, answers)
+                await self._outbox.mark(list({send.event.chat_id for send in valid.values()}))
+            await self._accept(valid, answers)
         return answers
 
     def _check(
-        self, drafts: Sequence[Draft], answers: dict[int, Accepted | ParleyError]
-    ) -> dict[int, NewMessage]:
-        at_ms = now_ms()
-        messages: dict[int, NewMessage] = {}
-        for index, draft in enumerate(drafts):
+        self, sends: Sequence[Send], answers: dict[int, SendAccepted | ParleyError]
+    ) -> dict[int, Send]:
+        valid: dict[int, Send] = {}
+        for index, send in enumerate(sends):
             try:
-                content_type = rules.check_draft(draft, self._content_limit)
+                rules.check_message(send.event.message, self._content_limit)
             except ParleyError as error:
                 answers[index] = error
-                continue
-            messages[index] = NewMessage(
-                id=new_object_id(),
-                chat_id=draft.chat_id,
-                sender_id=draft.user_id,
-                type=content_type,
-                content=draft.content,
-                client_msg_id=draft.client_msg_id,
-                created_at_ms=at_ms,
-                mentions=draft.mentions,
-                reads=draft.read_seq is None,
-            )
-        return messages
+            else:
+                valid[index] = send
+        return valid
 
-    async def _charge(
-        self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
-    ) -> None:
-        """Takes from ``messages`` what goes beyond the senders' rates: of each sender the last ones."""
-        if not messages:
+    async def _charge(self, sends: dict[int, Send], answers: dict[int, SendAccepted | ParleyError]) -> None:
+        """Takes from ``sends`` what goes beyond the senders' rates: of each sender the last ones."""
+        if not sends:
             return
-        wanted = Counter(message.sender_id for message in messages.values())
+        senders = {index: send.event.message.sender_id for index, send in sends.items()}
+        wanted = Counter(senders.values())
         with _CHARGING.time(), _step("charge"):
             granted = await self._limiter.take(RATE_ACTION, wanted)
         seen: Counter[str] = Counter()
-        for index, message in list(messages.items()):
-            grant = granted[message.sender_id]
-            place = seen[message.sender_id] - grant.count
-            seen[message.sender_id] += 1
+        for index, sender_id in senders.items():
+            grant = granted[sender_id]
+            place = seen[sender_id] - grant.count
+            seen[sender_id] += 1
             if place >= 0:
-                del messages[index]
+                del sends[index]
                 answers[index] = ResourceExhausted(
                     ErrorReason.ERROR_REASON_RATE_LIMITED,
                     "too many messages",
                     retry_after_ms=grant.retry_after_ms(place),
                 )
 
-    async def _accept(
-        self,
-        messages: dict[int, NewMessage],
-        drafts: Sequence[Draft],
-        answers: dict[int, Accepted | ParleyError],
-    ) -> None:
+    async def _accept(self, sends: dict[int, Send], answers: dict[int, SendAccepted | ParleyError]) -> None:
         with _ACCEPTING.time(), _step("accept"):
-            taken = await self._take(messages, answers)
+            taken = await self._take(sends, answers)
         entries = [item.entry for item in taken.values() if item.entry is not None]
         reads = [
-            self._tell_read(drafts[index], item)
+            self._tell_read(sends[index], item.accepted)
             for index, item in taken.items()
-            if item.has_read or drafts[index].read_seq
+            if item.has_read or sends[index].read_seq
         ]
         try:
             if reads:
@@ -170,29 +149,29 @@ class SendMessages:
         else:
             answers.update((index, item.accepted) for index, item in taken.items())
 
-    async def _tell_read(self, draft: Draft, taken: Taken) -> None:
+    async def _tell_read(self, send: Send, accepted: SendAccepted) -> None:
         """Tells how far the sender has read; only what differs from the message has to be made durable."""
+        chat_id, user_id = accepted.chat_id, send.event.message.sender_id
         try:
-            if draft.read_seq:
-                await self._reading.advance_to(draft.user_id, draft.chat_id, draft.read_seq)
+            if send.read_seq:
+                await self._reading.advance_to(user_id, chat_id, send.read_seq)
             else:
-                place, message_id = taken.accepted.position, taken.accepted.message_id
                 signal = events.read(
-                    draft.chat_id, draft.user_id, message_id, now_ms(), seq=place.seq, number=place.number
+                    chat_id, user_id, accepted.message_id, now_ms(), seq=accepted.seq, number=accepted.number
                 )
                 await self._log.announce([signal])
         except Unavailable as error:
             # The message counts all the same, and whatever the user reads next moves the pointer as well.
-            self._read_not_told.failed(chat_id=draft.chat_id, dependency=error.dependency)
+            self._read_not_told.failed(chat_id=chat_id, dependency=error.dependency)
         else:
             self._read_not_told.worked()
 
     async def _take(
-        self, messages: dict[int, NewMessage], answers: dict[int, Accepted | ParleyError]
+        self, sends: dict[int, Send], answers: dict[int, SendAccepted | ParleyError]
     ) -> dict[int, Taken]:
         """Asks the log, and again for what it could not judge before the store was asked."""
         taken: dict[int, Taken] = {}
-        pending = messages
+        pending = sends
         # Three things may have to be asked for: a role, a head and, in a log that was rebuilt, earlier sends.
         for questions_left in (3, 2, 1, 0):
             outcomes = await self._log.accept(list(pending.values()))
@@ -217,24 +196,25 @@ class SendMessages:
 
     async def _load(
         self,
-        pending: dict[int, NewMessage],
+        pending: dict[int, Send],
         why: dict[int, Refusal],
-        answers: dict[int, Accepted | ParleyError],
-    ) -> dict[int, NewMessage]:
-        """Asks the store for what the log lacks, and tells the log; the messages to offer it again.
+        answers: dict[int, SendAccepted | ParleyError],
+    ) -> dict[int, Send]:
+        """Asks the store for what the log lacks, and tells the log; the sends to offer it again.
 
         Those of senders who turn out to be no members have their answer.
         """
         strangers: set[tuple[str, str]] = set()
         headless: set[str] = set()
-        unsure: dict[int, NewMessage] = {}
-        for index, message in pending.items():
+        unsure: dict[int, Send] = {}
+        for index, send in pending.items():
+            message = send.event.message
             if why[index] is Refusal.ROLE_UNKNOWN:
                 strangers.add((message.chat_id, message.sender_id))
             elif why[index] is Refusal.HEAD_MISSING:
                 headless.add(message.chat_id)
             else:
-                unsure[index] = message
+                unsure[index] = send
         if strangers:
             found = await self._questions.ask(list(strangers))
             pending = _of_members(pending, found, answers)
@@ -242,10 +222,10 @@ class SendMessages:
             await self._log.restore_heads(await self._store.rebuild_heads(list(headless)))
         if not unsure:
             return pending
-        sends = await self._store.find_sends(list(unsure.values()))
-        await self._log.remember_sends([send for send in sends if send is not None])
+        earlier = await self._store.find_sends(list(unsure.values()))
+        await self._log.remember_sends([send for send in earlier if send is not None])
         # Also those that were found: the log looks for a first answer before it asks whether one is new.
-        return pending | {index: replace(message, is_new=True) for index, message in unsure.items()}
+        return pending | {index: replace(send, is_new=True) for index, send in unsure.items()}
 
     async def _hand_over(self, entries: Sequence[LogEntry]) -> None:
         if not entries:
@@ -263,41 +243,47 @@ class SendMessages:
 
 
 def _of_members(
-    pending: Mapping[int, NewMessage],
+    pending: Mapping[int, Send],
     found: Mapping[Pair, Membership | ParleyError],
-    answers: dict[int, Accepted | ParleyError],
-) -> dict[int, NewMessage]:
-    """The messages whose senders were not found to be strangers; ``answers`` gets those of the others."""
-    kept: dict[int, NewMessage] = {}
-    for index, message in pending.items():
+    answers: dict[int, SendAccepted | ParleyError],
+) -> dict[int, Send]:
+    """The sends whose senders were not found to be strangers; ``answers`` gets those of the others."""
+    kept: dict[int, Send] = {}
+    for index, send in pending.items():
+        message = send.event.message
         item = found.get((message.chat_id, message.sender_id))
         if isinstance(item, ParleyError):
             answers[index] = item
         elif item is not None and item.role is Role.NONE:
             answers[index] = rules.not_a_member()
         else:
-            kept[index] = message
+            kept[index] = send
     return kept
 
 
-def _begin_spans(drafts: Sequence[Draft]) -> dict[int, tracing.Span]:
-    """A span for each message whose trace is recorded, by its place."""
-    if not tracing.on():
-        return {}
-    begun = ((index, _begin_span(draft)) for index, draft in enumerate(drafts) if draft.traceparent)
-    return {index: span for index, span in begun if span is not None}
+def _begin_spans(sends: Sequence[Send]) -> dict[int, tracing.Span]:
+    """A span for each message whose trace is recorded, by its place. Its event names that span, or none."""
+    spans: dict[int, tracing.Span] = {}
+    for index, event in enumerate(send.event for send in sends):
+        if event.traceparent:
+            span = _begin_span(event)
+            event.traceparent = "" if span is None else span.traceparent
+            if span is not None:
+                spans[index] = span
+    return spans
 
 
-def _begin_span(draft: Draft) -> tracing.Span | None:
-    return tracing.follow("accept message", draft.traceparent, attributes={"parley.chat_id": draft.chat_id})
+def _begin_span(event: ChatEvent) -> tracing.Span | None:
+    attributes = {"parley.chat_id": event.chat_id}
+    return tracing.follow("accept message", event.traceparent, attributes=attributes)
 
 
-def _tell(span: tracing.Span, answer: Accepted | ParleyError) -> None:
+def _tell(span: tracing.Span, answer: SendAccepted | ParleyError) -> None:
     if isinstance(answer, ParleyError):
         span.fail(answer)
         return
     span.set("parley.message_id", answer.message_id)
-    span.set("parley.seq", answer.position.seq)
+    span.set("parley.seq", answer.seq)
 
 
 def _step(stage: str) -> AbstractContextManager[object]:
@@ -325,7 +311,7 @@ def _error(refusal: Refusal) -> ParleyError:
             return unavailable("redis", "the chat's log is being moved")
 
 
-def _outcome(answer: Accepted | ParleyError) -> str:
+def _outcome(answer: SendAccepted | ParleyError) -> str:
     if isinstance(answer, ParleyError):
         return answer.code
     return "duplicate" if answer.duplicate else "accepted"

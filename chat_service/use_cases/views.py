@@ -9,7 +9,6 @@ from chat_service.domain.model import (
     Chat,
     ChatKind,
     ChatPage,
-    LatestMessage,
     MemberPage,
     Role,
     Standing,
@@ -19,6 +18,7 @@ from chat_service.ports import ChatLog, Presence, Store
 from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.throttle import Throttle
 from mesh.errors import ParleyError
+from parley.common.v1.chat_pb2 import LatestMessage
 
 PAGE_DEFAULT = 50
 PAGE_LIMIT = 100

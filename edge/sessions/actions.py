@@ -134,15 +134,15 @@ class Actions:
             self.refuse(frame_id, Unavailable(ErrorReason.ERROR_REASON_DRAINING, "this edge is going away"))
             return
         self._sends += 1
-        item = pb.SendItem(
-            user_id=self._connection.user_id,
-            chat_id=command.chat_id,
-            type=MESSAGE_TYPE_NUMBERS[command.type],
-            content=command.content,
-            client_msg_id=command.client_msg_id,
-            mentions=command.mentions,
-            read_seq=command.read_seq,
-        )
+        item = pb.SendItem(read_seq=command.read_seq)
+        message = item.message
+        message.sender_id = self._connection.user_id
+        message.chat_id = command.chat_id
+        message.type = MESSAGE_TYPE_NUMBERS[command.type]
+        message.content = command.content
+        message.client_msg_id = command.client_msg_id
+        if command.mentions:
+            message.mentions.extend(command.mentions)
         span = self._services.traces.begin(
             request.event, request.traceparent, {"parley.chat_id": command.chat_id}
         )

@@ -103,7 +103,7 @@ class SendQueue:
 
         `span` is what the message is a part of; who submits it ends it.
         """
-        lane = self._lanes[crc32(item.chat_id.encode()) % len(self._lanes)]
+        lane = self._lanes[crc32(item.message.chat_id.encode()) % len(self._lanes)]
         if len(lane.queue) >= self._lane_limit:
             reply(
                 ResourceExhausted(

@@ -14,19 +14,19 @@ from chat_service.domain import events, rules
 from chat_service.domain.model import (
     Delivery,
     FoundSend,
-    LatestMessage,
     MemberPointers,
     Membership,
-    NewMessage,
     Position,
     ReadPointer,
     Role,
+    Send,
     StoredHead,
 )
 from chat_service.ports import Known, LogEntry, MembersNow, Refusal, Taken
 from mesh.clock import now_ms
 from mesh.logs import get_logger
 from mesh.redis import redis_errors
+from parley.common.v1.chat_pb2 import LatestMessage
 from parley.events.v1.chat_event_pb2 import ChatEvent
 
 FIRST_EPOCH: Final = 1
@@ -57,20 +57,22 @@ class RedisChatLog:
         self._keep = retention
         self._seen = HighWater()
 
-    async def accept(self, messages: Sequence[NewMessage]) -> list[Taken | Refusal]:
+    async def accept(self, sends: Sequence[Send]) -> list[Taken | Refusal]:
         """As the port says."""
-        entries = [event_wire.new_message_entry(message) for message in messages]
-        calls = [self._accept_call(*pair) for pair in zip(messages, entries, strict=True)]
+        events_ = [send.event for send in sends]
+        entries = [event.SerializeToString() for event in events_]
+        calls = [self._accept_call(*pair) for pair in zip(sends, entries, strict=True)]
         answers = await scripts.run_each(self._redis, calls)
-        outcomes = [replies.taken(*triple) for triple in zip(messages, entries, answers, strict=True)]
+        outcomes = [replies.taken(*triple) for triple in zip(events_, entries, answers, strict=True)]
         for outcome in outcomes:
             if isinstance(outcome, Taken):
-                place = outcome.accepted.position
-                self._seen.note(outcome.accepted.chat_id, place.epoch, place.seq)
+                accepted = outcome.accepted
+                self._seen.note(accepted.chat_id, accepted.epoch, accepted.seq)
         return outcomes
 
-    def _accept_call(self, message: NewMessage, entry: bytes) -> scripts.Call:
-        chat_id = message.chat_id
+    def _accept_call(self, send: Send, entry: bytes) -> scripts.Call:
+        message = send.event.message
+        chat_id, sender_id = message.chat_id, message.sender_id
         return scripts.Call(
             scripts.ACCEPT,
             (
@@ -79,23 +81,23 @@ class RedisChatLog:
                 keys.log(chat_id),
                 keys.outbox(chat_id),
                 keys.read(chat_id),
-                keys.dedupe(chat_id, message.sender_id, message.client_msg_id),
+                keys.dedupe(chat_id, sender_id, message.client_msg_id),
                 keys.unsure(chat_id),
-                keys.typing(chat_id, message.sender_id),
+                keys.typing(chat_id, sender_id),
             ),
             (
-                message.sender_id,
+                sender_id,
                 entry,
                 keys.channel(chat_id),
                 message.id,
                 message.created_at_ms,
-                rules.fingerprint(message.type, message.content, message.mentions),
+                rules.fingerprint(message),
                 self._keep.recent_entries,
                 self._keep.recent_seconds,
                 self._keep.dedupe_seconds,
-                int(message.is_new),
+                int(send.is_new),
                 *self._seen.of(chat_id),
-                int(message.reads),
+                int(not send.event.unread_by_sender),
                 event_wire.latest_of(message),
             ),
         )
@@ -110,7 +112,7 @@ class RedisChatLog:
             scripts.REMEMBER_SEND,
             (keys.dedupe(message.chat_id, message.sender_id, message.client_msg_id),),
             (
-                rules.fingerprint(message.type, message.content, message.mentions),
+                rules.fingerprint(message),
                 message.id,
                 send.epoch,
                 message.seq,
@@ -213,7 +215,7 @@ class RedisChatLog:
                 for chat_id in chat_ids:
                     pipe.hget(keys.head(chat_id), "latest")
                 answers: list[bytes | None] = await pipe.execute()
-        return [None if answer is None else event_wire.latest(answer) for answer in answers]
+        return [None if answer is None else LatestMessage.FromString(answer) for answer in answers]
 
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
         """As the port says."""

@@ -7,10 +7,11 @@ from redis.asyncio import Redis
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, scripts
-from chat_service.domain.model import Message, Position
+from chat_service.domain.model import Position
 from chat_service.domain.resume import Entry, Window
 from chat_service.ports import Recent
 from mesh.redis import redis_errors
+from parley.common.v1.message_pb2 import Message
 
 _LATEST: Final = 8
 """Where nearly every message that somebody reads up to stands: among so many of the newest entries."""

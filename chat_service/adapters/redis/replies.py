@@ -6,10 +6,12 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from chat_service import event_wire
-from chat_service.domain.model import Accepted, Head, NewMessage, Position, ReadPointer
+from chat_service.domain.model import Head, Position, ReadPointer
 from chat_service.ports import LogEntry, Refusal, Taken
 from mesh.logs import get_logger
 from mesh.redis import is_moving
+from parley.chat.v1.chat_service_pb2 import SendAccepted
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 HEAD_FIELDS: Final = ("epoch", "seq", "number", "members", "base")
 
@@ -25,25 +27,39 @@ _REFUSALS: Final = {
 _log = get_logger()
 
 
-def taken(message: NewMessage, entry: bytes, answer: Any) -> Taken | Refusal:
-    """The answer of the accept script; ``entry`` is the message without its position."""
+def taken(event: ChatEvent, entry: bytes, answer: Any) -> Taken | Refusal:
+    """The answer of the accept script to a message's ``event``; ``entry`` is that event, encoded."""
     if is_moving(answer):
         return Refusal.MOVING
     if isinstance(answer, RedisError):
         _log.error("chat.accept_failed", error=str(answer))
         return Refusal.FAILED
-    code = answer[0]
+    chat_id, code = event.chat_id, answer[0]
     if code == _TAKEN:
         position = Position(*map(int, answer[1:4]))
-        accepted = Accepted(message.id, message.chat_id, position, message.created_at_ms, duplicate=False)
-        logged = LogEntry(message.chat_id, position.seq, event_wire.at_position(entry, position))
+        accepted = _accepted(event.id, chat_id, position, event.occurred_at_ms, duplicate=False)
+        logged = LogEntry(chat_id, position.seq, event_wire.at_position(entry, position))
         return Taken(accepted, logged, has_read=answer[4] == 1)
     if code == _REPEAT:
         message_id, epoch, seq, number, at_ms, waiting = answer[1:]
         position = Position(int(epoch), int(seq), int(number))
-        accepted = Accepted(message_id.decode(), message.chat_id, position, int(at_ms), duplicate=True)
-        return Taken(accepted, None if waiting is None else LogEntry(message.chat_id, position.seq, waiting))
+        accepted = _accepted(message_id.decode(), chat_id, position, int(at_ms), duplicate=True)
+        return Taken(accepted, None if waiting is None else LogEntry(chat_id, position.seq, waiting))
     return _REFUSALS[code]
+
+
+def _accepted(
+    message_id: str, chat_id: str, position: Position, created_at_ms: int, *, duplicate: bool
+) -> SendAccepted:
+    accepted = SendAccepted()
+    accepted.message_id = message_id
+    accepted.chat_id = chat_id
+    accepted.seq = position.seq
+    accepted.number = position.number
+    accepted.created_at_ms = created_at_ms
+    accepted.duplicate = duplicate
+    accepted.epoch = position.epoch
+    return accepted
 
 
 def head(fields: Sequence[bytes | None]) -> Head | None:

@@ -19,7 +19,7 @@ from mesh.redis import open_redis
 from mesh.rpc.channel import open_channel
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
-from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
+from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT, Message
 from tests.integration.persist_service.conftest import SECRET, Servers, Service, running, serving
 from tests.support.polling import eventually
 
@@ -27,6 +27,28 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from redis.asyncio import Redis
+
+
+def send_item(
+    chat_id: str,
+    key: str,
+    content: str = "hello",
+    user_id: str = "alice",
+    *,
+    mentions: Sequence[str] = (),
+    traceparent: str = "",
+    read_seq: int | None = None,
+) -> pb.SendItem:
+    """A text to send."""
+    message = Message(
+        sender_id=user_id,
+        chat_id=chat_id,
+        type=MESSAGE_TYPE_TEXT,
+        content=content,
+        client_msg_id=key,
+        mentions=mentions,
+    )
+    return pb.SendItem(message=message, traceparent=traceparent, read_seq=read_seq)
 
 
 @dataclass
@@ -61,12 +83,11 @@ class World:
     ) -> pb.SendResult:
         """What becomes of one message; it is new unless ``key`` says which one it repeats."""
         self.sent += 1
-        item = pb.SendItem(
-            user_id=user_id,
-            chat_id=chat_id,
-            type=MESSAGE_TYPE_TEXT,
-            content=content or f"content {self.sent}",
-            client_msg_id=key or f"key-{self.sent}",
+        item = send_item(
+            chat_id,
+            key or f"key-{self.sent}",
+            content or f"content {self.sent}",
+            user_id,
             mentions=mentions,
         )
         answer = await self.chat.SendMessages(pb.SendMessagesRequest(items=[item]))
@@ -76,13 +97,7 @@ class World:
         """Sends new messages, 50 at a time."""
         for start in range(0, count, 50):
             items = [
-                pb.SendItem(
-                    user_id=user_id,
-                    chat_id=chat_id,
-                    type=MESSAGE_TYPE_TEXT,
-                    content="filling",
-                    client_msg_id=f"fill-{self.sent + number}",
-                )
+                send_item(chat_id, f"fill-{self.sent + number}", "filling", user_id)
                 for number in range(min(50, count - start))
             ]
             self.sent += len(items)

@@ -13,24 +13,23 @@ from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.outbox import RedisOutbox
 from chat_service.adapters.redis.pending_changes import RedisPendingChanges
 from chat_service.adapters.redis.recent_log import RedisRecentLog
-from chat_service.domain.events import members_added
+from chat_service.domain.events import members_added, message_sent
 from chat_service.domain.model import (
-    ContentType,
     Delivery,
     FoundSend,
     Member,
     Membership,
-    Message,
-    NewMessage,
-    Position,
     ReadPointer,
     Role,
+    Send,
     StoredHead,
 )
 from chat_service.ports import MembersNow, Refusal, Taken
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.ids import new_object_id
+from parley.chat.v1.chat_service_pb2 import SendAccepted
+from parley.common.v1.message_pb2 import Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
 
 CHAT = "65a1b2c3d4e5f60718293a4b"
@@ -46,8 +45,15 @@ def outbox(redis: Redis) -> RedisOutbox:
     return RedisOutbox(redis)
 
 
-def message(key: str, content: str = "hello", sender: str = "alice", chat_id: str = CHAT) -> NewMessage:
-    return NewMessage(new_object_id(), chat_id, sender, ContentType.TEXT, content, key, 1_700_000_000_000)
+def message(
+    key: str,
+    content: str = "hello",
+    sender: str = "alice",
+    chat_id: str = CHAT,
+    at_ms: int = 1_700_000_000_000,
+) -> Send:
+    said = Message(sender_id=sender, chat_id=chat_id, content=content, client_msg_id=key)
+    return Send(message_sent(said, at_ms))
 
 
 async def kept(redis: Redis) -> list[Message]:
@@ -87,7 +93,7 @@ async def test_concurrent_batches_make_one_dense_order_that_is_published_and_kep
             taken(item) for batch in await asyncio.gather(*map(log.accept, batches)) for item in batch
         ]
         events = await published(pubsub, 40)
-    assert sorted(item.accepted.position.seq for item in outcomes) == list(range(1, 41))
+    assert sorted(item.accepted.seq for item in outcomes) == list(range(1, 41))
     assert [event.seq for event in events] == list(range(1, 41))
     recent = await kept(redis)
     assert [item.seq for item in recent] == list(range(1, 41))
@@ -103,7 +109,7 @@ async def test_a_repeat_gets_the_first_answer_and_no_second_place(
     (first,) = await log.accept([message("once")])
     (again,) = await log.accept([message("once")])
     assert taken(again).accepted.duplicate
-    assert taken(again).accepted.position == taken(first).accepted.position
+    assert taken(again).accepted.seq == taken(first).accepted.seq
     assert taken(again).accepted.message_id == taken(first).accepted.message_id
     # Still unconfirmed, so the repeat brings the same bytes to hand over; once confirmed it brings none.
     assert taken(again).entry == taken(first).entry
@@ -149,8 +155,8 @@ async def test_a_lost_log_starts_a_new_epoch_beyond_what_may_be_on_its_way(
     await log.restore_heads({CHAT: StoredHead(epoch=2, seq=1_001, number=1, member_count=2)})
     assert await log.accept([message("after")]) == [Refusal.UNSURE]
     (after,) = await log.accept([replace(message("after"), is_new=True)])
-    position = taken(after).accepted.position
-    assert (position.epoch, position.seq, position.number) == (2, 1_002, 2)
+    accepted = taken(after).accepted
+    assert (accepted.epoch, accepted.seq, accepted.number) == (2, 1_002, 2)
     # Restoring again changes nothing.
     await log.restore_heads({CHAT: StoredHead(epoch=7, seq=7, number=7, member_count=2)})
     (known,) = await log.known("alice", [CHAT])
@@ -161,22 +167,30 @@ async def test_a_lost_log_starts_a_new_epoch_beyond_what_may_be_on_its_way(
 async def test_after_a_loss_a_repeat_gets_the_answer_that_the_store_kept(
     redis: Redis, log: RedisChatLog
 ) -> None:
-    first = Message("f" * 24, CHAT, 7, 5, "alice", ContentType.TEXT, "hello", "once", 1_600_000_000_000)
+    first = Message()
+    first.CopyFrom(message("once", "hello").event.message)
+    first.MergeFrom(Message(id="f" * 24, seq=7, number=5, created_at_ms=1_600_000_000_000))
     await log.remember("alice", {CHAT: Membership(Role.MEMBER, ReadPointer())})
     await log.restore_heads({CHAT: StoredHead(epoch=2, seq=1_000, number=9, member_count=2)})
     await log.remember_sends([FoundSend(first, epoch=1)])
     (again,) = await log.accept([message("once", "hello")])
     accepted = taken(again).accepted
-    assert (accepted.message_id, accepted.position, accepted.created_at_ms, accepted.duplicate) == (
-        first.id,
-        Position(1, 7, 5),
-        1_600_000_000_000,
-        True,
+    assert accepted == SendAccepted(
+        message_id=first.id,
+        chat_id=CHAT,
+        epoch=1,
+        seq=7,
+        number=5,
+        created_at_ms=1_600_000_000_000,
+        duplicate=True,
     )
     assert taken(again).entry is None
     assert await log.accept([message("once", "other words")]) == [Refusal.CONFLICT]
     # What Redis has heard meanwhile is not overwritten, and the doubt ends with the time of remembering.
-    await log.remember_sends([FoundSend(replace(first, id="e" * 24), epoch=1)])
+    other = Message()
+    other.CopyFrom(first)
+    other.id = "e" * 24
+    await log.remember_sends([FoundSend(other, epoch=1)])
     assert taken((await log.accept([message("once", "hello")]))[0]).accepted.message_id == first.id
     assert 0 < await redis.ttl(keys.unsure(CHAT)) <= 86_400
     await redis.delete(keys.unsure(CHAT))
@@ -188,14 +202,14 @@ async def test_ids_with_colons_are_not_taken_for_one_another(log: RedisChatLog) 
     sends = [message("b:c", "same", sender="a"), message("c", "same", sender="a:b")]
     sends.append(message("c", "same", sender="a%3Ab"))
     outcomes = await log.accept(sends)
-    assert [taken(item).accepted.position.seq for item in outcomes] == [1, 2, 3]
+    assert [taken(item).accepted.seq for item in outcomes] == [1, 2, 3]
 
 
 async def test_scripts_are_loaded_again_when_redis_forgot_them(redis: Redis, log: RedisChatLog) -> None:
     await begin(log)
     await redis.script_flush()
     outcomes = await log.accept([message(str(number)) for number in range(3)])
-    assert [taken(item).accepted.position.seq for item in outcomes] == [1, 2, 3]
+    assert [taken(item).accepted.seq for item in outcomes] == [1, 2, 3]
 
 
 async def test_a_change_takes_a_place_and_sets_roles_but_counts_no_message(log: RedisChatLog) -> None:
@@ -207,7 +221,7 @@ async def test_a_change_takes_a_place_and_sets_roles_but_counts_no_message(log: 
     event = ChatEvent.FromString(entry.encoded)
     assert (event.seq, event.number, event.members_added.members[0].user_id) == (2, 1, "eve")
     (outcome,) = await log.accept([message("b", sender="eve")])
-    assert (taken(outcome).accepted.position.seq, taken(outcome).accepted.position.number) == (3, 2)
+    assert (taken(outcome).accepted.seq, taken(outcome).accepted.number) == (3, 2)
     (known,) = await log.known("eve", [CHAT])
     assert known.head is not None
     assert known.head.member_count == 3
@@ -256,7 +270,7 @@ async def test_the_outbox_holds_what_is_not_confirmed_in_order(
 ) -> None:
     await begin(log)
     await outbox.mark([CHAT])
-    young = [replace(message(str(number)), created_at_ms=now_ms()) for number in range(12)]
+    young = [message(str(number), at_ms=now_ms()) for number in range(12)]
     outcomes = await log.accept(young)
     entries = [entry for item in outcomes if (entry := taken(item).entry)]
     assert await outbox.waiting(60_000, 10) == {}
@@ -344,7 +358,7 @@ async def test_a_chat_that_never_rests_is_swept_too(log: RedisChatLog, outbox: R
     await begin(log)
     await outbox.mark([CHAT])
     await log.accept([message("left behind")])
-    young = replace(message("under way"), created_at_ms=now_ms())
+    young = message("under way", at_ms=now_ms())
     await log.accept([young])
     for _ in range(3):
         await outbox.mark([CHAT])

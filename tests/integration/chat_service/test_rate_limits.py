@@ -16,8 +16,7 @@ from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
 from mesh.token_bucket import MOST_WAIT_SECONDS, TokenBucket, hint_ms
 from parley.chat.v1 import chat_service_pb2 as pb
-from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
-from tests.integration.chat_service.scaffold import open_world
+from tests.integration.chat_service.scaffold import open_world, send_item
 from tests.integration.persist_service.conftest import Servers
 
 # The bucket of the product, with a clock of the test's.
@@ -110,16 +109,7 @@ async def test_a_bucket_is_forgotten_once_it_is_full_again(redis: Redis) -> None
 
 
 def _items(chat_id: str, numbers: Sequence[int]) -> list[pb.SendItem]:
-    return [
-        pb.SendItem(
-            user_id="alice",
-            chat_id=chat_id,
-            type=MESSAGE_TYPE_TEXT,
-            content="hello",
-            client_msg_id=f"key-{number}",
-        )
-        for number in numbers
-    ]
+    return [send_item(chat_id, f"key-{number}") for number in numbers]
 
 
 async def test_every_message_of_a_burst_gets_through_by_its_hint(servers: Servers) -> None:

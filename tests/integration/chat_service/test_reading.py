@@ -7,22 +7,14 @@ import pytest
 from chat_service.adapters.redis import keys
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ERROR_REASON_UNAVAILABLE
-from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
 from parley.events.v1.chat_event_pb2 import ChatEvent, Read
-from tests.integration.chat_service.scaffold import World
+from tests.integration.chat_service.scaffold import World, send_item
 from tests.support.polling import eventually
 
 
 async def send(world: World, chat_id: str, user_id: str, read_seq: int | None = None) -> pb.SendAccepted:
     world.sent += 1
-    item = pb.SendItem(
-        user_id=user_id,
-        chat_id=chat_id,
-        type=MESSAGE_TYPE_TEXT,
-        content="hello",
-        client_msg_id=f"key-{world.sent}",
-        read_seq=read_seq,
-    )
+    item = send_item(chat_id, f"key-{world.sent}", user_id=user_id, read_seq=read_seq)
     (result,) = (await world.chat.SendMessages(pb.SendMessagesRequest(items=[item]))).results
     assert result.HasField("accepted"), result
     return result.accepted

@@ -6,12 +6,13 @@ from redis.asyncio import Redis
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.recent_log import RedisRecentLog
-from chat_service.domain.events import members_added
-from chat_service.domain.model import ContentType, Member, NewMessage, Role
+from chat_service.domain.events import members_added, message_sent
+from chat_service.domain.model import Member, Role, Send
 from chat_service.ports import MembersNow, Taken
 from mesh.errors import NotFound, ResourceExhausted
 from mesh.ids import new_object_id
 from parley.chat.v1 import chat_service_pb2 as pb
+from parley.common.v1.message_pb2 import Message
 from tests.integration.chat_service.scaffold import World, open_world
 from tests.integration.persist_service.conftest import Servers
 
@@ -33,15 +34,14 @@ def recent(redis: Redis) -> RedisRecentLog:
 
 async def send(log: RedisChatLog, count: int, content: str = "hello") -> list[str]:
     """Ids of new messages, in order."""
-    messages = [
-        NewMessage(
-            new_object_id(), CHAT, "alice", ContentType.TEXT, content, new_object_id(), 1_700_000_000_000
-        )
+    said = [
+        Message(sender_id="alice", chat_id=CHAT, content=content, client_msg_id=new_object_id())
         for _ in range(count)
     ]
+    sends = [Send(message_sent(item, 1_700_000_000_000)) for item in said]
     for start in range(0, count, 50):
-        assert all(isinstance(item, Taken) for item in await log.accept(messages[start : start + 50]))
-    return [message.id for message in messages]
+        assert all(isinstance(item, Taken) for item in await log.accept(sends[start : start + 50]))
+    return [send.event.id for send in sends]
 
 
 async def change(log: RedisChatLog, count: int) -> None:

@@ -4,8 +4,7 @@ import asyncio
 
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.common.v1.error_pb2 import ErrorReason
-from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
-from tests.integration.chat_service.scaffold import World, chat_service
+from tests.integration.chat_service.scaffold import World, chat_service, send_item
 from tests.support.polling import eventually
 
 
@@ -13,9 +12,7 @@ async def test_a_repeat_outlives_a_restart_of_chat_service(world: World) -> None
     chat_id = await world.direct()
     first = (await world.send(chat_id, "once", "hello")).accepted
     async with chat_service(world.servers, f"127.0.0.1:{world.persist.port}") as (another, _):
-        item = pb.SendItem(
-            user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content="hello", client_msg_id="once"
-        )
+        item = send_item(chat_id, "once")
         answer = await another.SendMessages(pb.SendMessagesRequest(items=[item]))
     again = answer.results[0].accepted
     assert (again.duplicate, again.message_id, again.seq) == (True, first.message_id, first.seq)
@@ -75,10 +72,7 @@ async def test_a_batch_of_new_and_repeated_sends_after_a_loss_keeps_its_order(wo
         await world.send(chat_id, key, key)
     await world.stored(chat_id, 3)
     await world.redis.flushall()
-    items = [
-        pb.SendItem(user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content=key, client_msg_id=key)
-        for key in ("x", "b", "y", "x", "c", "z")
-    ]
+    items = [send_item(chat_id, key, key) for key in ("x", "b", "y", "x", "c", "z")]
     results = (await world.chat.SendMessages(pb.SendMessagesRequest(items=items))).results
     base = 3 + 2**20
     assert [(r.accepted.seq, r.accepted.duplicate) for r in results] == [
@@ -107,9 +101,7 @@ async def test_without_the_store_a_rebuilt_log_takes_nothing(world: World) -> No
     await world.fill(chat_id, 1)
     await world.stored(chat_id, 1)
     async with chat_service(world.servers, "127.0.0.1:1") as (cut_off, _):
-        item = pb.SendItem(
-            user_id="alice", chat_id=chat_id, type=MESSAGE_TYPE_TEXT, content="hello", client_msg_id="once"
-        )
+        item = send_item(chat_id, "once")
 
         async def outcome() -> pb.SendResult:
             return (await cut_off.SendMessages(pb.SendMessagesRequest(items=[item]))).results[0]
@@ -119,7 +111,7 @@ async def test_without_the_store_a_rebuilt_log_takes_nothing(world: World) -> No
         assert (await outcome()).error.reason == ErrorReason.ERROR_REASON_UNAVAILABLE
         # Also when the head and the role were rebuilt by another, for only the store knows earlier sends.
         await world.send(chat_id)
-        item.client_msg_id = "another"
+        item.message.client_msg_id = "another"
         assert (await outcome()).error.reason == ErrorReason.ERROR_REASON_UNAVAILABLE
 
 

@@ -11,9 +11,8 @@ from chat_service.rpc.servicer import _trace_of_call
 from mesh import tracing
 from mesh.rpc import handlers
 from parley.chat.v1 import chat_service_pb2 as pb
-from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT
 from parley.events.v1.chat_event_pb2 import ChatEvent
-from tests.integration.chat_service.scaffold import World
+from tests.integration.chat_service.scaffold import World, send_item
 from tests.support.polling import eventually
 
 ONE = "00-11111111111111111111111111111111-aaaaaaaaaaaaaaaa-01"
@@ -34,14 +33,7 @@ def linked_from(span: ReadableSpan) -> set[str]:
 
 async def send(world: World, chat_id: str, *traceparents: str) -> None:
     items = [
-        pb.SendItem(
-            user_id="alice",
-            chat_id=chat_id,
-            type=MESSAGE_TYPE_TEXT,
-            content="the content of a message",
-            client_msg_id=f"key-{number}",
-            traceparent=traceparent,
-        )
+        send_item(chat_id, f"key-{number}", "the content of a message", traceparent=traceparent)
         for number, traceparent in enumerate(traceparents)
     ]
     with tracing.within(tracing.together("send batch", traceparents)):

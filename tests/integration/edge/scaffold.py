@@ -321,23 +321,24 @@ class ScaffoldChat(ChatServiceServicer):
         )
 
     async def _send(self, item: pb.SendItem) -> pb.SendResult:
+        said = item.message
         try:
-            self._check(item.user_id, item.chat_id)
+            self._check(said.sender_id, said.chat_id)
         except ParleyError as error:
             return pb.SendResult(error=to_item_error(error))
-        key = (item.chat_id, item.user_id, item.client_msg_id)
+        key = (said.chat_id, said.sender_id, said.client_msg_id)
         known = self.accepted.get(key)
         if known is not None:
             again = pb.SendAccepted()
             again.CopyFrom(known)
             again.duplicate = True
             return pb.SendResult(accepted=again)
-        event = self.next_message(item.chat_id, item.user_id, item.content, item.client_msg_id)
-        event.message.mentions.extend(item.mentions)
+        event = self.next_message(said.chat_id, said.sender_id, said.content, said.client_msg_id)
+        event.message.mentions.extend(said.mentions)
         await self.publish(event)
         self.accepted[key] = pb.SendAccepted(
             message_id=event.message.id,
-            chat_id=item.chat_id,
+            chat_id=said.chat_id,
             seq=event.seq,
             number=event.number,
             epoch=event.epoch,

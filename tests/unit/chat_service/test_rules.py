@@ -7,36 +7,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_service.domain import rules
-from chat_service.domain.model import ChatKind, ContentType, Draft, Group, GroupSettings, Role
+from chat_service.domain.model import ChatKind, Group, GroupSettings, Role
 from mesh.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from parley.common.v1.message_pb2 import Message, MessageType
 
 CHAT = "65a1b2c3d4e5f60718293a4b"
 
 
-def draft(**changes: object) -> Draft:
+TYPES = (MessageType.MESSAGE_TYPE_TEXT, MessageType.MESSAGE_TYPE_IMAGE, MessageType.MESSAGE_TYPE_FILE)
+
+
+def message(**changes: object) -> Message:
     fields: dict[str, object] = {
-        "user_id": "alice",
+        "sender_id": "alice",
         "chat_id": CHAT,
-        "type": ContentType.TEXT,
+        "type": MessageType.MESSAGE_TYPE_TEXT,
         "content": "hello",
         "client_msg_id": "m-1",
     }
-    return Draft(**{**fields, **changes})  # type: ignore[arg-type] # the tests pass what clients might
+    return Message(**{**fields, **changes})  # type: ignore[arg-type] # the tests pass what clients might
 
 
-def test_a_valid_draft_has_its_type() -> None:
-    assert rules.check_draft(draft(), 10) is ContentType.TEXT
+@pytest.mark.parametrize("type_", TYPES)
+def test_a_valid_message_may_be_sent(type_: MessageType.ValueType) -> None:
+    rules.check_message(message(type=type_), 10)
 
 
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"type": None}, "INVALID_ARGUMENT"),
+        ({"type": MessageType.MESSAGE_TYPE_UNSPECIFIED}, "INVALID_ARGUMENT"),
+        ({"type": 99}, "INVALID_ARGUMENT"),
         ({"chat_id": "nope"}, "INVALID_ARGUMENT"),
         ({"chat_id": CHAT.upper()}, "INVALID_ARGUMENT"),
-        ({"user_id": ""}, "INVALID_ARGUMENT"),
-        ({"user_id": "x" * 129}, "INVALID_ARGUMENT"),
-        ({"user_id": "a\nb"}, "INVALID_ARGUMENT"),
+        ({"sender_id": ""}, "INVALID_ARGUMENT"),
+        ({"sender_id": "x" * 129}, "INVALID_ARGUMENT"),
+        ({"sender_id": "a\nb"}, "INVALID_ARGUMENT"),
         ({"client_msg_id": ""}, "INVALID_ARGUMENT"),
         ({"client_msg_id": "x" * 65}, "INVALID_ARGUMENT"),
         ({"client_msg_id": "a b"}, "INVALID_ARGUMENT"),
@@ -49,35 +55,35 @@ def test_a_valid_draft_has_its_type() -> None:
         ({"mentions": ("x" * 129,)}, "INVALID_ARGUMENT"),
     ],
 )
-def test_a_bad_draft_is_refused_with_its_reason(changes: dict[str, object], code: str) -> None:
+def test_a_bad_message_is_refused_with_its_reason(changes: dict[str, object], code: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        rules.check_draft(draft(**changes), 10)
+        rules.check_message(message(**changes), 10)
     assert refused.value.code == code
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_any_draft_is_valid_or_refused_with_a_type(user: str, chat: str, content: str, key: str) -> None:
+def test_any_message_is_valid_or_refused_with_a_type(user: str, chat: str, content: str, key: str) -> None:
     with suppress(InvalidArgument):  # any other exception fails the test
-        rules.check_draft(Draft(user, chat, ContentType.TEXT, content, key), 4_096)
+        rules.check_message(message(sender_id=user, chat_id=chat, content=content, client_msg_id=key), 4_096)
 
 
 def test_a_limit_counts_characters_not_bytes() -> None:
-    assert rules.check_draft(draft(content="\N{GRINNING FACE}" * 10), 10)
+    rules.check_message(message(content="\N{GRINNING FACE}" * 10), 10)
 
 
 def test_fifty_users_may_be_mentioned() -> None:
-    assert rules.check_draft(draft(mentions=tuple(f"u{n}" for n in range(50))), 10)
+    rules.check_message(message(mentions=[f"u{n}" for n in range(50)]), 10)
 
 
 def test_fingerprints_tell_content_type_and_mentions_apart() -> None:
     prints = {
-        rules.fingerprint(type_, text, mentions)
-        for type_ in ContentType
+        rules.fingerprint(Message(type=type_, content=text, mentions=mentions))
+        for type_ in TYPES
         for text in ("a", "b", "")
         for mentions in ((), ("a",), ("a", "b"), ("b", "a"))
     }
     assert len(prints) == 36
-    assert rules.fingerprint(ContentType.TEXT, "a") == rules.fingerprint(ContentType.TEXT, "a")
+    assert rules.fingerprint(message(id="a" * 24)) == rules.fingerprint(message(id="b" * 24))
 
 
 def group(**changes: object) -> Group:

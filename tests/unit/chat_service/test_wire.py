@@ -4,18 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_service import event_wire, wire
+from chat_service.domain.events import message_sent
 from chat_service.domain.model import (
     Chat,
     ChatKind,
-    ContentType,
     GroupSettings,
-    LatestMessage,
     Member,
-    NewMessage,
     Position,
     Role,
 )
 from contract.batches import encoded_batch
+from parley.common.v1.chat_pb2 import LatestMessage
+from parley.common.v1.message_pb2 import MESSAGE_TYPE_FILE, MESSAGE_TYPE_IMAGE, Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
 
@@ -27,24 +27,20 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
 def test_an_entry_with_an_appended_position_is_a_chat_event(
     content: str, epoch: int, seq: int, number: int, mentions: tuple[str, ...]
 ) -> None:
-    new = NewMessage(
-        "m" * 24, "c" * 24, "alice", ContentType.IMAGE, content, "key", 1_700_000_000_000, mentions
-    )
-    event = ChatEvent.FromString(
-        event_wire.at_position(event_wire.new_message_entry(new), Position(epoch, seq, number))
-    )
+    said = Message(type=MESSAGE_TYPE_IMAGE, content=content, mentions=mentions)
+    entry = message_sent(said, 1_700_000_000_000).SerializeToString()
+    event = ChatEvent.FromString(event_wire.at_position(entry, Position(epoch, seq, number)))
     assert (event.epoch, event.seq, event.number) == (epoch, seq, number)
     assert event.message.content == content
     position, message = event_wire.logged(event.SerializeToString())
     assert position == Position(epoch, seq, number)
     assert message is not None
-    assert message.mentions == mentions
-    assert tuple(wire.message_pb(message).mentions) == mentions
+    assert tuple(message.mentions) == mentions
     assert (message.seq, message.number, message.content, message.type) == (
         seq,
         number,
         content,
-        ContentType.IMAGE,
+        MESSAGE_TYPE_IMAGE,
     )
 
 
@@ -69,9 +65,24 @@ def test_a_chat_comes_back_as_it_was() -> None:
         description="About",
         avatar="pic",
         settings=GroupSettings(is_public=True, allow_invites=True),
-        latest=LatestMessage("hi", "bob", 3, 4, ContentType.FILE),
+        latest=LatestMessage(text="hi", sender_id="bob", timestamp_ms=3, seq=4, type=MESSAGE_TYPE_FILE),
         seq=4,
         epoch=1,
         role=Role.ADMIN,
     )
     assert wire.chat(wire.chat_pb(chat)) == chat
+
+
+def test_a_sender_says_no_more_of_a_message_than_is_the_senders_to_say() -> None:
+    said = Message(id="f" * 24, seq=7, number=7, sender_id="alice", content="hi", created_at_ms=1, epoch=3)
+    said.read_by.add(user_id="bob")
+    event = message_sent(said, 2)
+    message = event.message
+    assert event.id == message.id != "f" * 24
+    assert {field.name for field, _ in message.ListFields()} == {
+        "id",
+        "sender_id",
+        "content",
+        "created_at_ms",
+    }
+    assert message.created_at_ms == event.occurred_at_ms == 2

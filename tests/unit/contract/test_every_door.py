@@ -8,7 +8,7 @@ import pytest
 
 from admin.command import user_id as admin_argument
 from chat_service.domain import rules
-from chat_service.domain.model import ContentType, Draft, Group, GroupSettings
+from chat_service.domain.model import Group, GroupSettings
 from contract.user_ids import is_user_id
 from edge.identity.keys import FixedKey, Key
 from edge.identity.verifier import JwtVerifier, TokenRules
@@ -19,6 +19,7 @@ from mesh.errors import InvalidArgument, ParleyError
 from notify_service.domain.limits import require_label, require_user_id
 from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
 from parley.common.v1.error_pb2 import ErrorReason
+from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT, Message
 from parley.events.v1 import jobs_pb2
 from persist_service.consumers.batches import BadItemError
 from persist_service.consumers.codecs import PointerCodec
@@ -89,14 +90,16 @@ NOTHING = (
 SOMETHING = ("👨‍👩‍👧‍👦", "\u0645\u06cc\u200c\u062e\u0648", "e\u0301", "\u200f\u05d0", "\U0001f8ff", "❤\ufe0f")
 
 
-def draft(content: str) -> Draft:
-    return Draft("ada", "0" * 24, ContentType.TEXT, content, "key")
+def message(content: str) -> Message:
+    return Message(
+        sender_id="ada", chat_id="0" * 24, type=MESSAGE_TYPE_TEXT, content=content, client_msg_id="key"
+    )
 
 
 @pytest.mark.parametrize("nothing", NOTHING, ids=ascii)
 def test_content_and_names_that_show_nothing_are_refused(nothing: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        rules.check_draft(draft(nothing * 3), 4_096)
+        rules.check_message(message(nothing * 3), 4_096)
     assert refused.value.reason == ErrorReason.ERROR_REASON_INVALID_CONTENT
     for group in (
         Group(nothing, "", "", GroupSettings(), ()),
@@ -110,6 +113,6 @@ def test_content_and_names_that_show_nothing_are_refused(nothing: str) -> None:
 
 @pytest.mark.parametrize("shown", SOMETHING, ids=ascii)
 def test_what_shows_something_is_taken(shown: str) -> None:
-    rules.check_draft(draft(shown), 4_096)
+    rules.check_message(message(shown), 4_096)
     rules.check_group(Group(shown, shown, "", GroupSettings(), ()))
     require_label("label", shown, 100)

@@ -7,6 +7,7 @@ import pytest
 from mesh.rpc.messages import DEFAULT_REQUEST_BYTES, request_limit
 from parley.chat.v1 import chat_service_pb2 as chat
 from parley.common.v1.chat_pb2 import GroupSettings
+from parley.common.v1.message_pb2 import Message
 from parley.notify.v1 import notify_service_pb2 as notify
 from parley.notify.v1 import webhook_service_pb2 as webhooks
 from parley.persist.v1 import persist_service_pb2 as persist
@@ -81,14 +82,14 @@ def test_the_largest_request_fits(method: str) -> None:
 
 @pytest.mark.parametrize("content_limit", [4_096, 100_000])
 def test_a_message_of_any_setting_fits(content_limit: int) -> None:
-    item = chat.SendItem(
-        user_id=USER,
+    message = Message(
+        sender_id=USER,
         chat_id=ID,
         content="\U0001f600" * content_limit,
         client_msg_id=KEY,
         mentions=[USER] * 50,
-        traceparent="0" * 55,
     )
+    item = chat.SendItem(message=message, traceparent="0" * 55)
     request = chat.SendMessagesRequest(items=[item])
     assert request.ByteSize() <= request_limit("parley.chat.v1.ChatService/SendMessages")
 
