@@ -184,14 +184,6 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         known = dict(zip(possible, await self.memberships.find_many(possible), strict=True))
         return pb.GetMembershipsResponse(memberships=[membership_to_proto(known.get(one)) for one in asked])
 
-    async def GetChatHeads(
-        self, request: pb.GetChatHeadsRequest, context: Context
-    ) -> pb.GetChatHeadsResponse:
-        """Tells where stored logs end."""
-        checks.count_within(request.chat_ids, "chat_ids", 1, 1_000)
-        heads = await self.chats.heads({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
-        return pb.GetChatHeadsResponse(heads=[head_to_proto(*head) for head in heads])
-
     async def RebuildHeads(
         self, request: pb.RebuildHeadsRequest, context: Context
     ) -> pb.RebuildHeadsResponse:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aio_pika
 import httpx
 import pytest
+from bson import ObjectId
 from pydantic import SecretStr
 from pymongo import MongoClient
 
@@ -102,17 +103,23 @@ class Service:
         )
         return (await self.stub.CreateGroup(request)).chat
 
-    async def head(self, chat_id: str) -> pb.StoredHead:
+    def head(self, chat_id: str) -> pb.StoredHead:
         """Where the stored log ends."""
-        answer = await self.stub.GetChatHeads(pb.GetChatHeadsRequest(chat_ids=[chat_id]))
-        [head] = answer.heads
-        return head
+        chat = self.db.chats.find_one({"_id": ObjectId(chat_id)})
+        assert chat is not None
+        return pb.StoredHead(
+            chat_id=chat_id,
+            epoch=chat["epoch"],
+            seq=chat["lastSeq"],
+            number=chat["lastNumber"],
+            member_count=chat["memberCount"],
+        )
 
     async def stored(self, chat_id: str, seq: int) -> pb.StoredHead:
         """The head, once it has reached `seq`."""
 
         async def reached() -> pb.StoredHead | None:
-            head = await self.head(chat_id)
+            head = self.head(chat_id)
             return head if head.seq >= seq else None
 
         return await eventually(reached)

@@ -299,7 +299,7 @@ async def test_a_direct_chat_has_no_comings_and_goings(service: Service) -> None
 async def test_what_does_not_exist_has_no_members_heads_or_history(service: Service) -> None:
     assert await roles(service, "nonsense", "alice") == [Role.ROLE_NONE]
     assert (
-        list((await service.stub.GetChatHeads(pb.GetChatHeadsRequest(chat_ids=[NOWHERE, "x"]))).heads) == []
+        list((await service.stub.RebuildHeads(pb.RebuildHeadsRequest(chat_ids=[NOWHERE, "x"]))).heads) == []
     )
     assert await service.history(NOWHERE) == []
     answer = await service.stub.ListPointers(pb.ListPointersRequest(chat_id=NOWHERE))
