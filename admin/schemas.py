@@ -14,8 +14,8 @@ from notify_service.adapters.mongo.database import DATABASE as NOTIFY_DATABASE
 from notify_service.adapters.mongo.indexes import INDEXES as NOTIFY_INDEXES
 from notify_service.adapters.mongo.indexes import make_indexes as make_notify_indexes
 from notify_service.adapters.mongo.migrations import MIGRATIONS as NOTIFY_MIGRATIONS
-from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
-from persist_service.adapters.mongo.migrations import MIGRATIONS as PERSIST_MIGRATIONS
+from persist_service.stores.indexes import INDEXES, make_indexes
+from persist_service.stores.migrations import MIGRATIONS as PERSIST_MIGRATIONS
 
 PERSIST: Final = "persist"
 NOTIFY: Final = "notify"

@@ -34,11 +34,11 @@ from mesh.ids import new_object_id
 from parley.common.v1.message_pb2 import Message, MessageType
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
-from persist_service.adapters.mongo.chats import MongoChats
-from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
-from persist_service.adapters.mongo.memberships import MongoMemberships
-from persist_service.adapters.mongo.server import open_mongo
 from persist_service.domain.chats import Chat
+from persist_service.stores.chats import Chats
+from persist_service.stores.indexes import INDEXES, make_indexes
+from persist_service.stores.memberships import Memberships
+from persist_service.stores.server import open_mongo
 
 _ROOT = Path(__file__).parent.parent
 _BULK = 512
@@ -66,7 +66,7 @@ def _cpu_seconds(pid: int) -> float:
 async def _make_chats(url: str, count: int) -> list[Chat]:
     async with open_mongo(SecretStr(url), "parley") as mongo:
         await mongo.prepare(partial(make_indexes, indexes=INDEXES))
-        chats, memberships = MongoChats(mongo), MongoMemberships(mongo)
+        chats, memberships = Chats(mongo), Memberships(mongo)
         made = [(await chats.create_direct(f"a-{n}", f"b-{n}", 1))[0] for n in range(count)]
         for chat in made:
             await memberships.add(chat.id, chat.members)

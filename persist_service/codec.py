@@ -8,10 +8,9 @@ from parley.common.v1.chat_pb2 import Role as RoleProto
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.persist.v1 import persist_service_pb2 as pb
 from persist_service.domain.chat_pages import UserChat
-from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, Member, Role
+from persist_service.domain.chats import Chat, ChatType, GroupSettings, Head, Member, Membership, Role
 from persist_service.domain.log import message_of
 from persist_service.domain.notifications import Attention
-from persist_service.ports import Membership
 
 _ROLES: Final = {
     Role.NONE: RoleProto.ROLE_NONE,

@@ -1,1 +1,1 @@
-"""The ports made real: MongoDB, Redis, RabbitMQ."""
+"""The ports on RabbitMQ."""

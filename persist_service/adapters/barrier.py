@@ -13,7 +13,7 @@ from mesh.amqp.topology import MESSAGE_PERSIST
 from mesh.backoff import Backoff
 from mesh.errors import unavailable
 from mesh.ids import new_object_id
-from persist_service.adapters.mongo.markers import MongoMarkers
+from persist_service.stores.markers import Markers
 
 MARKER_HEADER: Final = "x-parley-marker"
 
@@ -25,7 +25,7 @@ _RETRY_AFTER_MS: Final = 1_000
 class QueueBarrier:
     """``ports.Barrier``. However many wait, one marker is under way, and one more is wanted at most."""
 
-    def __init__(self, broker: Broker, markers: MongoMarkers) -> None:
+    def __init__(self, broker: Broker, markers: Markers) -> None:
         self._broker = broker
         self._markers = markers
         self._under_way: asyncio.Task[None] | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mesh.amqp.deliveries import Ack, Delivery, Handler, Outcome
-from persist_service.ports import Markers
+from persist_service.stores.markers import Markers
 
 
 class MarkerHandler:

@@ -91,3 +91,35 @@ class ChatState:
 def pair_key(user_id: str, peer_id: str) -> str:
     """The identity of a direct chat, the same whoever asks. JSON, since a user id may hold any separator."""
     return json.dumps(sorted((user_id, peer_id)), ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class NewGroup:
+    """A group as its maker described it. ``members`` holds the maker, as admin, first."""
+
+    chat_id: str
+    name: str
+    description: str
+    avatar: str
+    is_public: bool
+    allow_invites: bool
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One user's membership of one chat."""
+
+    chat_id: str
+    role: Role
+    read_seq: int = 0
+    read_number: int = 0
+    delivered_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPlace:
+    """A place among the members of a chat, in the order of joining."""
+
+    joined_at_ms: int
+    membership_id: str

@@ -5,6 +5,7 @@ An event is the generated ``ChatEvent``, here as on its way: what a later releas
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from contract.latest import latest_text
@@ -107,3 +108,22 @@ def _latest(event: ChatEvent) -> LatestMessage:
         seq=event.seq,
         type=message.type,
     )
+
+
+class Verdict(Enum):
+    """What became of one entry that was offered to a store."""
+
+    STORED = auto()
+    REPEAT = auto()
+    """The same entry was there: the position and the id are the same."""
+    DUPLICATE = auto()
+    """The message was there under another id (same ``client_msg_id``, same content): the first one stays."""
+    REJECTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """A verdict; ``reason`` says why an entry was rejected and quotes none of its content."""
+
+    verdict: Verdict
+    reason: str = ""

@@ -6,7 +6,7 @@ from typing import Final
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
 from persist_service.domain.chat_pages import Changed, ListCursor, Older, Place
-from persist_service.ports import MemberPlace
+from persist_service.domain.chats import MemberPlace
 
 _TIME: Final = r"([0-9]{1,15})"
 _ID: Final = r"([0-9a-f]{24})"

@@ -19,21 +19,16 @@ from persist_service.codec import (
     membership_to_proto,
     role_filter,
 )
-from persist_service.domain.chats import Member, Role
+from persist_service.domain.chats import Member, NewGroup, Role
 from persist_service.domain.log import SendKey
 from persist_service.errors import ChatNotFound, MessageNotFound
-from persist_service.ports import Chats, Memberships, Messages, NewGroup, Presence, Users
+from persist_service.ports import Barrier
 from persist_service.rpc import checks, cursors
-from persist_service.rpc.chat_lists import CHATS_PER_PAGE, ChatListAnswers
-from persist_service.use_cases.add_members import AddMembers
-from persist_service.use_cases.create_direct_chat import CreateDirectChat
-from persist_service.use_cases.create_group import CreateGroup
-from persist_service.use_cases.get_attention import GetAttention
-from persist_service.use_cases.list_entries import ListEntries
-from persist_service.use_cases.list_messages import ListMessages
-from persist_service.use_cases.list_pointers import ListPointers
-from persist_service.use_cases.rebuild_heads import RebuildHeads
-from persist_service.use_cases.remove_member import RemoveMember
+from persist_service.rpc.chat_lists import CHATS_PER_PAGE, list_chats
+from persist_service.stores.all_stores import Stores
+from persist_service.use_cases import history
+from persist_service.use_cases.attention import get_attention
+from persist_service.use_cases.groups import Groups
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,32 +41,20 @@ _ANSWER_BYTES = 2 * 1024 * 1024
 class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     """The methods of the contract; what they promise stands there."""
 
-    users: Users
-    chats: Chats
-    memberships: Memberships
-    messages: Messages
-    presence: Presence
-    create_direct_chat: CreateDirectChat
-    create_group: CreateGroup
-    add_members: AddMembers
-    remove_member: RemoveMember
-    rebuild_heads: RebuildHeads
-    list_messages: ListMessages
-    list_entries: ListEntries
-    list_pointers: ListPointers
-    chat_lists: ChatListAnswers
-    get_attention: GetAttention
+    stores: Stores
+    groups: Groups
+    barrier: Barrier
 
     async def UpsertUser(self, request: pb.UpsertUserRequest, context: Context) -> pb.UpsertUserResponse:
         """Records a user."""
         name = checks.text_within(request.name, "name", 0, MAX_NAME_LENGTH)
-        revoked_before_ms = await self.users.upsert(checks.user_id(request.user_id), name)
+        revoked_before_ms = await self.stores.users.upsert(checks.user_id(request.user_id), name)
         return pb.UpsertUserResponse(revoked_before_ms=revoked_before_ms)
 
     async def SetLastSeen(self, request: pb.SetLastSeenRequest, context: Context) -> pb.SetLastSeenResponse:
         """Records when a user was last online."""
         at_ms = checks.number_within(request.last_seen_ms, "last_seen_ms", 1, _LAST_MS)
-        await self.users.seen(checks.user_id(request.user_id), at_ms)
+        await self.stores.users.seen(checks.user_id(request.user_id), at_ms)
         return pb.SetLastSeenResponse()
 
     async def GetUserNames(
@@ -79,7 +62,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     ) -> pb.GetUserNamesResponse:
         """Tells users' names."""
         checks.count_within(request.user_ids, "user_ids", 1, 1_000)
-        names = await self.users.names(set(request.user_ids))
+        names = await self.stores.users.names(set(request.user_ids))
         return pb.GetUserNamesResponse(names=[names.get(user_id, "") for user_id in request.user_ids])
 
     async def RevokeTokens(
@@ -87,7 +70,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     ) -> pb.RevokeTokensResponse:
         """Records that tokens are revoked."""
         before_ms = checks.number_within(request.before_ms, "before_ms", 1, _LAST_MS)
-        await self.users.revoke(checks.user_id(request.user_id), before_ms)
+        await self.stores.users.revoke(checks.user_id(request.user_id), before_ms)
         return pb.RevokeTokensResponse()
 
     async def GetRevocations(
@@ -95,7 +78,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     ) -> pb.GetRevocationsResponse:
         """Tells since when tokens are good."""
         checks.count_within(request.user_ids, "user_ids", 1, 1_000)
-        known = await self.users.revocations(set(request.user_ids))
+        known = await self.stores.users.revocations(set(request.user_ids))
         return pb.GetRevocationsResponse(
             revoked_before_ms=[known.get(user_id, 0) for user_id in request.user_ids]
         )
@@ -106,7 +89,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         """Makes or finds a direct chat."""
         user_id, peer_id = checks.user_id(request.user_id), checks.user_id(request.peer_id, "peer_id")
         checks.different(user_id, peer_id, "user_id and peer_id")
-        chat, created = await self.create_direct_chat(user_id, peer_id)
+        chat, created = await self.groups.create_direct(user_id, peer_id)
         return pb.CreateDirectChatResponse(chat=chat_to_proto(chat), created=created)
 
     async def CreateGroup(self, request: pb.CreateGroupRequest, context: Context) -> pb.CreateGroupResponse:
@@ -126,12 +109,12 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
                 *(Member(other, Role.MEMBER, joined_at) for other in others if other != maker),
             ),
         )
-        chat = await self.create_group(group, strangers_limited=request.strangers_limited)
+        chat = await self.groups.create(group, strangers_limited=request.strangers_limited)
         return pb.CreateGroupResponse(chat=chat_to_proto(chat))
 
     async def AddMembers(self, request: pb.AddMembersRequest, context: Context) -> pb.AddMembersResponse:
         """Adds members to a group."""
-        chat, added = await self.add_members(
+        chat, added = await self.groups.add_members(
             checks.chat_id(request.chat_id),
             checks.user_ids(request.member_ids, "member_ids", 1, 100),
             request.added_by_id and checks.user_id(request.added_by_id, "added_by_id"),
@@ -142,7 +125,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         self, request: pb.RemoveMemberRequest, context: Context
     ) -> pb.RemoveMemberResponse:
         """Removes a member from a group."""
-        removed, promoted_id = await self.remove_member(
+        removed, promoted_id = await self.groups.remove_member(
             checks.chat_id(request.chat_id),
             checks.user_id(request.user_id),
             promote_successor=request.promote_successor,
@@ -151,7 +134,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
 
     async def GetChat(self, request: pb.GetChatRequest, context: Context) -> pb.GetChatResponse:
         """Shows a chat."""
-        chat = await self.chats.find(checks.chat_id(request.chat_id))
+        chat = await self.stores.chats.find(checks.chat_id(request.chat_id))
         if chat is None:
             raise ChatNotFound
         return pb.GetChatResponse(chat=chat_to_proto(chat))
@@ -159,12 +142,14 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     async def GetChats(self, request: pb.GetChatsRequest, context: Context) -> pb.GetChatsResponse:
         """Shows some chats."""
         checks.count_within(request.chat_ids, "chat_ids", 1, 100)
-        found = await self.chats.find_many({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
+        found = await self.stores.chats.find_many(
+            {chat_id for chat_id in request.chat_ids if is_object_id(chat_id)}
+        )
         return pb.GetChatsResponse(chats=map(chat_to_proto, found.values()))
 
     async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
         """Lists members."""
-        members, following = await self.memberships.page(
+        members, following = await self.stores.memberships.page(
             checks.chat_id(request.chat_id),
             checks.number_within(request.limit, "limit", 1, 100),
             after=cursors.member_cursor(request.cursor),
@@ -181,7 +166,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         checks.count_within(request.queries, "queries", 1, 1_000)
         asked = [(query.chat_id, query.user_id) for query in request.queries]
         possible = sorted({question for question in asked if is_object_id(question[0])})
-        known = dict(zip(possible, await self.memberships.find_many(possible), strict=True))
+        known = dict(zip(possible, await self.stores.memberships.find_many(possible), strict=True))
         return pb.GetMembershipsResponse(memberships=[membership_to_proto(known.get(one)) for one in asked])
 
     async def RebuildHeads(
@@ -189,20 +174,26 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     ) -> pb.RebuildHeadsResponse:
         """Begins new lives of logs."""
         checks.count_within(request.chat_ids, "chat_ids", 1, 1_000)
-        heads = await self.rebuild_heads({chat_id for chat_id in request.chat_ids if is_object_id(chat_id)})
+        heads = await history.rebuild_heads(
+            self.stores,
+            self.barrier,
+            {chat_id for chat_id in request.chat_ids if is_object_id(chat_id)},
+        )
         return pb.RebuildHeadsResponse(heads=[head_to_proto(*head) for head in heads])
 
     async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
         """Lists a user's chats."""
         limit = checks.number_within(request.limit, "limit", 1, CHATS_PER_PAGE)
         cursor = cursors.list_cursor(request.cursor)
-        return await self.chat_lists.get(checks.user_id(request.user_id), limit, cursor, fresh=request.fresh)
+        user_id = checks.user_id(request.user_id)
+        return await list_chats(self.stores, user_id, limit, cursor, fresh=request.fresh)
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context
     ) -> pb.ListMessagesResponse:
         """Pages backwards through stored messages."""
-        found = await self.list_messages(
+        found = await history.list_messages(
+            self.stores,
             checks.chat_id(request.chat_id),
             limit=checks.number_within(request.limit, "limit", 1, 101),
             before_seq=checks.number_within(request.before_seq, "before_seq", 0, _LAST_SEQ),
@@ -212,7 +203,8 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
         """Reads stored log entries forward."""
-        found = await self.list_entries(
+        found = await history.list_entries(
+            self.stores,
             checks.chat_id(request.chat_id),
             after_seq=checks.number_within(request.after_seq, "after_seq", 0, _LAST_SEQ),
             limit=checks.number_within(request.limit, "limit", 1, 501),
@@ -235,13 +227,13 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
             )
             for key in request.keys
         ]
-        found = await self.messages.find_sends(keys)
+        found = await self.stores.messages.find_sends(keys)
         return pb.FindSendsResponse(sends=map(found_send_to_proto, found))
 
     async def GetMessage(self, request: pb.GetMessageRequest, context: Context) -> pb.GetMessageResponse:
         """Shows one stored message."""
         chat_id = checks.chat_id(request.chat_id)
-        message = await self.messages.find(chat_id, checks.chat_id(request.message_id, "message_id"))
+        message = await self.stores.messages.find(chat_id, checks.chat_id(request.message_id, "message_id"))
         if message is None:
             raise MessageNotFound
         return pb.GetMessageResponse(message=message)
@@ -250,7 +242,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         self, request: pb.ListPointersRequest, context: Context
     ) -> pb.ListPointersResponse:
         """Tells the listed members' pointers."""
-        pointers, member_count = await self.list_pointers(checks.chat_id(request.chat_id))
+        pointers, member_count = await history.list_pointers(self.stores, checks.chat_id(request.chat_id))
         return pb.ListPointersResponse(
             pointers=(
                 pb.MemberPointers(
@@ -271,7 +263,8 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         """Tells what members know by now."""
         checks.count_within(request.queries, "queries", 1, 500)
         checks.count_within(request.messages, "messages", 0, 2_000)
-        attentions, deleted = await self.get_attention(
+        attentions, deleted = await get_attention(
+            self.stores,
             [(query.chat_id, query.user_id) for query in request.queries],
             {(key.chat_id, key.message_id) for key in request.messages},
         )
@@ -284,7 +277,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     ) -> pb.GetLastActiveResponse:
         """Tells when users last did something."""
         checks.count_within(request.user_ids, "user_ids", 1, 1_000)
-        active = await self.presence.known_activity(set(request.user_ids))
+        active = await self.stores.presence.known_activity(set(request.user_ids))
         whole = {user_id: activity.last_ms for user_id, activity in active.items() if not activity.partial}
         return pb.GetLastActiveResponse(
             last_active_ms=[whole.get(user_id, 0) for user_id in request.user_ids]
@@ -298,7 +291,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
         without = {query.user_id: query.without_chat_ids for query in request.queries}
         left_out = [chat_id for query in request.queries for chat_id in query.without_chat_ids]
         checks.count_within(left_out, "without_chat_ids", 0, 10_000)
-        totals = await self.memberships.unread_totals(
+        totals = await self.stores.memberships.unread_totals(
             {user_id: set(filter(is_object_id, chat_ids)) for user_id, chat_ids in without.items()}
         )
         return pb.GetUnreadTotalsResponse(totals=[totals.get(query.user_id, 0) for query in request.queries])

@@ -1,1 +1,1 @@
-"""What this service does, one thing per file."""
+"""What this service does, by subject."""

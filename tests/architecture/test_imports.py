@@ -53,7 +53,7 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
         (
             ("motor", "pymongo", "bson"),
             (
-                "persist_service/adapters/mongo/",
+                "persist_service/stores/",
                 "notify_service/adapters/mongo/",
                 "mesh/mongo",
                 "mesh/client_urls.py",
@@ -68,7 +68,7 @@ def test_services_and_layers_keep_to_their_contracts() -> None:
                 "mesh/redis_packing.py",
                 "mesh/redis_cluster/",
                 "chat_service/adapters/redis/",
-                "persist_service/adapters/",
+                "persist_service/stores/",
                 "edge/pubsub/subscriber.py",
                 "edge/pubsub/cluster_subscriber.py",
                 "edge/pubsub/shard.py",
@@ -157,8 +157,8 @@ def test_admin_knows_no_more_of_the_services_than_is_published_to_it() -> None:
         "notify_service.adapters.mongo.database",
         "notify_service.adapters.mongo.indexes",
         "notify_service.adapters.mongo.migrations",
-        "persist_service.adapters.mongo.indexes",
-        "persist_service.adapters.mongo.migrations",
+        "persist_service.stores.indexes",
+        "persist_service.stores.migrations",
         "persist_service.domain.log",
         *(f"{service}.settings" for service in SERVICES),
     }

@@ -17,8 +17,8 @@ from mesh.errors import ResourceExhausted
 from mesh.redis import open_redis
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.persist.v1 import persist_service_pb2 as persist_pb
-from persist_service.adapters.presence import RedisPresence as RedisActivity
 from persist_service.domain.notifications import Activity
+from persist_service.stores.presence import Presence as RedisActivity
 from tests.integration.chat_service.scaffold import World
 
 

@@ -16,9 +16,9 @@ from mesh.ids import new_object_id
 from mesh.mongo_indexes import build_indexes, patient_client
 from notify_service.adapters.mongo.database import open_mongo as open_notify
 from notify_service.adapters.mongo.indexes import INDEXES, LATER, NEEDED, make_indexes
-from persist_service.adapters.mongo.indexes import INDEXES as PERSIST_INDEXES
-from persist_service.adapters.mongo.indexes import LATER as PERSIST_LATER
-from persist_service.adapters.mongo.server import open_mongo as open_persist
+from persist_service.stores.indexes import INDEXES as PERSIST_INDEXES
+from persist_service.stores.indexes import LATER as PERSIST_LATER
+from persist_service.stores.server import open_mongo as open_persist
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

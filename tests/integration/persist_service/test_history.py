@@ -12,8 +12,8 @@ from mesh.ids import new_object_id
 from mesh.mongo import Mongo
 from mesh.mongo_indexes import patient_client
 from parley.persist.v1 import persist_service_pb2 as pb
-from persist_service.adapters.mongo.indexes import INDEXES, make_indexes
-from persist_service.adapters.mongo.messages import MongoMessages
+from persist_service.stores.indexes import INDEXES, make_indexes
+from persist_service.stores.messages import Messages
 from tests.integration.persist_service.conftest import Log, batches
 from tests.support.polling import eventually
 
@@ -101,7 +101,7 @@ async def test_a_page_of_a_long_chat_reads_a_range_about_as_long_as_the_page(
     try:
         mongo = Mongo(client[mongo_database], partial(patient_client, mongo_url, "test"))
         await mongo.prepare(partial(make_indexes, indexes=INDEXES))
-        messages = MongoMessages(mongo)
+        messages = Messages(mongo)
         await messages.insert(Log(chat_id).messages(count))
         page = await messages.before(chat_id, limit, seq=count // 2, number=0)
     finally:

@@ -1,7 +1,7 @@
 from pydantic import SecretStr
 from pymongo.read_preferences import ReadPreference
 
-from persist_service.adapters.mongo.server import open_mongo
+from persist_service.stores.server import open_mongo
 
 _CARELESS = SecretStr("mongodb://127.0.0.1:1/?w=1&journal=false&readPreference=secondary")
 

@@ -13,20 +13,19 @@ from pymongo.errors import BulkWriteError
 from mesh.errors import unavailable
 from mesh.mongo import DEPENDENCY, Document, Mongo
 from parley.events.v1.chat_event_pb2 import ChatEvent
-from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.domain.log import VOID
-from persist_service.ports import Insertion, Verdict
+from persist_service.domain.log import VOID, Insertion, Verdict
+from persist_service.stores.bulk import duplicates
 
 
-class MongoChanges:
-    """``ports.Changes``."""
+class Changes:
+    """The stored log entries that are no messages, of whatever kind."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._changes = mongo.collection("changes")
 
     async def insert(self, events: Sequence[ChatEvent]) -> list[Insertion]:
-        """As the port says."""
+        """As ``Messages.insert``."""
         insertions = [Insertion(Verdict.STORED)] * len(events)
         with self._mongo.guard():
             try:
@@ -37,7 +36,7 @@ class MongoChanges:
         return insertions
 
     async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[ChatEvent]:
-        """As the port says."""
+        """As ``Messages.between``, as they were logged; a void position has no body."""
         query = {"chatId": ObjectId(chat_id), "seq": {"$gt": after, "$lte": upto}}
         with self._mongo.guard():
             found = self._changes.find(query).sort("seq", ASCENDING).limit(limit)

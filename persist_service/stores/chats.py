@@ -13,7 +13,6 @@ from pymongo.errors import DuplicateKeyError
 
 from mesh.mongo import Document, Mongo
 from parley.common.v1.chat_pb2 import LatestMessage
-from persist_service.adapters.mongo.message_types import TYPE_NAMES, TYPES
 from persist_service.domain.chats import (
     Chat,
     ChatState,
@@ -21,11 +20,12 @@ from persist_service.domain.chats import (
     GroupSettings,
     Head,
     Member,
+    NewGroup,
     Role,
     pair_key,
 )
 from persist_service.domain.log import EPOCH_JUMP, Advance
-from persist_service.ports import NewGroup
+from persist_service.stores.message_types import TYPE_NAMES, TYPES
 
 _EMPTY_HEAD: Final = {"epoch": 1, "lastSeq": 0, "lastNumber": 0}
 _HEAD_FIELDS: Final = {**dict.fromkeys(_EMPTY_HEAD, 1), "memberCount": 1}
@@ -34,15 +34,18 @@ _UPDATES_AT_ONCE: Final = 32
 _IDS_AT_ONCE: Final = 100  # the stand-in takes time by the square of it
 
 
-class MongoChats:
-    """``ports.Chats``."""
+class Chats:
+    """Chats, without their messages."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._chats = mongo.collection("chats")
 
     async def create_direct(self, user_id: str, peer_id: str, now_ms: int) -> tuple[Chat, bool]:
-        """As the port says; the unique ``pairKey`` decides a race."""
+        """The direct chat of a pair, and whether it is new. Any number of callers at once get the same.
+
+        The unique ``pairKey`` decides a race.
+        """
         own_id = ObjectId()
         key = {"pairKey": pair_key(user_id, peer_id)}
         members = [Member(user, Role.MEMBER, now_ms) for user in (user_id, peer_id)]
@@ -58,7 +61,7 @@ class MongoChats:
         return _to_chat(chat), chat["_id"] == own_id
 
     async def create_group(self, group: NewGroup, now_ms: int) -> Chat:
-        """As the port says."""
+        """The chat with that id, made from ``group`` if there was none."""
         key = {"_id": ObjectId(group.chat_id)}
         new = {
             "type": ChatType.GROUP.value,
@@ -76,26 +79,26 @@ class MongoChats:
         return _to_chat(chat)
 
     async def find(self, chat_id: str) -> Chat | None:
-        """As the port says."""
+        """A chat."""
         with self._mongo.guard():
             chat = await self._chats.find_one({"_id": ObjectId(chat_id)})
         return None if chat is None else _to_chat(chat)
 
     async def find_many(self, chat_ids: AnyOf[str]) -> dict[str, Chat]:
-        """As the port says."""
+        """Those of the chats that exist, by id."""
         with self._mongo.guard():
             found = [_to_chat(chat) async for chat in self._chats.find(_any_of(chat_ids))]
         return {chat.id: chat for chat in found}
 
     async def direct(self, user_id: str, peer_ids: AnyOf[str]) -> dict[str, str]:
-        """As the port says."""
+        """The ids of the user's direct chats with those of the peers who have one, by peer."""
         peers = {pair_key(user_id, peer_id): peer_id for peer_id in peer_ids}
         with self._mongo.guard():
             found = self._chats.find({"pairKey": {"$in": list(peers)}}, {"pairKey": 1})
             return {peers[chat["pairKey"]]: str(chat["_id"]) async for chat in found}
 
     async def states(self, chat_ids: AnyOf[str]) -> list[ChatState]:
-        """As the port says."""
+        """What lists go by, of those of the chats that exist."""
         ids = list(chat_ids)
         found: list[Document] = []
         with self._mongo.guard():
@@ -114,13 +117,17 @@ class MongoChats:
         ]
 
     async def heads(self, chat_ids: AnyOf[str]) -> list[tuple[Head, int]]:
-        """As the port says."""
+        """The head and the count of members of each of the chats that exists."""
         with self._mongo.guard():
             found = self._chats.find(_any_of(chat_ids), _HEAD_FIELDS)
             return [(_to_head(chat), chat["memberCount"]) async for chat in found]
 
     async def rebuild(self, chat_ids: AnyOf[str]) -> list[tuple[Head, int]]:
-        """As the port says: an update that answers what it made, so each call gets numbers of its own."""
+        """As ``heads``, after beginning a new life of each log: the next epoch, ``EPOCH_JUMP`` further.
+
+        No two calls are ever told the same life.
+        An update that answers what it made, so each call gets numbers of its own.
+        """
         ids = list(chat_ids)
         found: list[Document | None] = []
         with self._mongo.guard():
@@ -138,7 +145,10 @@ class MongoChats:
         return chat
 
     async def advance(self, advances: Sequence[Advance]) -> None:
-        """As the port says: ``$max`` and a filter on ``seq`` make it right in any order of batches."""
+        """Moves heads and latest messages, each only forward. A chat that does not exist is passed over.
+
+        ``$max`` and a filter on ``seq`` make it right in any order of batches.
+        """
         writes: list[UpdateOne] = []
         for advance in advances:
             head = advance.head
@@ -161,7 +171,10 @@ class MongoChats:
     async def set_members(
         self, chat: Chat, members: Sequence[Member], count: int, now_ms: int
     ) -> Chat | None:
-        """As the port says; ``membersVersion`` is the optimistic lock."""
+        """Replaces what the chat says of its members; None when another did so since ``chat`` was read.
+
+        ``membersVersion`` is the optimistic lock.
+        """
         admin = next((member.user_id for member in members if member.role is Role.ADMIN), None)
         changed = {**_members_fields(members, count), **({"admin": admin} if admin else {})}
         return await self._change(
@@ -169,7 +182,7 @@ class MongoChats:
         )
 
     async def change_member_count(self, chat_id: str, change: int, now_ms: int) -> Chat | None:
-        """As the port says."""
+        """Adds ``change`` to the count, which is not repeatable; None when the chat does not exist."""
         return await self._change({"_id": ObjectId(chat_id)}, {"$inc": {"memberCount": change}}, now_ms)
 
     async def _find_or_insert(self, key: Document, new: Document) -> Document:

@@ -10,10 +10,9 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from mesh.mongo import Document, Mongo
-from persist_service.adapters.mongo.bulk import duplicates
-from persist_service.domain.chats import Member, Role
+from persist_service.domain.chats import Member, MemberPlace, Membership, Role
 from persist_service.domain.pointers import Pointer
-from persist_service.ports import MemberPlace, Membership
+from persist_service.stores.bulk import duplicates
 
 _CHAT, _USER = 0, 1  # places in a question
 _KEY = ("chatId", "userId")
@@ -21,8 +20,8 @@ _JOINING = [("joinedAt", ASCENDING), ("_id", ASCENDING)]
 _OWN_FIELDS = dict.fromkeys(("chatId", "role", "readSeq", "readNumber", "deliveredSeq"), 1)
 
 
-class MongoMemberships:
-    """``ports.Memberships``."""
+class Memberships:
+    """Who is a member of what, and how far."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
@@ -31,7 +30,11 @@ class MongoMemberships:
     async def add(
         self, chat_id: str, members: Sequence[Member], *, read_number: int = 0, added_by_id: str = ""
     ) -> list[Member]:
-        """As the port says."""
+        """Adds those who are no members yet and returns them.
+
+        Messages up to ``read_number`` do not count as unread for them, and not as read by them either. With
+        ``added_by_id`` the others among them were ``added_unread``.
+        """
         chat = ObjectId(chat_id)
         writes = [
             UpdateOne(
@@ -50,7 +53,10 @@ class MongoMemberships:
         return [members[place] for place in sorted(upserted)]
 
     async def added_unread(self, user_ids: AnyOf[str]) -> dict[str, int]:
-        """As the port says: one aggregation over the index of just these memberships."""
+        """In how many chats that others added them to users have read nothing; who has none is left out.
+
+        One aggregation over the index of just these memberships.
+        """
         pipeline: list[Document] = [
             {"$match": {"userId": {"$in": list(user_ids)}, "addedUnread": True}},
             {"$group": {"_id": "$userId", "count": {"$sum": 1}}},
@@ -59,13 +65,13 @@ class MongoMemberships:
             return {found["_id"]: found["count"] async for found in self._memberships.aggregate(pipeline)}
 
     async def remove(self, chat_id: str, user_id: str) -> bool:
-        """As the port says."""
+        """Removes a member; False when there was none."""
         with self._mongo.guard():
             result = await self._memberships.delete_one({"chatId": ObjectId(chat_id), "userId": user_id})
         return result.deleted_count > 0
 
     async def set_role(self, chat_id: str, user_id: str, role: Role) -> bool:
-        """As the port says."""
+        """Gives a member a role; False when the user is no member."""
         with self._mongo.guard():
             result = await self._memberships.update_one(
                 {"chatId": ObjectId(chat_id), "userId": user_id}, {"$set": {"role": role.value}}
@@ -73,7 +79,10 @@ class MongoMemberships:
         return result.matched_count > 0
 
     async def find_many(self, questions: Sequence[tuple[str, str]]) -> list[Membership]:
-        """As the port says: one query per chat or per user, whichever are fewer."""
+        """The membership for each ``(chat_id, user_id)``, in order; with role NONE where there is none.
+
+        One query per chat or per user, whichever are fewer.
+        """
         by_chat = len({chat for chat, _ in questions}) <= len({user for _, user in questions})
         one, many = (_CHAT, _USER) if by_chat else (_USER, _CHAT)
         groups: dict[ObjectId | str, list[ObjectId | str]] = {}
@@ -91,20 +100,26 @@ class MongoMemberships:
         return [known.get(question) or Membership(question[0], Role.NONE) for question in questions]
 
     async def has_admin(self, chat_id: str, *, besides: str = "") -> bool:
-        """As the port says."""
+        """Whether the chat has an admin other than ``besides``."""
         query = {"chatId": ObjectId(chat_id), "role": Role.ADMIN.value, "userId": {"$ne": besides}}
         with self._mongo.guard():
             return await self._memberships.find_one(query, {"_id": 1}) is not None
 
     async def first(self, chat_id: str, limit: int) -> list[Member]:
-        """As the port says. MongoDB reads ``limit`` index keys; its stand-in reads the whole chat."""
+        """The first members by joining.
+
+        MongoDB reads ``limit`` index keys; its stand-in reads the whole chat.
+        """
         members, _ = await self.page(chat_id, limit)
         return members
 
     async def page(
         self, chat_id: str, limit: int, *, after: MemberPlace | None = None, role: Role | None = None
     ) -> tuple[list[Member], MemberPlace | None]:
-        """As the port says: an index has the members of a chat, and those of a role, in this order."""
+        """Up to ``limit`` members by joining, those with ``role`` alone, and where the next page begins.
+
+        An index has the members of a chat, and those of a role, in this order.
+        """
         query: Document = {"chatId": ObjectId(chat_id)}
         if role is not None:
             query["role"] = role.value
@@ -120,12 +135,12 @@ class MongoMemberships:
         return members, MemberPlace(int(last["joinedAt"]), str(last["_id"]))
 
     async def count(self, chat_id: str) -> int:
-        """As the port says."""
+        """How many members there are. Takes time in proportion to that."""
         with self._mongo.guard():
             return await self._memberships.count_documents({"chatId": ObjectId(chat_id)})
 
     async def user_ids(self, chat_id: str, page: int) -> AsyncIterator[list[str]]:
-        """As the port says: one pass of one cursor."""
+        """All members' ids in pages. One pass of one cursor."""
         users: list[str] = []
         with self._mongo.guard():
             found = self._memberships.find({"chatId": ObjectId(chat_id)}, {"_id": 0, "userId": 1})
@@ -138,7 +153,7 @@ class MongoMemberships:
             yield users
 
     async def user_ids_of(self, chat_ids: AnyOf[str]) -> dict[str, list[str]]:
-        """As the port says: one query."""
+        """All members' ids of each chat. For chats that are known to be small. One query."""
         users: dict[str, list[str]] = {chat_id: [] for chat_id in chat_ids}
         if users:
             query = {"chatId": {"$in": list(map(ObjectId, users))}}
@@ -149,19 +164,23 @@ class MongoMemberships:
         return users
 
     async def of_user(self, user_id: str) -> list[Membership]:
-        """As the port says."""
+        """A user's memberships."""
         with self._mongo.guard():
             found = await self._memberships.find({"userId": user_id}, _OWN_FIELDS).to_list(None)
         return list(map(_to_membership, found))
 
     async def pointers(self, chat_id: str, limit: int) -> list[Pointer]:
-        """As the port says."""
+        """The pointers of the first members by joining."""
         with self._mongo.guard():
             found = self._memberships.find({"chatId": ObjectId(chat_id)}).sort(_JOINING).limit(limit)
             return [_to_pointer(m) async for m in found]
 
     async def advance(self, pointers: Sequence[Pointer]) -> None:
-        """As the port says: ``$max`` and a filter on ``readSeq`` make it right in any order of batches."""
+        """Moves pointers, each only forward. Who is no member is passed over.
+
+        A number without a position counts messages as not unread, and as not read either.
+        ``$max`` and a filter on ``readSeq`` make it right in any order of batches.
+        """
         writes: list[UpdateOne] = []
         for pointer in pointers:
             member = {"chatId": ObjectId(pointer.chat_id), "userId": pointer.user_id}
@@ -187,7 +206,11 @@ class MongoMemberships:
                 await self._memberships.bulk_write(writes, ordered=False)
 
     async def unread_totals(self, without: Mapping[str, AnyOf[str]]) -> dict[str, int]:
-        """As the port says: one aggregation; the counts of chats are looked up by their ids."""
+        """How many messages are after the read pointers of those of the users who have chats.
+
+        In all their chats, but for those that are named with the user.
+        One aggregation; the counts of chats are looked up by their ids.
+        """
         everywhere = [user_id for user_id, chats in without.items() if not chats]
         choices: list[Document] = [{"userId": {"$in": everywhere}}] if everywhere else []
         choices += [

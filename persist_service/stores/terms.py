@@ -7,18 +7,18 @@ from pymongo.errors import BulkWriteError
 
 from mesh.mongo import Mongo
 from parley.common.v1.message_pb2 import Message
-from persist_service.adapters.mongo.bulk import duplicates
+from persist_service.stores.bulk import duplicates
 
 
-class MongoTerms:
-    """``ports.Terms``."""
+class Terms:
+    """Search terms."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._terms = mongo.collection("terms")
 
     async def insert(self, terms: Sequence[tuple[Message, tuple[str, ...]]]) -> None:
-        """As the port says: a duplicate ``_id`` is a repeat."""
+        """Stores the terms of messages. Idempotent by message id. A duplicate ``_id`` is a repeat."""
         documents = [
             {
                 "_id": ObjectId(message.id),

@@ -7,15 +7,15 @@ from pymongo import UpdateOne
 from mesh.mongo import Mongo
 
 
-class MongoMarkers:
-    """``ports.Markers``, and the side that waits for one."""
+class Markers:
+    """Markers that came out of a queue."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._markers = mongo.collection("markers")
 
     async def put(self, markers: Sequence[str]) -> None:
-        """As the port says."""
+        """Tells that they did."""
         with self._mongo.guard():
             await self._markers.bulk_write(
                 [UpdateOne({"_id": marker}, {"$set": {"taken": True}}, upsert=True) for marker in markers],

@@ -15,19 +15,19 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from mesh.mongo import Mongo
-from persist_service.adapters.mongo.bulk import duplicates
 from persist_service.domain.statistics import Block, Fact, blocks
+from persist_service.stores.bulk import duplicates
 
 
-class MongoStatistics:
-    """``ports.Statistics``."""
+class Statistics:
+    """Counts per chat and day."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._statistics = mongo.collection("statistics")
 
     async def count(self, facts: Sequence[Fact]) -> None:
-        """As the port says."""
+        """Counts each ``(chat_id, seq)`` once, however often it is told."""
         writes = [_join(block, seqs) for block, seqs in blocks(facts).items()]
         with self._mongo.guard():
             try:

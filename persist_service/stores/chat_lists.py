@@ -28,8 +28,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]
 _log = get_logger()
 
 
-class RedisChatLists:
-    """``ports.ChatLists``, and the reading side that the RPC layer uses."""
+class ChatLists:
+    """Encoded answers by user."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -37,7 +37,7 @@ class RedisChatLists:
         self._store = redis.register_script(_STORE_IF_LEASED)
 
     async def read(self, user_id: str) -> tuple[bytes | None, bytes | None]:
-        """As ``AnswerCache`` in the RPC layer says."""
+        """An answer with None, or None with a lease to store one, or None twice. Never raises for Redis."""
         lease = _LEASE_MARK + new_object_id().encode()
         try:
             with redis_errors():
@@ -60,7 +60,7 @@ class RedisChatLists:
             _log.debug("chat_lists.no_cache", error=error.message)
 
     async def drop(self, user_ids: Iterable[str]) -> None:
-        """As the port says."""
+        """Forgets the lists of these users. Never raises: without Redis a list may be 300 s old."""
         users = iter(set(user_ids))
         try:
             while page := list(islice(users, _PAGE)):

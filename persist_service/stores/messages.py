@@ -14,10 +14,9 @@ from mesh.errors import unavailable
 from mesh.mongo import DEPENDENCY, Document, Mongo
 from parley.common.v1.message_pb2 import Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
-from persist_service.adapters.mongo.bulk import failures
-from persist_service.adapters.mongo.message_types import TYPE_NAMES, TYPES
-from persist_service.domain.log import EPOCH_JUMP, SendKey
-from persist_service.ports import Insertion, Verdict
+from persist_service.domain.log import EPOCH_JUMP, Insertion, SendKey, Verdict
+from persist_service.stores.bulk import failures
+from persist_service.stores.message_types import TYPE_NAMES, TYPES
 
 _STORED: Final = Insertion(Verdict.STORED)
 _REPEAT: Final = Insertion(Verdict.REPEAT)
@@ -26,15 +25,18 @@ _BEYOND: Final = 2**63 - 1
 _IDS_AT_ONCE: Final = 200
 
 
-class MongoMessages:
-    """``ports.Messages``."""
+class Messages:
+    """The stored messages of all chats."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._messages = mongo.collection("messages")
 
     async def insert(self, events: Sequence[ChatEvent]) -> list[Insertion]:
-        """As the port says. Plain inserts, since almost nothing repeats; what collides is judged after."""
+        """Stores messages; what became of each, in order. Storing again what is stored changes nothing.
+
+        Plain inserts, since almost nothing repeats; what collides is judged after.
+        """
         insertions = [_STORED] * len(events)
         documents = list(map(_to_document, events))
         with self._mongo.guard():
@@ -55,17 +57,23 @@ class MongoMessages:
         return insertions
 
     async def find(self, chat_id: str, message_id: str) -> Message | None:
-        """As the port says."""
+        """A message."""
         with self._mongo.guard():
             found = await self._messages.find_one({"_id": ObjectId(message_id), "chatId": ObjectId(chat_id)})
         return None if found is None else _to_message(found)
 
     async def last(self, chat_id: str, limit: int, *, head_seq: int) -> list[Message]:
-        """As the port says."""
+        """The last messages, the very last first, also those that the head has not counted yet.
+
+        ``head_seq`` is about where the log ends; it saves reading, no more.
+        """
         return await self._page(ObjectId(chat_id), limit, ("seq",), below=_BEYOND, near=head_seq + 1)
 
     async def before(self, chat_id: str, limit: int, *, seq: int, number: int) -> list[Message]:
-        """As the port says."""
+        """Up to ``limit`` messages with a smaller position and count (0 sets no bound, one is set).
+
+        The last first.
+        """
         chat = ObjectId(chat_id)
         if not number:
             return await self._page(chat, limit, ("seq",), below=seq, near=seq)
@@ -74,14 +82,14 @@ class MongoMessages:
         return await self._page(chat, limit, ("number", "seq"), below=number, near=number, also=also)
 
     async def between(self, chat_id: str, after: int, upto: int, limit: int) -> list[ChatEvent]:
-        """As the port says."""
+        """The first messages with ``after < seq <= upto``, in order."""
         query = {"chatId": ObjectId(chat_id), "seq": {"$gt": after, "$lte": upto}}
         with self._mongo.guard():
             found = self._messages.find(query).sort("seq", ASCENDING).limit(limit)
             return [_to_event(document) async for document in found]
 
     async def find_sends(self, keys: Sequence[SendKey]) -> list[ChatEvent | None]:
-        """As the port says: one query per chat and sender."""
+        """What is stored under each key, in order. One query per chat and sender."""
         wanted: dict[tuple[str, str], list[str]] = {}
         for key in keys:
             wanted.setdefault((key.chat_id, key.sender_id), []).append(key.client_msg_id)
@@ -101,7 +109,10 @@ class MongoMessages:
         return [stored.get(key) for key in keys]
 
     async def deleted(self, keys: AnyOf[tuple[str, str]]) -> set[str]:
-        """As the port says. A long list of ids is asked for in parts, which some servers answer quicker."""
+        """The ids of those of the messages, ``(chat_id, message_id)``, that were deleted or do not exist.
+
+        A long list of ids is asked for in parts, which some servers answer quicker.
+        """
         ids = sorted({message_id for _, message_id in keys})
         parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
         with self._mongo.guard():

@@ -1,1 +1,0 @@
-"""The database ``parley``, one collection per file. The only place that knows ``motor``."""
