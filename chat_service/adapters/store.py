@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from chat_service import event_wire, wire
 from chat_service.domain.model import (
     Chat,
@@ -19,6 +21,7 @@ from chat_service.domain.model import (
     UserChats,
 )
 from chat_service.domain.resume import Entry, Window
+from chat_service.ports import Store
 from parley.common.v1.message_pb2 import Message
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
@@ -35,41 +38,41 @@ IDEMPOTENT_CALLS: Final = tuple(
 _COURTESY_SECONDS: Final = 1.0
 
 
-class PersistStore:
+class PersistStore(Store):
     """The ``Store`` port. The channel behind the stub brings deadlines, retries and typed errors."""
 
     def __init__(self, stub: PersistServiceStub) -> None:
         self._stub = stub
 
+    @override
     async def upsert_user(self, user_id: str, name: str) -> int:
-        """As the port says."""
         answer = await self._stub.UpsertUser(pb.UpsertUserRequest(user_id=user_id, name=name))
         return answer.revoked_before_ms
 
+    @override
     async def revoke_tokens(self, user_id: str, before_ms: int) -> None:
-        """As the port says."""
         await self._stub.RevokeTokens(pb.RevokeTokensRequest(user_id=user_id, before_ms=before_ms))
 
+    @override
     async def revocations(self, user_ids: Sequence[str]) -> Mapping[str, int]:
-        """As the port says."""
         answer = await self._stub.GetRevocations(pb.GetRevocationsRequest(user_ids=user_ids))
         return dict(zip(user_ids, answer.revoked_before_ms, strict=True))
 
+    @override
     async def set_last_seen(self, user_id: str, last_seen_ms: int) -> None:
-        """As the port says."""
         await self._stub.SetLastSeen(pb.SetLastSeenRequest(user_id=user_id, last_seen_ms=last_seen_ms))
 
+    @override
     async def create_direct(self, user_id: str, peer_id: str) -> tuple[Chat, bool]:
-        """As the port says."""
         answer = await self._stub.CreateDirectChat(
             pb.CreateDirectChatRequest(user_id=user_id, peer_id=peer_id)
         )
         return wire.chat(answer.chat), answer.created
 
+    @override
     async def create_group(
         self, chat_id: str, user_id: str, group: Group, *, strangers_limited: bool
     ) -> Chat:
-        """As the port says."""
         answer = await self._stub.CreateGroup(
             pb.CreateGroupRequest(
                 chat_id=chat_id,
@@ -84,39 +87,39 @@ class PersistStore:
         )
         return wire.chat(answer.chat)
 
+    @override
     async def add_members(self, chat_id: str, member_ids: Sequence[str], added_by_id: str = "") -> Chat:
-        """As the port says."""
         answer = await self._stub.AddMembers(
             pb.AddMembersRequest(chat_id=chat_id, member_ids=member_ids, added_by_id=added_by_id)
         )
         return wire.chat(answer.chat)
 
+    @override
     async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> str:
-        """As the port says."""
         answer = await self._stub.RemoveMember(
             pb.RemoveMemberRequest(chat_id=chat_id, user_id=user_id, promote_successor=promote_successor)
         )
         return answer.promoted_id
 
+    @override
     async def get_chat(self, chat_id: str) -> Chat:
-        """As the port says."""
         answer = await self._stub.GetChat(pb.GetChatRequest(chat_id=chat_id))
         return wire.chat(answer.chat)
 
+    @override
     async def get_chats(self, chat_ids: Sequence[str]) -> Mapping[str, Chat]:
-        """As the port says."""
         answer = await self._stub.GetChats(pb.GetChatsRequest(chat_ids=chat_ids))
         return {item.id: wire.chat(item) for item in answer.chats}
 
+    @override
     async def list_members(self, chat_id: str, role: Role | None, limit: int, cursor: str) -> MemberPage:
-        """As the port says."""
         answer = await self._stub.ListMembers(
             pb.ListMembersRequest(chat_id=chat_id, role=wire.role_filter_pb(role), limit=limit, cursor=cursor)
         )
         return MemberPage(tuple(map(wire.member, answer.members)), answer.next_cursor)
 
+    @override
     async def memberships(self, pairs: Sequence[tuple[str, str]]) -> list[Membership]:
-        """As the port says."""
         answer = await self._stub.GetMemberships(
             pb.GetMembershipsRequest(
                 queries=[pb.MembershipQuery(chat_id=chat_id, user_id=user_id) for chat_id, user_id in pairs]
@@ -127,18 +130,18 @@ class PersistStore:
             for item in answer.memberships
         ]
 
+    @override
     async def rebuild_heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
-        """As the port says."""
         answer = await self._stub.RebuildHeads(pb.RebuildHeadsRequest(chat_ids=chat_ids))
         return {
             head.chat_id: StoredHead(head.epoch, head.seq, head.number, head.member_count)
             for head in answer.heads
         }
 
+    @override
     async def list_chats(
         self, user_id: str, limit: int, cursor: str = "", *, fresh: bool = False
     ) -> UserChats:
-        """As the port says."""
         answer = await self._stub.ListChats(
             pb.ListChatsRequest(user_id=user_id, limit=limit, cursor=cursor, fresh=fresh)
         )
@@ -155,10 +158,10 @@ class PersistStore:
         )
         return UserChats(tuple(chats), answer.next_cursor)
 
+    @override
     async def list_messages(
         self, chat_id: str, limit: int, *, before_seq: int = 0, before_number: int = 0
     ) -> list[Message]:
-        """As the port says."""
         answer = await self._stub.ListMessages(
             pb.ListMessagesRequest(
                 chat_id=chat_id, limit=limit, before_seq=before_seq, before_number=before_number
@@ -166,15 +169,15 @@ class PersistStore:
         )
         return list(answer.messages)
 
+    @override
     async def list_entries(self, window: Window) -> list[Entry]:
-        """As the port says."""
         answer = await self._stub.ListEntries(
             pb.ListEntriesRequest(chat_id=window.chat_id, after_seq=window.after_seq, limit=window.size)
         )
         return list(map(event_wire.stored_entry, answer.entries))
 
+    @override
     async def find_sends(self, sends: Sequence[Send]) -> list[FoundSend | None]:
-        """As the port says."""
         answer = await self._stub.FindSends(
             pb.FindSendsRequest(
                 keys=[
@@ -192,13 +195,13 @@ class PersistStore:
             for found in answer.sends
         ]
 
+    @override
     async def get_message(self, chat_id: str, message_id: str) -> Message:
-        """As the port says."""
         answer = await self._stub.GetMessage(pb.GetMessageRequest(chat_id=chat_id, message_id=message_id))
         return answer.message
 
+    @override
     async def pointers(self, chat_id: str) -> list[MemberPointers]:
-        """As the port says."""
         answer = await self._stub.ListPointers(
             pb.ListPointersRequest(chat_id=chat_id), timeout=_COURTESY_SECONDS
         )

@@ -7,12 +7,15 @@ has taken the marker, and says so in MongoDB, everything that was in the queue i
 import asyncio
 from typing import Final
 
+from typing_extensions import override
+
 from mesh.amqp.connection import Broker
 from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import MESSAGE_PERSIST
 from mesh.backoff import Backoff
 from mesh.errors import unavailable
 from mesh.ids import new_object_id
+from persist_service.ports import Barrier
 from persist_service.stores.markers import Markers
 
 MARKER_HEADER: Final = "x-parley-marker"
@@ -22,7 +25,7 @@ _LOST_SECONDS: Final = 60.0  # a queue that lost its data gives no marker back
 _RETRY_AFTER_MS: Final = 1_000
 
 
-class QueueBarrier:
+class QueueBarrier(Barrier):
     """``ports.Barrier``. However many wait, one marker is under way, and one more is wanted at most."""
 
     def __init__(self, broker: Broker, markers: Markers) -> None:
@@ -31,8 +34,8 @@ class QueueBarrier:
         self._under_way: asyncio.Task[None] | None = None
         self._wanted: asyncio.Task[None] | None = None
 
+    @override
     async def wait(self) -> None:
-        """As the port says."""
         if self._wanted is None:
             # A marker that is under way went in too early for what this caller means.
             self._wanted = asyncio.create_task(self._send(after=self._under_way), name="queue barrier")

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
+from typing_extensions import override
+
 from contract.batches import encoded_batch
 from mesh.amqp.connection import Broker
 from mesh.amqp.publishing import Outgoing
@@ -11,6 +13,7 @@ from parley.events.v1 import jobs_pb2
 from persist_service.domain.chats import ChatType
 from persist_service.domain.log import LogEntry
 from persist_service.domain.notifications import NewMessage, Notification, ReadUpTo
+from persist_service.ports import FollowUps
 
 # Limits of the contract (jobs.proto).
 _ITEMS_AT_ONCE: Final = 64
@@ -23,14 +26,14 @@ _TYPES: Final = {
 T = TypeVar("T")
 
 
-class BrokerFollowUps:
+class BrokerFollowUps(FollowUps):
     """``ports.FollowUps``; raises ``Unavailable`` naming ``rabbitmq``."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
+    @override
     async def stored(self, entries: Sequence[LogEntry]) -> None:
-        """As the port says."""
         messages = [entry.projection.message for entry in entries if entry.projection.message is not None]
         outgoing = [
             Outgoing(EVENT_HOOKS, encoded_batch(entry.event.SerializeToString() for entry in part))
@@ -54,8 +57,8 @@ class BrokerFollowUps:
             outgoing.append(Outgoing(ANALYTICS, facts.SerializeToString()))
         await self._broker.publish_many(outgoing)
 
+    @override
     async def notify(self, notifications: Sequence[Notification]) -> None:
-        """As the port says."""
         await self._broker.publish_many(
             [
                 Outgoing(NOTIFICATION_SEND, _notification_batch(part).SerializeToString())

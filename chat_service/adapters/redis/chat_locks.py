@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
+from chat_service.ports import ChatLocks
 from mesh.errors import ResourceExhausted, Unavailable
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
@@ -23,15 +25,15 @@ _RETRY_AFTER_MS: Final = (500, 1_500)  # drawn from this span, so that a crowd d
 _log = get_logger()
 
 
-class RedisChatLocks:
+class RedisChatLocks(ChatLocks):
     """The ``ChatLocks`` port. A holder that dies loses its lock after 30 s, one who waits after 3 s."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
+    @override
     @asynccontextmanager
     async def hold(self, chat_id: str) -> AsyncIterator[None]:
-        """As the port says."""
         names = (keys.membership_lock(chat_id), keys.membership_queue(chat_id))
         token = new_object_id()
         try:

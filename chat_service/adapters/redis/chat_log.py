@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from typing_extensions import override
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, replies, scripts
@@ -22,7 +23,7 @@ from chat_service.domain.model import (
     Send,
     StoredHead,
 )
-from chat_service.ports import Known, LogEntry, MembersNow, Refusal, Taken
+from chat_service.ports import ChatLog, Known, LogEntry, MembersNow, Refusal, Taken
 from mesh.clock import now_ms
 from mesh.logs import get_logger
 from mesh.redis import redis_errors
@@ -49,7 +50,7 @@ class Retention:
     dedupe_seconds: int = 86_400
 
 
-class RedisChatLog:
+class RedisChatLog(ChatLog):
     """The ``ChatLog`` port; the scripts folder holds what must happen in one step."""
 
     def __init__(self, redis: Redis, retention: Retention) -> None:
@@ -57,8 +58,8 @@ class RedisChatLog:
         self._keep = retention
         self._seen = HighWater()
 
+    @override
     async def accept(self, sends: Sequence[Send]) -> list[Taken | Refusal]:
-        """As the port says."""
         events_ = [send.event for send in sends]
         entries = [event.SerializeToString() for event in events_]
         calls = [self._accept_call(*pair) for pair in zip(sends, entries, strict=True)]
@@ -102,8 +103,8 @@ class RedisChatLog:
             ),
         )
 
+    @override
     async def remember_sends(self, found: Sequence[FoundSend]) -> None:
-        """As the port says."""
         await scripts.run(self._redis, [self._remember_call(send) for send in found])
 
     def _remember_call(self, send: FoundSend) -> scripts.Call:
@@ -122,8 +123,8 @@ class RedisChatLog:
             ),
         )
 
+    @override
     async def append(self, event: ChatEvent, members: MembersNow | None = None) -> LogEntry | None:
-        """As the port says."""
         chat_id, entry = event.chat_id, event.SerializeToString()
         answer = await scripts.run_one(
             self._redis,
@@ -150,8 +151,8 @@ class RedisChatLog:
         self._seen.note(chat_id, position.epoch, position.seq)
         return LogEntry(chat_id, position.seq, event_wire.at_position(entry, position))
 
+    @override
     async def begin(self, chat_id: str, roles: Mapping[str, Role], member_count: int) -> None:
-        """As the port says."""
         first = StoredHead(FIRST_EPOCH, 0, 0, member_count)
         await scripts.run(self._redis, [self._begin_call(chat_id, first)])
         with redis_errors():
@@ -162,8 +163,8 @@ class RedisChatLog:
                 pipe.expire(keys.members(chat_id), self._keep.recent_seconds)
                 await pipe.execute()
 
+    @override
     async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
-        """As the port says."""
         restored = await scripts.run(self._redis, [self._begin_call(*life) for life in lives.items()])
         for (chat_id, head), answer in zip(lives.items(), restored, strict=True):
             if answer == 1:
@@ -185,8 +186,8 @@ class RedisChatLog:
             (life.epoch, life.seq, life.number, life.member_count, unsure_seconds, *self._seen.of(chat_id)),
         )
 
+    @override
     async def known(self, user_id: str, chat_ids: Sequence[str]) -> list[Known]:
-        """As the port says."""
         seen = list(map(self._seen.of, chat_ids))
         answers = await scripts.run(self._redis, [self._look_up_call(user_id, chat) for chat in chat_ids])
         return [self._known(*triple) for triple in zip(chat_ids, seen, answers, strict=True)]
@@ -208,8 +209,8 @@ class RedisChatLog:
         head = self._seen.check(chat_id, before, replies.head(answer[2:]))
         return Known(role, head, None if answer[1] is None else replies.read_pointer(answer[1]))
 
+    @override
     async def latest(self, chat_ids: Sequence[str]) -> list[LatestMessage | None]:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chat_id in chat_ids:
@@ -217,8 +218,8 @@ class RedisChatLog:
                 answers: list[bytes | None] = await pipe.execute()
         return [None if answer is None else LatestMessage.FromString(answer) for answer in answers]
 
+    @override
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chat_id, membership in memberships.items():
@@ -228,13 +229,13 @@ class RedisChatLog:
                     pipe.expire(keys.read(chat_id), self._keep.recent_seconds)
                 await pipe.execute()
 
+    @override
     async def deny(self, chat_id: str, user_id: str) -> None:
-        """As the port says."""
         with redis_errors():
             await self._redis.hset(keys.members(chat_id), user_id, str(Role.NONE))
 
+    @override
     async def forget_roles(self, chat_id: str, user_ids: Sequence[str]) -> None:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hdel(keys.members(chat_id), *user_ids)
@@ -242,16 +243,16 @@ class RedisChatLog:
                     pipe.zrem(keys.strangers(user_id), chat_id)
                 await pipe.execute()
 
+    @override
     async def announce(self, signals: Sequence[ChatEvent]) -> None:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for signal in signals:
                     pipe.publish(keys.channel(signal.chat_id), signal.SerializeToString())
                 await pipe.execute()
 
+    @override
     async def mark_typing(self, chat_id: str, user_id: str, connection_id: str, *, is_typing: bool) -> bool:
-        """As the port says."""
         answer = await scripts.run_one(
             self._redis,
             scripts.MARK_TYPING,
@@ -264,10 +265,10 @@ class RedisChatLog:
         )
         return bool(answer == 1)
 
+    @override
     async def advance_read(
         self, chat_id: str, user_id: str, pointer: ReadPointer, message_id: str
     ) -> ReadPointer:
-        """As the port says."""
         event = events.read(
             chat_id, user_id, message_id, pointer.at_ms, seq=pointer.seq, number=pointer.number
         )
@@ -285,8 +286,8 @@ class RedisChatLog:
         )
         return replies.read_pointer(answer)
 
+    @override
     async def advance_delivered(self, deliveries: Sequence[Delivery]) -> list[bool]:
-        """As the port says."""
         at_ms = now_ms()
         calls = [
             scripts.Call(
@@ -306,8 +307,8 @@ class RedisChatLog:
         ]
         return [answer == 1 for answer in await scripts.run(self._redis, calls)]
 
+    @override
     async def pointers(self, chat_id: str) -> list[MemberPointers]:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hgetall(keys.read(chat_id))

@@ -4,37 +4,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import LogEntry, OutboxSize
+from chat_service.ports import LogEntry, Outbox, OutboxSize, OutboxSizes
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 
 
-class RedisOutbox:
+class RedisOutbox(Outbox, OutboxSizes):
     """``Outbox`` and ``OutboxSizes``: a hash per chat, and a sorted set that says which chats to look at."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._cursor = 0  # of the walk through all marks
 
+    @override
     async def mark(self, chat_ids: Sequence[str]) -> None:
-        """As the port says."""
         at_ms = now_ms()
         with redis_errors():
             await self._redis.zadd(keys.OUTBOX_INDEX, dict.fromkeys(chat_ids, at_ms))
 
+    @override
     async def clear(self, entries: Sequence[LogEntry]) -> None:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for entry in entries:
                     pipe.hdel(keys.outbox(entry.chat_id), str(entry.seq))
                 await pipe.execute()
 
+    @override
     async def waiting(self, older_than_ms: int, limit: int) -> Mapping[str, tuple[LogEntry, ...]]:
-        """As the port says."""
         latest_ms = now_ms() - older_than_ms
         with redis_errors():
             marked: Any = await self._redis.zrange(
@@ -67,8 +68,8 @@ class RedisOutbox:
         )
         return found
 
+    @override
     async def size(self, count_up_to: int) -> OutboxSize:
-        """As the port says."""
         with redis_errors():
             chats: int = await self._redis.zcard(keys.OUTBOX_INDEX)
             marked: Any = await self._redis.zrange(keys.OUTBOX_INDEX, 0, count_up_to - 1, withscores=True)

@@ -3,40 +3,42 @@
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import Pending
+from chat_service.ports import Pending, PendingChanges
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 from parley.events.v1.chat_event_pb2 import ChatEvent
 
 
-class RedisPendingChanges:
+class RedisPendingChanges(PendingChanges):
     """A hash per chat, and a sorted set that says which chats may have one."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
+    @override
     async def begin(self, change: ChatEvent) -> None:
-        """As the port says: two round trips, since the two keys may be on different nodes."""
+        """Two round trips, since the two keys may be on different nodes."""
         with redis_errors():
             await self._redis.zadd(keys.PENDING_INDEX, {change.chat_id: now_ms()})
             note = {"entry": change.SerializeToString(), "logged": 0}
             await self._redis.hset(keys.pending(change.chat_id), mapping=cast("Any", note))
 
+    @override
     async def of(self, chat_id: str) -> Pending | None:
-        """As the port says."""
         with redis_errors():
             entry, logged = cast("Any", await self._redis.hmget(keys.pending(chat_id), "entry", "logged"))
         return None if entry is None else Pending(ChatEvent.FromString(entry), logged == b"1")
 
+    @override
     async def forget(self, chat_id: str) -> None:
-        """As the port says."""
         with redis_errors():
             await self._redis.delete(keys.pending(chat_id))
 
+    @override
     async def left_behind(self, older_than_ms: int, limit: int) -> list[str]:
-        """As the port says."""
         latest_ms = now_ms() - older_than_ms
         with redis_errors():
             marked: Any = await self._redis.zrange(

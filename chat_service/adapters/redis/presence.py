@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.model import Session
+from chat_service.ports import Presence
 from mesh.clock import now_ms
 from mesh.errors import ResourceExhausted
 from mesh.redis import redis_errors
@@ -20,7 +22,7 @@ from parley.common.v1.error_pb2 import ErrorReason
 SESSION_SECONDS: Final = 300
 
 
-class RedisPresence:
+class RedisPresence(Presence):
     """The ``Presence`` port; ``grace_ms`` pass between a user's last session and the news that it is over."""
 
     def __init__(self, redis: Redis, *, sessions_per_user: int, grace_ms: int) -> None:
@@ -28,8 +30,8 @@ class RedisPresence:
         self._limit = sessions_per_user
         self._grace_ms = grace_ms
 
+    @override
     async def open(self, session: Session) -> bool:
-        """As the port says."""
         if not (await self._keep([session], self._limit))[0]:
             raise ResourceExhausted(
                 ErrorReason.ERROR_REASON_TOO_MANY_CONNECTIONS,
@@ -37,13 +39,13 @@ class RedisPresence:
             )
         return bool(await self._index([session]))
 
+    @override
     async def renew(self, sessions: Sequence[Session]) -> list[str]:
-        """As the port says."""
         await self._keep(sessions, 0)
         return await self._index(sessions)
 
+    @override
     async def close(self, session: Session) -> None:
-        """As the port says."""
         at_ms = now_ms()
         left = await scripts.run_one(
             self._redis,
@@ -61,8 +63,8 @@ class RedisPresence:
                     pipe.zadd(keys.PRESENCE_INDEX, {session.user_id: at_ms + self._grace_ms})
                 await pipe.execute()
 
+    @override
     async def departed(self, limit: int) -> list[str]:
-        """As the port says."""
         at_ms = now_ms()
         with redis_errors():
             due: Any = await self._redis.zrange(
@@ -95,8 +97,8 @@ class RedisPresence:
         )
         return [user_id for (user_id, _), answer in zip(gone, removed, strict=True) if answer == 1]
 
+    @override
     async def online(self, user_ids: Sequence[str]) -> list[str]:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id in user_ids:
@@ -104,8 +106,8 @@ class RedisPresence:
                 answers: list[Any] = await pipe.execute()
         return [user_id for user_id, answer in zip(user_ids, answers, strict=True) if answer]
 
+    @override
     async def sessions(self, user_id: str) -> list[str]:
-        """As the port says."""
         with redis_errors():
             live: Any = await self._redis.zrange(keys.sessions(user_id), f"({now_ms()}", "+inf", byscore=True)
         return [connection_id.decode() for connection_id in live]

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import Grant
+from chat_service.ports import Grant, RateLimiter
 from mesh.token_bucket import MOST_WAIT_SECONDS
 
 
@@ -19,15 +20,15 @@ class Bucket:
     burst: int
 
 
-class RedisRateLimiter:
+class RedisRateLimiter(RateLimiter):
     """The ``RateLimiter`` port; ``buckets`` names every action there is."""
 
     def __init__(self, redis: Redis, buckets: Mapping[str, Bucket]) -> None:
         self._redis = redis
         self._buckets = buckets
 
+    @override
     async def take(self, action: str, wanted: Mapping[str, int], *, price: int = 1) -> Mapping[str, Grant]:
-        """As the port says."""
         bucket = self._buckets[action]
         answers = await scripts.run(
             self._redis,
@@ -47,8 +48,8 @@ class RedisRateLimiter:
             granted[user_id] = Grant(answer[0], float(answer[1]) / 1_000, price / bucket.per_second)
         return granted
 
+    @override
     async def give_back(self, action: str, tokens: Mapping[str, int]) -> None:
-        """As the port says."""
         burst = self._buckets[action].burst
         calls = [
             scripts.Call(scripts.RETURN_TOKENS, (keys.rate(user_id, action),), (count, burst))

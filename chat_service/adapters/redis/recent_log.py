@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.model import Position
 from chat_service.domain.resume import Entry, Window
-from chat_service.ports import Recent
+from chat_service.ports import Recent, RecentLog
 from mesh.redis import redis_errors
 from parley.common.v1.message_pb2 import Message
 
@@ -17,15 +18,15 @@ _LATEST: Final = 8
 """Where nearly every message that somebody reads up to stands: among so many of the newest entries."""
 
 
-class RedisRecentLog:
+class RedisRecentLog(RecentLog):
     """The ``RecentLog`` port; reading keeps a log for another ``seconds``."""
 
     def __init__(self, redis: Redis, *, seconds: int) -> None:
         self._redis = redis
         self._seconds = seconds
 
+    @override
     async def read(self, windows: Sequence[Window]) -> list[list[Entry]]:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for window in windows:
@@ -35,10 +36,11 @@ class RedisRecentLog:
                 answers: list[Any] = await pipe.execute()
         return [[event_wire.entry(fields[b"e"]) for _, fields in rows] for rows in answers[::2]]
 
+    @override
     async def newest(
         self, chat_id: str, count: int, *, below_seq: int = 0, below_number: int = 0, upto_seq: int = 0
     ) -> Recent:
-        """As the port says. More than one round trip where changes of the chat stand between its messages."""
+        """More than one round trip where changes of the chat stand between its messages."""
         found: list[Message] = []
         top = below_seq - 1 if below_seq else upto_seq or None
         lowest: Position | None = None
@@ -60,8 +62,9 @@ class RedisRecentLog:
             return Recent((), whole=await self._begins_above(chat_id, below_seq))
         return Recent(tuple(found[:count]), whole=lowest.number == 0 and len(found) <= count)
 
+    @override
     async def at(self, chat_id: str, seq: int) -> tuple[int, int, str] | None:
-        """As the port says. A second round trip for a position beyond the head."""
+        """A second round trip for a position beyond the head."""
         with redis_errors():
             rows: list[Any] = await self._redis.xrange(keys.log(chat_id), f"{seq}-0", "+", 1) or []
         entries = [event_wire.logged(fields[b"e"]) for _, fields in rows]
@@ -74,13 +77,14 @@ class RedisRecentLog:
                 return seq, position.number - int(message is not None), ""
         return None
 
+    @override
     async def find_latest(self, chat_id: str, message_id: str) -> Message | None:
-        """As the port says."""
         entries = await self._below(chat_id, None, _LATEST)
         return next((message for _, message in entries if message and message.id == message_id), None)
 
+    @override
     async def find(self, chat_id: str, message_id: str) -> Message | None:
-        """As the port says: Redis looks through the log by itself, and answers one entry."""
+        """Redis looks through the log by itself, and answers one entry."""
         below = ""
         while True:
             answer = await scripts.run_one(

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.model import Session
 from chat_service.domain.revocation import Revocation
+from chat_service.ports import Revocations
 from mesh.clock import now_ms
 from mesh.errors import ResourceExhausted
 from mesh.redis import redis_errors
@@ -22,22 +24,22 @@ _ALL: Final = "all"
 _IAT: Final = "iat"
 
 
-class RedisRevocations:
+class RedisRevocations(Revocations):
     """The ``Revocations`` port. ``leeway_ms``: how far the clocks of those who make tokens may be off."""
 
     def __init__(self, redis: Redis, leeway_ms: int) -> None:
         self._redis = redis
         self._leeway_ms = leeway_ms
 
+    @override
     async def revoke_tokens(self, user_id: str, at_ms: int) -> int:
-        """As the port says."""
         names = (keys.revoked(user_id), keys.fresh_token(user_id))
         return int(
             await scripts.run_one(self._redis, scripts.REVOKE, names, at_ms - self._leeway_ms, _SECONDS)
         )
 
+    @override
     async def end_connection(self, session: Session) -> None:
-        """As the port says."""
         key = keys.revoked(session.user_id)
         with redis_errors():
             # A connection need not be known to be ended: Redis may have forgotten it. But not without limit.
@@ -52,8 +54,8 @@ class RedisRevocations:
                 pipe.expire(key, _SECONDS)
                 await pipe.execute()
 
+    @override
     async def known(self, sessions: Sequence[Session]) -> list[Revocation]:
-        """As the port says."""
         oldest_fresh_ms = now_ms() - self._leeway_ms
         fresh = [session for session in sessions if session.token_issued_at_ms >= oldest_fresh_ms]
         with redis_errors():
@@ -72,8 +74,8 @@ class RedisRevocations:
             for before_ms, ended in answers
         ]
 
+    @override
     async def remember(self, stored: Mapping[str, int]) -> None:
-        """As the port says."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id, before_ms in stored.items():

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service.adapters.redis import keys
-from chat_service.ports import Pair
+from chat_service.ports import Pair, Strangers
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 
@@ -15,14 +16,14 @@ KEPT_MS: Final = 10_000
 MOST_KEPT: Final = 1_000  # of one user; the oldest go first
 
 
-class RedisStrangers:
+class RedisStrangers(Strangers):
     """The ``Strangers`` port: a sorted set per user, from chat to when it was asked about."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
+    @override
     async def known(self, pairs: Sequence[Pair]) -> set[Pair]:
-        """As the port says."""
         since = now_ms() - KEPT_MS
         chats = _by_user(pairs)
         with redis_errors():
@@ -37,8 +38,8 @@ class RedisStrangers:
             if at_ms is not None and at_ms > since
         }
 
+    @override
     async def remember(self, pairs: Iterable[Pair]) -> None:
-        """As the port says."""
         at_ms = now_ms()
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:

@@ -3,22 +3,24 @@
 from collections.abc import Mapping
 
 from redis.asyncio import Redis
+from typing_extensions import override
 
 from chat_service import event_wire
 from chat_service.adapters.redis import keys
 from chat_service.domain.events import UserNews
+from chat_service.ports import UserChannels
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 
 
-class RedisUserChannels:
+class RedisUserChannels(UserChannels):
     """The ``UserChannels`` port."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
+    @override
     async def tell(self, news: Mapping[str, UserNews]) -> None:
-        """As the port says."""
         events = event_wire.user_events(news, now_ms())
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
