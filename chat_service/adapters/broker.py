@@ -6,7 +6,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from chat_service import event_wire
+from chat_service import event_codec
 from chat_service.domain.model import PointerMove
 from chat_service.ports import Broker, LogEntry
 from contract.batches import encoded_batch
@@ -43,5 +43,5 @@ class RabbitBroker(Broker):
         rest = iter(moves)
         bodies: list[Outgoing] = []
         while batch := list(islice(rest, _POINTERS_PER_MESSAGE)):
-            bodies.append(Outgoing(MESSAGE_READ, event_wire.pointer_batch(batch)))
+            bodies.append(Outgoing(MESSAGE_READ, event_codec.pointer_batch(batch)))
         await self._amqp.publish_many(bodies)

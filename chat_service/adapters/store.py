@@ -5,7 +5,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from chat_service import event_wire, wire
+from chat_service import event_codec, proto_codec
 from chat_service.domain.model import (
     Chat,
     FoundSend,
@@ -67,7 +67,7 @@ class PersistStore(Store):
         answer = await self._stub.CreateDirectChat(
             pb.CreateDirectChatRequest(user_id=user_id, peer_id=peer_id)
         )
-        return wire.chat(answer.chat), answer.created
+        return proto_codec.chat(answer.chat), answer.created
 
     @override
     async def create_group(
@@ -81,18 +81,18 @@ class PersistStore(Store):
                 description=group.description,
                 member_ids=group.member_ids,
                 avatar=group.avatar,
-                settings=wire.settings_pb(group.settings),
+                settings=proto_codec.settings_pb(group.settings),
                 strangers_limited=strangers_limited,
             )
         )
-        return wire.chat(answer.chat)
+        return proto_codec.chat(answer.chat)
 
     @override
     async def add_members(self, chat_id: str, member_ids: Sequence[str], added_by_id: str = "") -> Chat:
         answer = await self._stub.AddMembers(
             pb.AddMembersRequest(chat_id=chat_id, member_ids=member_ids, added_by_id=added_by_id)
         )
-        return wire.chat(answer.chat)
+        return proto_codec.chat(answer.chat)
 
     @override
     async def remove_member(self, chat_id: str, user_id: str, *, promote_successor: bool) -> str:
@@ -104,19 +104,21 @@ class PersistStore(Store):
     @override
     async def get_chat(self, chat_id: str) -> Chat:
         answer = await self._stub.GetChat(pb.GetChatRequest(chat_id=chat_id))
-        return wire.chat(answer.chat)
+        return proto_codec.chat(answer.chat)
 
     @override
     async def get_chats(self, chat_ids: Sequence[str]) -> Mapping[str, Chat]:
         answer = await self._stub.GetChats(pb.GetChatsRequest(chat_ids=chat_ids))
-        return {item.id: wire.chat(item) for item in answer.chats}
+        return {item.id: proto_codec.chat(item) for item in answer.chats}
 
     @override
     async def list_members(self, chat_id: str, role: Role | None, limit: int, cursor: str) -> MemberPage:
         answer = await self._stub.ListMembers(
-            pb.ListMembersRequest(chat_id=chat_id, role=wire.role_filter_pb(role), limit=limit, cursor=cursor)
+            pb.ListMembersRequest(
+                chat_id=chat_id, role=proto_codec.role_filter_pb(role), limit=limit, cursor=cursor
+            )
         )
-        return MemberPage(tuple(map(wire.member, answer.members)), answer.next_cursor)
+        return MemberPage(tuple(map(proto_codec.member, answer.members)), answer.next_cursor)
 
     @override
     async def memberships(self, pairs: Sequence[tuple[str, str]]) -> list[Membership]:
@@ -126,7 +128,7 @@ class PersistStore(Store):
             )
         )
         return [
-            Membership(wire.role(item.role), ReadPointer(item.read_seq, item.read_number))
+            Membership(proto_codec.role(item.role), ReadPointer(item.read_seq, item.read_number))
             for item in answer.memberships
         ]
 
@@ -148,9 +150,9 @@ class PersistStore(Store):
         chats = (
             UserChat(
                 item.chat_id,
-                wire.kind(item.type),
+                proto_codec.kind(item.type),
                 item.member_count,
-                wire.role(item.role),
+                proto_codec.role(item.role),
                 ReadPointer(item.read_seq, item.read_number),
                 item.last_number,
             )
@@ -174,7 +176,7 @@ class PersistStore(Store):
         answer = await self._stub.ListEntries(
             pb.ListEntriesRequest(chat_id=window.chat_id, after_seq=window.after_seq, limit=window.size)
         )
-        return list(map(event_wire.stored_entry, answer.entries))
+        return list(map(event_codec.stored_entry, answer.entries))
 
     @override
     async def find_sends(self, sends: Sequence[Send]) -> list[FoundSend | None]:

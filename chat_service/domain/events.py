@@ -7,7 +7,7 @@ An event that gets a place in the log has an id from its beginning; a signal has
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chat_service import wire
+from chat_service import proto_codec
 from chat_service.domain.model import Chat, Member
 from mesh.ids import new_object_id
 from parley.common.v1.message_pb2 import Message
@@ -41,7 +41,7 @@ def message_sent(
 
 def members_added(chat_id: str, actor_id: str, members: Iterable[Member], at_ms: int) -> ChatEvent:
     """Users became members."""
-    body = pb.MembersAdded(actor_id=actor_id, members=map(wire.member_pb, members))
+    body = pb.MembersAdded(actor_id=actor_id, members=map(proto_codec.member_pb, members))
     return ChatEvent(chat_id=chat_id, id=new_object_id(), occurred_at_ms=at_ms, members_added=body)
 
 
@@ -55,7 +55,7 @@ def with_members(event: ChatEvent, members: Iterable[Member]) -> ChatEvent:
     """A ``members_added`` event as it is about these members alone."""
     changed = _copy(event)
     del changed.members_added.members[:]
-    changed.members_added.members.extend(map(wire.member_pb, members))
+    changed.members_added.members.extend(map(proto_codec.member_pb, members))
     return changed
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from chat_service import wire
+from chat_service import proto_codec
 from chat_service.domain import events, rules
 from chat_service.domain.model import Delivery, Group, Send, Session, Standing
 from chat_service.domain.resume import Cursor, Slice
@@ -197,20 +197,26 @@ class ChatRpc(ChatServiceServicer):
     async def ListChats(self, request: pb.ListChatsRequest, context: Context) -> pb.ListChatsResponse:
         """See the proto."""
         page = await self._do.views.page(_user(request), request.limit, request.cursor)
-        return pb.ListChatsResponse(chats=map(wire.chat_pb, page.chats), next_cursor=page.next_cursor)
+        return pb.ListChatsResponse(chats=map(proto_codec.chat_pb, page.chats), next_cursor=page.next_cursor)
 
     async def GetChat(self, request: pb.GetChatRequest, context: Context) -> pb.GetChatResponse:
         """See the proto."""
         return pb.GetChatResponse(
-            chat=wire.chat_pb(await self._do.views.get(_user(request), request.chat_id))
+            chat=proto_codec.chat_pb(await self._do.views.get(_user(request), request.chat_id))
         )
 
     async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
         """See the proto."""
         page = await self._do.views.members(
-            _user(request), request.chat_id, wire.role_filter(request.role), request.limit, request.cursor
+            _user(request),
+            request.chat_id,
+            proto_codec.role_filter(request.role),
+            request.limit,
+            request.cursor,
         )
-        return pb.ListMembersResponse(members=map(wire.member_pb, page.members), next_cursor=page.next_cursor)
+        return pb.ListMembersResponse(
+            members=map(proto_codec.member_pb, page.members), next_cursor=page.next_cursor
+        )
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context
@@ -226,7 +232,7 @@ class ChatRpc(ChatServiceServicer):
     ) -> pb.CreateDirectChatResponse:
         """See the proto."""
         chat, created = await self._do.create_direct_chat(_user(request), request.peer_id)
-        return pb.CreateDirectChatResponse(chat=wire.chat_pb(chat), created=created)
+        return pb.CreateDirectChatResponse(chat=proto_codec.chat_pb(chat), created=created)
 
     async def CreateGroup(self, request: pb.CreateGroupRequest, context: Context) -> pb.CreateGroupResponse:
         """See the proto."""
@@ -234,18 +240,18 @@ class ChatRpc(ChatServiceServicer):
             name=request.name,
             description=request.description,
             avatar=request.avatar,
-            settings=wire.settings(request.settings),
+            settings=proto_codec.settings(request.settings),
             member_ids=tuple(request.member_ids),
         )
         chat = await self._do.create_group(_user(request), group, strangers_limited=_is_of_edge())
-        return pb.CreateGroupResponse(chat=wire.chat_pb(chat))
+        return pb.CreateGroupResponse(chat=proto_codec.chat_pb(chat))
 
     async def AddMembers(self, request: pb.AddMembersRequest, context: Context) -> pb.AddMembersResponse:
         """See the proto."""
         chat, added = await self._do.add_members(
             _user(request), request.chat_id, request.member_ids, strangers_limited=_is_of_edge()
         )
-        return pb.AddMembersResponse(chat=wire.chat_pb(chat), added_ids=added)
+        return pb.AddMembersResponse(chat=proto_codec.chat_pb(chat), added_ids=added)
 
     async def RemoveMember(
         self, request: pb.RemoveMemberRequest, context: Context

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from chat_service import wire
+from chat_service import proto_codec
 from chat_service.domain.events import ChatAdded, ChatRemoved, with_members, with_promoted
 from chat_service.domain.model import Chat, Role
 from chat_service.ports import ChatLocks, ChatLog, MembersNow, PendingChanges, Store, UserChannels
@@ -124,7 +124,7 @@ class MembershipChanges:
             Unavailable: Redis is down; or the head was lost, and the store that knows it is down.
         """
         added = change.members_added
-        roles = {member.user_id: wire.role(member.role) for member in added.members}
+        roles = {member.user_id: proto_codec.role(member.role) for member in added.members}
         if roles:
             members = MembersNow(chat.member_count, roles, joined=roles)
             await _persistently(lambda: self._record(change, members), seconds)
@@ -173,7 +173,7 @@ class MembershipChanges:
         _log.warning("chat.change_finished_late", chat_id=chat_id, happened=happened)
 
     async def _finish_adding(self, chat_id: str, change: ChatEvent) -> bool:
-        added = list(map(wire.member, change.members_added.members))
+        added = list(map(proto_codec.member, change.members_added.members))
         standing = await self._store.memberships([(chat_id, member.user_id) for member in added])
         there = [
             replace(member, role=item.role)

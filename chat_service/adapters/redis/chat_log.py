@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from typing_extensions import override
 
-from chat_service import event_wire
+from chat_service import event_codec
 from chat_service.adapters.redis import keys, replies, scripts
 from chat_service.adapters.redis.high_water import HighWater
 from chat_service.domain import events, rules
@@ -99,7 +99,7 @@ class RedisChatLog(ChatLog):
                 int(send.is_new),
                 *self._seen.of(chat_id),
                 int(not send.event.unread_by_sender),
-                event_wire.latest_of(message),
+                event_codec.latest_of(message),
             ),
         )
 
@@ -149,7 +149,7 @@ class RedisChatLog(ChatLog):
             return None
         position = Position(*map(int, answer))
         self._seen.note(chat_id, position.epoch, position.seq)
-        return LogEntry(chat_id, position.seq, event_wire.at_position(entry, position))
+        return LogEntry(chat_id, position.seq, event_codec.at_position(entry, position))
 
     @override
     async def begin(self, chat_id: str, roles: Mapping[str, Role], member_count: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 from typing_extensions import override
 
-from chat_service import event_wire
+from chat_service import event_codec
 from chat_service.adapters.redis import keys, scripts
 from chat_service.ports import LogEntry, Outbox, OutboxSize, OutboxSizes
 from mesh.clock import now_ms
@@ -54,7 +54,7 @@ class RedisOutbox(Outbox, OutboxSizes):
             waiting = {
                 int(seq): encoded
                 for seq, encoded in entries.items()
-                if event_wire.entry(encoded).occurred_at_ms <= latest_ms
+                if event_codec.entry(encoded).occurred_at_ms <= latest_ms
             }
             if waiting or chat_id in resting:
                 in_order = (LogEntry(chat_id.decode(), seq, waiting[seq]) for seq in sorted(waiting))

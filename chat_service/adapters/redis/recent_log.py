@@ -6,7 +6,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from typing_extensions import override
 
-from chat_service import event_wire
+from chat_service import event_codec
 from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.model import Position
 from chat_service.domain.resume import Entry, Window
@@ -34,7 +34,7 @@ class RedisRecentLog(RecentLog):
                     pipe.xrange(key, f"{window.after_seq + 1}-0", f"{window.upto_seq}-0")
                     pipe.expire(key, self._seconds)
                 answers: list[Any] = await pipe.execute()
-        return [[event_wire.entry(fields[b"e"]) for _, fields in rows] for rows in answers[::2]]
+        return [[event_codec.entry(fields[b"e"]) for _, fields in rows] for rows in answers[::2]]
 
     @override
     async def newest(
@@ -67,7 +67,7 @@ class RedisRecentLog(RecentLog):
         """A second round trip for a position beyond the head."""
         with redis_errors():
             rows: list[Any] = await self._redis.xrange(keys.log(chat_id), f"{seq}-0", "+", 1) or []
-        entries = [event_wire.logged(fields[b"e"]) for _, fields in rows]
+        entries = [event_codec.logged(fields[b"e"]) for _, fields in rows]
         if not entries:
             entries = await self._below(chat_id, seq, 1)
         for position, message in entries:
@@ -92,7 +92,7 @@ class RedisRecentLog(RecentLog):
             )
             if answer is None:
                 return None
-            position, message = event_wire.logged(answer)
+            position, message = event_codec.logged(answer)
             if message is not None and message.id == message_id:
                 return message
             below = f"({position.seq}-0"  # the content of another message looked like it
@@ -107,7 +107,7 @@ class RedisRecentLog(RecentLog):
                 pipe.xrevrange(key, "+" if top is None else f"{top}-0", "-", count)
                 pipe.expire(key, self._seconds)
                 rows, _ = await pipe.execute()
-        return [event_wire.logged(fields[b"e"]) for _, fields in rows]
+        return [event_codec.logged(fields[b"e"]) for _, fields in rows]
 
     async def _begins_above(self, chat_id: str, below_seq: int) -> bool:
         """Whether the log has the first entry of its chat, and that stands at the position or above."""
@@ -117,5 +117,5 @@ class RedisRecentLog(RecentLog):
             rows: list[Any] = await self._redis.xrange(keys.log(chat_id), "-", "+", 1) or []
         if not rows:
             return False
-        position, message = event_wire.logged(rows[0][1][b"e"])
+        position, message = event_codec.logged(rows[0][1][b"e"])
         return position.seq >= below_seq and position.number == int(message is not None)

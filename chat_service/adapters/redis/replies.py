@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from chat_service import event_wire
+from chat_service import event_codec
 from chat_service.domain.model import Head, Position, ReadPointer
 from chat_service.ports import LogEntry, Refusal, Taken
 from mesh.logs import get_logger
@@ -38,7 +38,7 @@ def taken(event: ChatEvent, entry: bytes, answer: Any) -> Taken | Refusal:
     if code == _TAKEN:
         position = Position(*map(int, answer[1:4]))
         accepted = _accepted(event.id, chat_id, position, event.occurred_at_ms, duplicate=False)
-        logged = LogEntry(chat_id, position.seq, event_wire.at_position(entry, position))
+        logged = LogEntry(chat_id, position.seq, event_codec.at_position(entry, position))
         return Taken(accepted, logged, has_read=answer[4] == 1)
     if code == _REPEAT:
         message_id, epoch, seq, number, at_ms, waiting = answer[1:]

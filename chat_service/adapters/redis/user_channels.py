@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from redis.asyncio import Redis
 from typing_extensions import override
 
-from chat_service import event_wire
+from chat_service import event_codec
 from chat_service.adapters.redis import keys
 from chat_service.domain.events import UserNews
 from chat_service.ports import UserChannels
@@ -21,7 +21,7 @@ class RedisUserChannels(UserChannels):
 
     @override
     async def tell(self, news: Mapping[str, UserNews]) -> None:
-        events = event_wire.user_events(news, now_ms())
+        events = event_codec.user_events(news, now_ms())
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id, event in events.items():

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from chat_service import wire
+from chat_service import proto_codec
 from chat_service.domain.events import ChatAdded, ChatRemoved, UserNews
 from chat_service.domain.model import PointerMove, Position
 from chat_service.domain.resume import Entry
@@ -69,7 +69,7 @@ def user_events(news: Mapping[str, UserNews], at_ms: int) -> dict[str, bytes]:
 def _user_event_body(news: UserNews) -> bytes:
     event = user_event_pb2.UserEvent()
     if isinstance(news, ChatAdded):
-        event.chat_added.chat.CopyFrom(wire.chat_pb(news.chat))
+        event.chat_added.chat.CopyFrom(proto_codec.chat_pb(news.chat))
         event.chat_added.actor_id = news.actor_id
     elif isinstance(news, ChatRemoved):
         event.chat_removed.chat_id = news.chat_id

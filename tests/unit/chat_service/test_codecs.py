@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_service import event_wire, wire
+from chat_service import event_codec, proto_codec
 from chat_service.domain.events import message_sent
 from chat_service.domain.model import (
     Chat,
@@ -29,10 +29,10 @@ def test_an_entry_with_an_appended_position_is_a_chat_event(
 ) -> None:
     said = Message(type=MESSAGE_TYPE_IMAGE, content=content, mentions=mentions)
     entry = message_sent(said, 1_700_000_000_000).SerializeToString()
-    event = ChatEvent.FromString(event_wire.at_position(entry, Position(epoch, seq, number)))
+    event = ChatEvent.FromString(event_codec.at_position(entry, Position(epoch, seq, number)))
     assert (event.epoch, event.seq, event.number) == (epoch, seq, number)
     assert event.message.content == content
-    position, message = event_wire.logged(event.SerializeToString())
+    position, message = event_codec.logged(event.SerializeToString())
     assert position == Position(epoch, seq, number)
     assert message is not None
     assert tuple(message.mentions) == mentions
@@ -70,7 +70,7 @@ def test_a_chat_comes_back_as_it_was() -> None:
         epoch=1,
         role=Role.ADMIN,
     )
-    assert wire.chat(wire.chat_pb(chat)) == chat
+    assert proto_codec.chat(proto_codec.chat_pb(chat)) == chat
 
 
 def test_a_sender_says_no_more_of_a_message_than_is_the_senders_to_say() -> None:

@@ -1,4 +1,4 @@
-"""The service's values as protobuf, and back; what happens is in ``event_wire``. Pure."""
+"""The service's values as protobuf, and back; what happens is in ``event_codec``. Pure."""
 
 from types import MappingProxyType
 from typing import Final
