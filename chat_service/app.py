@@ -50,6 +50,7 @@ from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
 from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.membership_questions import STRANGERS, MembershipQuestions
+from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.read_log import ReadLog
 from chat_service.use_cases.reading import Reading
@@ -59,7 +60,6 @@ from chat_service.use_cases.revoke_sessions import RevokeSessions
 from chat_service.use_cases.revoked import Revoked
 from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
-from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.sweep_outbox import SweepOutbox
 from chat_service.use_cases.throttle import CREATE, JOIN, MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
@@ -119,9 +119,9 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
         RpcServer("chat", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
     )
     questions = MembershipQuestions(ports.log, ports.strangers, ports.store, ports.limiter)
-    standings = Standings(ports.log, ports.store, questions)
+    states = MembershipStates(ports.log, ports.store, questions)
     throttle = Throttle(ports.limiter)
-    views = ChatViews(standings, ports.log, ports.presence, ports.store, throttle)
+    views = ChatViews(states, ports.log, ports.presence, ports.store, throttle)
     changes = MembershipChanges(
         locks=ports.locks,
         pending=ports.pending,
@@ -137,7 +137,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
         throttle,
         announcer=announcer,
         questions=questions,
-        standings=standings,
+        states=states,
         views=views,
         changes=changes,
     )
@@ -240,7 +240,7 @@ def _use_cases(
     *,
     announcer: Announcer,
     questions: MembershipQuestions,
-    standings: Standings,
+    states: MembershipStates,
     views: ChatViews,
     changes: MembershipChanges,
 ) -> UseCases:
@@ -263,13 +263,13 @@ def _use_cases(
         revoke_sessions=RevokeSessions(ports.presence, ports.revocations, channels, store),
         revoked=revoked,
         presence=ports.presence,
-        join_chats=JoinChats(standings, throttle),
-        read_log=ReadLog(standings, ports.recent, store, throttle),
+        join_chats=JoinChats(states, throttle),
+        read_log=ReadLog(states, ports.recent, store, throttle),
         views=views,
-        set_typing=SetTyping(standings, log, throttle),
-        mark_read=MarkRead(standings, reading, ports.recent, store, throttle),
+        set_typing=SetTyping(states, log, throttle),
+        mark_read=MarkRead(states, reading, ports.recent, store, throttle),
         mark_delivered=MarkDelivered(log, ports.broker),
-        list_messages=ListMessages(standings, log, ports.recent, store),
+        list_messages=ListMessages(states, log, ports.recent, store),
         create_direct_chat=CreateDirectChat(log, store, channels, views, throttle),
         create_group=CreateGroup(log, store, channels, views, throttle),
         add_members=AddMembers(views, log, store, changes, throttle),

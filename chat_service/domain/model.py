@@ -123,7 +123,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class MembershipState:
     """What a user is in a chat, and where the chat stands for the user."""
 
     chat_id: str

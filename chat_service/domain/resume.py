@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from chat_service.domain.model import Head, Standing
+from chat_service.domain.model import Head, MembershipState
 
 GIVE_UP_MS: Final = 15 * 60 * 1_000
 """A hole below an entry of this age is for good: longer than all delayed retries of the store together."""
@@ -47,7 +47,7 @@ class Window:
 class Slice:
     """What came after a cursor, as ``LogSlice`` of the contract says."""
 
-    standing: Standing
+    state: MembershipState
     entries: tuple[Entry, ...] = ()
     complete: bool = False
     reset: bool = False

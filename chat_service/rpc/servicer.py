@@ -5,7 +5,7 @@ from typing import Protocol
 
 from chat_service import proto_codec
 from chat_service.domain import events, rules
-from chat_service.domain.model import Delivery, Group, Send, Session, Standing
+from chat_service.domain.model import Delivery, Group, MembershipState, Send, Session
 from chat_service.domain.resume import Cursor, Slice
 from chat_service.metrics import SEND_BATCH_SIZE
 from chat_service.ports import Presence
@@ -160,8 +160,8 @@ class ChatRpc(ChatServiceServicer):
     async def JoinChats(self, request: pb.JoinChatsRequest, context: Context) -> pb.JoinChatsResponse:
         """See the proto."""
         _check_count("chat_ids", len(request.chat_ids), JOIN_LIMIT)
-        standings = await self._do.join_chats(_user(request), request.chat_ids, by_user=request.by_user)
-        return pb.JoinChatsResponse(results=map(_join_result, standings))
+        states = await self._do.join_chats(_user(request), request.chat_ids, by_user=request.by_user)
+        return pb.JoinChatsResponse(results=map(_join_result, states))
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Context) -> pb.ReadLogResponse:
         """See the proto."""
@@ -325,20 +325,20 @@ def _set_result(result: pb.SendResult, answer: pb.SendAccepted | ParleyError) ->
         result.accepted.CopyFrom(answer)
 
 
-def _join_result(standing: Standing | ParleyError) -> pb.JoinResult:
-    if isinstance(standing, ParleyError):
-        return pb.JoinResult(error=to_item_error(standing))
-    return pb.JoinResult(head=_head(standing))
+def _join_result(state: MembershipState | ParleyError) -> pb.JoinResult:
+    if isinstance(state, ParleyError):
+        return pb.JoinResult(error=to_item_error(state))
+    return pb.JoinResult(head=_head(state))
 
 
-def _head(standing: Standing) -> ChatHead:
-    head = standing.head
+def _head(state: MembershipState) -> ChatHead:
+    head = state.head
     return ChatHead(
-        chat_id=standing.chat_id,
+        chat_id=state.chat_id,
         epoch=head.epoch,
         seq=head.seq,
         number=head.number,
-        unread=standing.unread,
+        unread=state.unread,
         member_count=head.member_count,
     )
 
@@ -348,7 +348,7 @@ def _slice(chat_id: str, found: Slice | ParleyError) -> pb.LogSlice:
         return pb.LogSlice(chat_id=chat_id, error=to_item_error(found))
     return pb.LogSlice(
         chat_id=chat_id,
-        head=_head(found.standing),
+        head=_head(found.state),
         entries=[ChatEvent.FromString(entry.encoded) for entry in found.entries],
         complete=found.complete,
         reset=found.reset,

@@ -54,8 +54,8 @@ class AddMembers:
         await self._check(user_id, chat_id)
         # Asked first: the answer to a repeated call would not tell who is new.
         pairs = [(chat_id, member_id) for member_id in wanted]
-        standing = await self._store.memberships(pairs)
-        new = [user for user, item in zip(wanted, standing, strict=True) if item.role is Role.NONE]
+        stored = await self._store.memberships(pairs)
+        new = [user for user, item in zip(wanted, stored, strict=True) if item.role is Role.NONE]
         at_ms = now_ms()
         members = (Member(user, Role.MEMBER, at_ms) for user in new)
         change = members_added(chat_id, user_id, members, at_ms)

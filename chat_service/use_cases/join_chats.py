@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from chat_service.domain import rules
-from chat_service.domain.model import Standing
-from chat_service.use_cases.standings import Standings
+from chat_service.domain.model import MembershipState
+from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import JOIN, Throttle
 from mesh.errors import ParleyError
 
@@ -12,13 +12,13 @@ from mesh.errors import ParleyError
 class JoinChats:
     """A user wants to hear of chats."""
 
-    def __init__(self, standings: Standings, throttle: Throttle) -> None:
-        self._standings = standings
+    def __init__(self, states: MembershipStates, throttle: Throttle) -> None:
+        self._states = states
         self._throttle = throttle
 
     async def __call__(
         self, user_id: str, chat_ids: Sequence[str], *, by_user: bool
-    ) -> list[Standing | ParleyError]:
+    ) -> list[MembershipState | ParleyError]:
         """Where each chat stands for the user, or why it cannot be joined. ``by_user``: the user named them.
 
         Raises:
@@ -27,4 +27,4 @@ class JoinChats:
         """
         if by_user:
             await self._throttle.check(JOIN, user_id, price=len(chat_ids) * rules.price_of((user_id,)))
-        return await self._standings.of(user_id, chat_ids)
+        return await self._states.of(user_id, chat_ids)

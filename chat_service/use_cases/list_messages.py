@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from chat_service.domain import rules
 from chat_service.domain.history import Page, derive, doubtful
-from chat_service.domain.model import Head, MemberPointers, Standing
+from chat_service.domain.model import Head, MemberPointers, MembershipState
 from chat_service.ports import ChatLog, RecentLog, Store
-from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.wholeness import Wholeness
 from mesh.errors import Unavailable
 from parley.common.v1.message_pb2 import Message
@@ -22,8 +22,8 @@ RECEIPTS_MEMBER_LIMIT = 100
 class ListMessages:
     """One page of history for a member."""
 
-    def __init__(self, standings: Standings, log: ChatLog, recent: RecentLog, store: Store) -> None:
-        self._standings = standings
+    def __init__(self, states: MembershipStates, log: ChatLog, recent: RecentLog, store: Store) -> None:
+        self._states = states
         self._log = log
         self._recent = recent
         self._store = store
@@ -46,22 +46,22 @@ class ListMessages:
             raise rules.invalid(f"page must be 1 to {MAX_PAGE}; page with before instead")
         if page and before_seq:
             raise rules.invalid("page and before cannot be used together")
-        standing = await self._standings.of_member(user_id, chat_id)
+        state = await self._states.of_member(user_id, chat_id)
         # Numbers are dense, so a page is a range of them.
-        before_number = standing.head.number - (page - 1) * limit + 1 if page > 1 else 0
+        before_number = state.head.number - (page - 1) * limit + 1 if page > 1 else 0
         if before_number < 0 or (page > 1 and before_number <= 1):
             return Page((), has_more=False)
         # One more than asked for tells whether there are older ones.
-        found = await self._newest(standing, limit + 1, before_seq, before_number)
+        found = await self._newest(state, limit + 1, before_seq, before_number)
         messages = tuple(reversed(found[:limit]))
-        pointers = await self._pointers(standing)
+        pointers = await self._pointers(state)
         return Page(tuple(derive(message, pointers) for message in messages), has_more=len(found) > limit)
 
     async def _newest(
-        self, standing: Standing, count: int, before_seq: int, before_number: int
+        self, state: MembershipState, count: int, before_seq: int, before_number: int
     ) -> Sequence[Message]:
         """The newest first."""
-        chat_id, head = standing.chat_id, standing.head
+        chat_id, head = state.chat_id, state.head
         if head.number == 0:
             return ()
         recent = await self._recent.newest(
@@ -82,18 +82,16 @@ class ListMessages:
             before_number=0 if fitting else before_number,
         )
         page = [*fitting, *older]
-        upper = _upper(standing.head, page, before_seq, before_number)
-        await self._wholeness.check(
-            doubtful(chat_id, page, upper, standing.head.base, ends=len(page) < count)
-        )
+        upper = _upper(state.head, page, before_seq, before_number)
+        await self._wholeness.check(doubtful(chat_id, page, upper, state.head.base, ends=len(page) < count))
         return page
 
-    async def _pointers(self, standing: Standing) -> Sequence[MemberPointers]:
-        if standing.head.member_count > RECEIPTS_MEMBER_LIMIT:
+    async def _pointers(self, state: MembershipState) -> Sequence[MemberPointers]:
+        if state.head.member_count > RECEIPTS_MEMBER_LIMIT:
             return ()
-        live = {item.user_id: item for item in await self._log.pointers(standing.chat_id)}
+        live = {item.user_id: item for item in await self._log.pointers(state.chat_id)}
         try:
-            stored = await self._store.pointers(standing.chat_id)
+            stored = await self._store.pointers(state.chat_id)
         except Unavailable:
             # Receipts may then be behind; the messages are worth more than that.
             return list(live.values())

@@ -3,8 +3,8 @@
 from chat_service.domain import rules
 from chat_service.domain.model import Head, ReadPointer
 from chat_service.ports import RecentLog, Store
+from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.reading import Reading
-from chat_service.use_cases.standings import Standings
 from chat_service.use_cases.throttle import Throttle
 from mesh.clock import now_ms
 from mesh.errors import NotFound, Unavailable
@@ -17,9 +17,9 @@ class MarkRead:
     RATE_ACTION = "read"
 
     def __init__(
-        self, standings: Standings, reading: Reading, recent: RecentLog, store: Store, throttle: Throttle
+        self, states: MembershipStates, reading: Reading, recent: RecentLog, store: Store, throttle: Throttle
     ) -> None:
-        self._standings = standings
+        self._states = states
         self._reading = reading
         self._recent = recent
         self._store = store
@@ -38,7 +38,7 @@ class MarkRead:
         """
         rules.check_may_exist(chat_id)
         await self._throttle.check(self.RATE_ACTION, user_id)
-        head = (await self._standings.of_member(user_id, chat_id)).head
+        head = (await self._states.of_member(user_id, chat_id)).head
         place: Message | Head = await self._find(user_id, chat_id, message_id) if message_id else head
         wanted = ReadPointer(place.seq, place.number, now_ms())
         pointer = await self._reading.advance(user_id, chat_id, wanted, message_id)

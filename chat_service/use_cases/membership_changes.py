@@ -174,10 +174,10 @@ class MembershipChanges:
 
     async def _finish_adding(self, chat_id: str, change: ChatEvent) -> bool:
         added = list(map(proto_codec.member, change.members_added.members))
-        standing = await self._store.memberships([(chat_id, member.user_id) for member in added])
+        stored = await self._store.memberships([(chat_id, member.user_id) for member in added])
         there = [
             replace(member, role=item.role)
-            for member, item in zip(added, standing, strict=True)
+            for member, item in zip(added, stored, strict=True)
             if item.role is not Role.NONE
         ]
         if not there:

@@ -7,7 +7,7 @@ from chat_service.domain import resume, rules
 from chat_service.domain.resume import Cursor, Entry, Slice, Window
 from chat_service.metrics import RESUMES
 from chat_service.ports import RecentLog, Store
-from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import JOIN, Throttle
 from chat_service.use_cases.wholeness import RETRY_AFTER_MS
 from mesh.clock import now_ms
@@ -28,9 +28,9 @@ class ReadLog:
     there are, and one more to the store for chats whose recent log does not reach back far enough.
     """
 
-    def __init__(self, standings: Standings, recent: RecentLog, store: Store, throttle: Throttle) -> None:
+    def __init__(self, states: MembershipStates, recent: RecentLog, store: Store, throttle: Throttle) -> None:
         self._throttle = throttle
-        self._standings = standings
+        self._states = states
         self._recent = recent
         self._store = store
 
@@ -48,18 +48,18 @@ class ReadLog:
         if limit > MAX_LIMIT:
             raise rules.invalid(f"limit must be 1 to {MAX_LIMIT}")
         await self._throttle.check(JOIN, user_id, price=len(cursors) * rules.price_of((user_id,)))
-        standings = await self._standings.of(user_id, [cursor.chat_id for cursor in cursors])
+        states = await self._states.of(user_id, [cursor.chat_id for cursor in cursors])
         answers: dict[int, Slice | ParleyError] = {}
         windows: dict[int, Window] = {}
         entries_left = ENTRIES_PER_CALL
-        for index, (cursor, standing) in enumerate(zip(cursors, standings, strict=True)):
-            if isinstance(standing, ParleyError):
-                answers[index] = standing
+        for index, (cursor, state) in enumerate(zip(cursors, states, strict=True)):
+            if isinstance(state, ParleyError):
+                answers[index] = state
                 continue
-            after, reset = resume.begin(cursor, standing.head)
+            after, reset = resume.begin(cursor, state.head)
             # Positions are dense within a life of the log, so this is how many entries there are.
-            size = min(standing.head.seq - after, limit, entries_left)
-            answers[index] = Slice(standing, complete=after == standing.head.seq, reset=reset)
+            size = min(state.head.seq - after, limit, entries_left)
+            answers[index] = Slice(state, complete=after == state.head.seq, reset=reset)
             if size:
                 windows[index] = Window(cursor.chat_id, after, after + size)
                 entries_left -= size
@@ -98,9 +98,9 @@ class ReadLog:
             fitting = _cut(run, bytes_left, at_least=bytes_left == BYTES_PER_CALL)
             bytes_left -= sum(len(entry.encoded) for entry in fitting)
             answers[index] = Slice(
-                opened.standing,
+                opened.state,
                 fitting,
-                complete=bool(fitting) and fitting[-1].seq == opened.standing.head.seq,
+                complete=bool(fitting) and fitting[-1].seq == opened.state.head.seq,
                 reset=opened.reset,
             )
 
@@ -115,7 +115,7 @@ def _missing(opened: Slice, window: Window, stored: Sequence[Entry]) -> Slice | 
     """What to say when nobody has the very next entry."""
     if opened.reset or resume.is_lost(window.after_seq, stored, now_ms()):
         # Its history is loaded again anyway, and goes on from the head.
-        return Slice(opened.standing, complete=True, reset=True)
+        return Slice(opened.state, complete=True, reset=True)
     return unavailable("persist", "the store is behind", retry_after_ms=RETRY_AFTER_MS)
 
 

@@ -3,7 +3,7 @@
 from chat_service.domain import rules
 from chat_service.domain.events import typing
 from chat_service.ports import ChatLog
-from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import Throttle
 from mesh.clock import now_ms
 
@@ -13,8 +13,8 @@ class SetTyping:
 
     RATE_ACTION = "typing"
 
-    def __init__(self, standings: Standings, log: ChatLog, throttle: Throttle) -> None:
-        self._standings = standings
+    def __init__(self, states: MembershipStates, log: ChatLog, throttle: Throttle) -> None:
+        self._states = states
         self._log = log
         self._throttle = throttle
 
@@ -30,6 +30,6 @@ class SetTyping:
         rules.check_connection_id(connection_id)
         rules.check_may_exist(chat_id)
         await self._throttle.check(self.RATE_ACTION, user_id)
-        await self._standings.of_member(user_id, chat_id)
+        await self._states.of_member(user_id, chat_id)
         if await self._log.mark_typing(chat_id, user_id, connection_id, is_typing=is_typing):
             await self._log.announce([typing(chat_id, user_id, now_ms(), is_typing=is_typing)])

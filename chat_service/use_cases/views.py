@@ -10,12 +10,12 @@ from chat_service.domain.model import (
     ChatKind,
     ChatPage,
     MemberPage,
+    MembershipState,
     Role,
-    Standing,
     UserChat,
 )
 from chat_service.ports import ChatLog, Presence, Store
-from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import Throttle
 from mesh.errors import ParleyError
 from parley.common.v1.chat_pb2 import LatestMessage
@@ -30,9 +30,9 @@ class ChatViews:
     RATE_ACTION = "list"
 
     def __init__(
-        self, standings: Standings, log: ChatLog, presence: Presence, store: Store, throttle: Throttle
+        self, states: MembershipStates, log: ChatLog, presence: Presence, store: Store, throttle: Throttle
     ) -> None:
-        self._standings = standings
+        self._states = states
         self._log = log
         self._presence = presence
         self._store = store
@@ -45,8 +45,8 @@ class ChatViews:
             PermissionDenied: NOT_A_MEMBER.
             Unavailable: Redis or the store is down.
         """
-        standing = await self._standings.of_member(user_id, chat.id)
-        (view,) = await self._with_news(user_id, [_live(chat, standing)])
+        state = await self._states.of_member(user_id, chat.id)
+        (view,) = await self._with_news(user_id, [_live(chat, state)])
         return view
 
     async def get(self, user_id: str, chat_id: str) -> Chat:
@@ -56,9 +56,9 @@ class ChatViews:
             PermissionDenied: NOT_A_MEMBER.
             Unavailable: Redis or the store is down.
         """
-        standing = await self._standings.of_member(user_id, chat_id)
+        state = await self._states.of_member(user_id, chat_id)
         chat = await self._store.get_chat(chat_id)
-        (view,) = await self._with_news(user_id, [_live(chat, standing)])
+        (view,) = await self._with_news(user_id, [_live(chat, state)])
         return view
 
     async def page(self, user_id: str, limit: int, cursor: str) -> ChatPage:
@@ -77,15 +77,15 @@ class ChatViews:
         if not listed.chats:
             return ChatPage((), listed.next_cursor)
         chat_ids = [item.chat_id for item in listed.chats]
-        standings, chats = await asyncio.gather(
-            self._standings.of(user_id, chat_ids), self._store.get_chats(chat_ids)
+        states, chats = await asyncio.gather(
+            self._states.of(user_id, chat_ids), self._store.get_chats(chat_ids)
         )
         views = [
             _stored(chats[item.chat_id], item)
-            if isinstance(standing, ParleyError)
-            else _live(chats[item.chat_id], standing)
-            for item, standing in zip(listed.chats, standings, strict=True)
-            if item.chat_id in chats and not _has_left(standing)
+            if isinstance(state, ParleyError)
+            else _live(chats[item.chat_id], state)
+            for item, state in zip(listed.chats, states, strict=True)
+            if item.chat_id in chats and not _has_left(state)
         ]
         views = await self._with_news(user_id, views)
         views.sort(key=lambda view: view.updated_at_ms, reverse=True)
@@ -102,7 +102,7 @@ class ChatViews:
             Unavailable: Redis or the store is down.
         """
         limit = _page_limit(limit)
-        await self._standings.of_member(user_id, chat_id)
+        await self._states.of_member(user_id, chat_id)
         return await self._store.list_members(chat_id, role, limit, cursor)
 
     async def _with_news(self, user_id: str, views: Sequence[Chat]) -> list[Chat]:
@@ -127,19 +127,19 @@ def _page_limit(limit: int) -> int:
     return limit or PAGE_DEFAULT
 
 
-def _has_left(standing: Standing | ParleyError) -> bool:
+def _has_left(state: MembershipState | ParleyError) -> bool:
     # Left since the store was asked. Any other error leaves it open: then the store is believed.
-    return isinstance(standing, ParleyError) and not standing.retryable
+    return isinstance(state, ParleyError) and not state.retryable
 
 
-def _live(chat: Chat, standing: Standing) -> Chat:
+def _live(chat: Chat, state: MembershipState) -> Chat:
     return replace(
         chat,
-        member_count=standing.head.member_count or chat.member_count,
-        seq=standing.head.seq,
-        epoch=standing.head.epoch,
-        unread=standing.unread,
-        role=standing.role,
+        member_count=state.head.member_count or chat.member_count,
+        seq=state.head.seq,
+        epoch=state.head.epoch,
+        unread=state.unread,
+        role=state.role,
     )
 
 

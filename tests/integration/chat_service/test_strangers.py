@@ -9,7 +9,7 @@ import pytest
 
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.strangers import MOST_KEPT, RedisStrangers
-from chat_service.use_cases.standings import Standings
+from chat_service.use_cases.membership_states import MembershipStates
 from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, code_of
 from parley.chat.v1 import chat_service_pb2 as pb
 from tests.integration.chat_service.scaffold import World, open_world
@@ -128,6 +128,6 @@ async def test_chats_that_a_user_names_have_a_rate_by_their_number_and_the_users
 
 async def test_ids_of_no_chat_are_refused_without_asking_anybody() -> None:
     nowhere = cast("MembershipQuestions", None)
-    standings = Standings(cast("ChatLog", None), cast("Store", None), nowhere)
-    answers = await standings.of("eve", ["", "no id", "C" * 24, "c" * 25])
+    states = MembershipStates(cast("ChatLog", None), cast("Store", None), nowhere)
+    answers = await states.of("eve", ["", "no id", "C" * 24, "c" * 25])
     assert all(isinstance(answer, PermissionDenied) for answer in answers)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from chat_service.domain import rules
-from chat_service.domain.model import ReadPointer, Role, Standing
+from chat_service.domain.model import MembershipState, ReadPointer, Role
 from chat_service.ports import ChatLog, Known, Store
 from chat_service.use_cases.membership_questions import MembershipQuestions
 from mesh.errors import ParleyError, Unavailable
 from mesh.ids import is_object_id
 
 
-class Standings:
+class MembershipStates:
     """Shared by the use cases that act on a chat for a user."""
 
     def __init__(self, log: ChatLog, store: Store, questions: MembershipQuestions) -> None:
@@ -18,8 +18,8 @@ class Standings:
         self._store = store
         self._questions = questions
 
-    async def of_member(self, user_id: str, chat_id: str) -> Standing:
-        """The standing of a member.
+    async def of_member(self, user_id: str, chat_id: str) -> MembershipState:
+        """The membership state of a member.
 
         Raises:
             PermissionDenied: NOT_A_MEMBER.
@@ -30,8 +30,8 @@ class Standings:
             raise found
         return found
 
-    async def of(self, user_id: str, chat_ids: Sequence[str]) -> list[Standing | ParleyError]:
-        """The standing, or why there is none, per chat and in order.
+    async def of(self, user_id: str, chat_ids: Sequence[str]) -> list[MembershipState | ParleyError]:
+        """The membership state, or why there is none, per chat and in order.
 
         One round trip when Redis knows all. A store that is down fails only the chats that it had to be
         asked about.
@@ -51,7 +51,7 @@ class Standings:
         except Unavailable as error:
             problem = error
         return [
-            refused[chat_id] if chat_id in refused else _standing(chat_id, known.get(chat_id), problem)
+            refused[chat_id] if chat_id in refused else _state(chat_id, known.get(chat_id), problem)
             for chat_id in chat_ids
         ]
 
@@ -93,9 +93,9 @@ def _is_in(fact: Known) -> bool:
     return fact.role is not None and fact.role is not Role.NONE
 
 
-def _standing(chat_id: str, fact: Known | None, problem: ParleyError) -> Standing | ParleyError:
+def _state(chat_id: str, fact: Known | None, problem: ParleyError) -> MembershipState | ParleyError:
     if fact is None or fact.role is Role.NONE:
         return rules.not_a_member()
     if fact.role is None or fact.head is None:
         return problem
-    return Standing(chat_id, fact.role, fact.head, fact.read or ReadPointer())
+    return MembershipState(chat_id, fact.role, fact.head, fact.read or ReadPointer())
