@@ -10,13 +10,13 @@ from chat_service.adapters.broker import RabbitBroker
 from chat_service.adapters.redis.chat_locks import RedisChatLocks
 from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.edge_leases import RedisEdgeLeases
+from chat_service.adapters.redis.non_members import RedisNonMembers
 from chat_service.adapters.redis.outbox import RedisOutbox
 from chat_service.adapters.redis.pending_changes import RedisPendingChanges
 from chat_service.adapters.redis.presence import RedisPresence
 from chat_service.adapters.redis.rate_limiter import Bucket, RedisRateLimiter
 from chat_service.adapters.redis.recent_log import RedisRecentLog
 from chat_service.adapters.redis.revocations import RedisRevocations
-from chat_service.adapters.redis.strangers import RedisStrangers
 from chat_service.adapters.redis.user_channels import RedisUserChannels
 from chat_service.adapters.store import IDEMPOTENT_CALLS, PersistStore
 from chat_service.ports import (
@@ -24,6 +24,7 @@ from chat_service.ports import (
     ChatLocks,
     ChatLog,
     EdgeLeases,
+    NonMembers,
     Outbox,
     OutboxSizes,
     PendingChanges,
@@ -32,7 +33,6 @@ from chat_service.ports import (
     RecentLog,
     Revocations,
     Store,
-    Strangers,
     UserChannels,
 )
 from chat_service.rpc.servicer import ChatRpc, UseCases
@@ -49,7 +49,7 @@ from chat_service.use_cases.list_messages import ListMessages
 from chat_service.use_cases.mark_delivered import MarkDelivered
 from chat_service.use_cases.mark_read import MarkRead
 from chat_service.use_cases.membership_changes import MembershipChanges
-from chat_service.use_cases.membership_questions import STRANGERS, MembershipQuestions
+from chat_service.use_cases.membership_lookup import STRANGERS, MembershipLookup
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.read_log import ReadLog
@@ -118,8 +118,8 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
     server = await life.enter(
         RpcServer("chat", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
     )
-    questions = MembershipQuestions(ports.log, ports.strangers, ports.store, ports.limiter)
-    states = MembershipStates(ports.log, ports.store, questions)
+    lookup = MembershipLookup(ports.log, ports.non_members, ports.store, ports.limiter)
+    states = MembershipStates(ports.log, ports.store, lookup)
     throttle = Throttle(ports.limiter)
     views = ChatViews(states, ports.log, ports.presence, ports.store, throttle)
     changes = MembershipChanges(
@@ -136,7 +136,7 @@ async def serve(settings: ChatSettings, life: Lifecycle) -> Mapping[str, int]:
         ports,
         throttle,
         announcer=announcer,
-        questions=questions,
+        lookup=lookup,
         states=states,
         views=views,
         changes=changes,
@@ -195,7 +195,7 @@ class _Ports:
     revocations: Revocations
     channels: UserChannels
     limiter: RateLimiter
-    strangers: Strangers
+    non_members: NonMembers
 
 
 def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistServiceStub) -> _Ports:
@@ -229,7 +229,7 @@ def _ports(settings: ChatSettings, redis: Redis, amqp: Amqp, persist: PersistSer
         revocations=RedisRevocations(redis, leeway_ms=settings.jwt_leeway_seconds * 1_000),
         channels=RedisUserChannels(redis),
         limiter=RedisRateLimiter(redis, buckets),
-        strangers=RedisStrangers(redis),
+        non_members=RedisNonMembers(redis),
     )
 
 
@@ -239,7 +239,7 @@ def _use_cases(
     throttle: Throttle,
     *,
     announcer: Announcer,
-    questions: MembershipQuestions,
+    lookup: MembershipLookup,
     states: MembershipStates,
     views: ChatViews,
     changes: MembershipChanges,
@@ -254,7 +254,7 @@ def _use_cases(
             broker=ports.broker,
             store=store,
             limiter=ports.limiter,
-            questions=questions,
+            lookup=lookup,
             reading=reading,
             content_limit=settings.chat_content_limit,
         ),

@@ -43,7 +43,9 @@ class Refusal(Enum):
     ROLE_UNKNOWN = auto()  # ask the store for the sender's role, remember it, try again
     NOT_A_MEMBER = auto()
     HEAD_MISSING = auto()  # lost, or older than it was: let the store begin a new life, restore, try again
-    UNSURE = auto()  # ask the store whether it has the send: tell the log, or mark the message as new
+    DEDUPE_UNCERTAIN = (
+        auto()
+    )  # ask the store whether it has the send: tell the log, or mark the message as new
     MOVING = auto()  # the chat is on its way from one server to another; nothing was done
     CONFLICT = auto()  # the clientMsgId stands for another message
     FAILED = auto()  # Redis answered with an error: whether the message was taken is not known
@@ -117,7 +119,10 @@ class ChatLog(Protocol):
         """Starts the log of a chat that was just made. Does nothing when it has one."""
 
     async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
-        """Gives logs whose head is missing the life that the store began; ``accept`` is UNSURE from then."""
+        """Gives logs whose head is missing the life that the store began.
+
+        ``accept`` is DEDUPE_UNCERTAIN from then.
+        """
 
     async def remember_sends(self, found: Sequence[FoundSend]) -> None:
         """Keeps first answers that the store had, so that a repeat gets them."""
@@ -166,7 +171,7 @@ class Recent:
     whole: bool
 
 
-class Strangers(Protocol):
+class NonMembers(Protocol):
     """Who is no member of what, remembered for some seconds, of each user up to a limit."""
 
     async def known(self, pairs: Sequence[Pair]) -> set[Pair]:

@@ -1,7 +1,7 @@
 """A circuit breaker: a dependency that hangs is waited for by a few calls, and then by none.
 
 What fails at once needs no breaker; what does not answer at all does: a frozen process, a link that drops
-packets. The first silence raises a doubt: from then on a small probe, never a caller's own call, asks again
+packets. The first silence makes it suspect: from then on a small probe, never a caller's own call, asks again
 and again whether the dependency answers. After a few silences in a row, of calls or of probes, calls are
 refused at once, until there is an answer (Michael Nygard, "Release It!", "Circuit Breaker").
 """
@@ -50,11 +50,11 @@ class Circuit:
         return self.state is State.CLOSED
 
     @property
-    def doubted(self) -> bool:
+    def suspected(self) -> bool:
         """Whether the last that was heard is silence: a probe should find out."""
         return self.failures > 0 or self.state is not State.CLOSED
 
-    def doubt(self) -> None:
+    def suspect(self) -> None:
         """Notes that the dependency may be gone; no failure is added to others."""
         self.failures = max(self.failures, 1)
 
@@ -85,7 +85,7 @@ class Circuit:
         """The probe had no answer; true if that opened the circuit."""
         if self.state is State.HALF_OPEN:
             self.state = State.OPEN
-        # A call may have had its answer meanwhile: then there is no doubt that a probe could confirm.
+        # A call may have had its answer meanwhile: then there is no suspicion that a probe could confirm.
         return self.failures > 0 and self.failed(self.period)
 
 
@@ -171,10 +171,10 @@ class Breaker:
             _log.info("breaker.closed", dependency=self.name, after_seconds=self._open_seconds())
             self._show()
 
-    def doubt(self) -> None:
+    def suspect(self) -> None:
         """Has the probe find out what an answer meant that callers do not trust."""
         if self._circuit.permits:
-            self._circuit.doubt()
+            self._circuit.suspect()
             self._find_out()
 
     def _opened(self, error: BaseException) -> None:
@@ -189,12 +189,12 @@ class Breaker:
         self._on_open()
 
     def _find_out(self) -> None:
-        if self._circuit.doubted and (self._probing is None or self._probing.done()):
+        if self._circuit.suspected and (self._probing is None or self._probing.done()):
             self._backoff.reset()
-            self._probing = asyncio.create_task(self._probe_while_in_doubt(), name=f"probe {self.name}")
+            self._probing = asyncio.create_task(self._probe_while_suspected(), name=f"probe {self.name}")
 
-    async def _probe_while_in_doubt(self) -> None:
-        while self._circuit.doubted:
+    async def _probe_while_suspected(self) -> None:
+        while self._circuit.suspected:
             self._circuit.probe_started()
             self._show()
             try:

@@ -39,7 +39,7 @@ def derive(message: Message, pointers: Iterable[MemberPointers]) -> Message:
     return shown
 
 
-def doubtful(
+def possible_gaps(
     chat_id: str, page: Sequence[Message], upper: tuple[int, int], base: int, *, ends: bool
 ) -> Iterator[Window]:
     """The stretches of a page, the newest first, in which messages may lack: their numbers do not follow on.

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat_service.domain import rules
-from chat_service.domain.history import Page, derive, doubtful
+from chat_service.domain.history import Page, derive, possible_gaps
 from chat_service.domain.model import Head, MemberPointers, MembershipState
 from chat_service.ports import ChatLog, RecentLog, Store
+from chat_service.use_cases.history_gaps import check_gaps
 from chat_service.use_cases.membership_states import MembershipStates
-from chat_service.use_cases.wholeness import Wholeness
 from mesh.errors import Unavailable
 from parley.common.v1.message_pb2 import Message
 
@@ -27,7 +27,6 @@ class ListMessages:
         self._log = log
         self._recent = recent
         self._store = store
-        self._wholeness = Wholeness(store)
 
     async def __call__(self, user_id: str, chat_id: str, limit: int, before_seq: int, page: int) -> Page:
         """The oldest first. ``limit`` 0 stands for 50; ``page`` counts from 1, 0 when ``before_seq`` is used.
@@ -83,7 +82,8 @@ class ListMessages:
         )
         page = [*fitting, *older]
         upper = _upper(state.head, page, before_seq, before_number)
-        await self._wholeness.check(doubtful(chat_id, page, upper, state.head.base, ends=len(page) < count))
+        gaps = possible_gaps(chat_id, page, upper, state.head.base, ends=len(page) < count)
+        await check_gaps(self._store, gaps)
         return page
 
     async def _pointers(self, state: MembershipState) -> Sequence[MemberPointers]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chat_service.domain import rules
 from chat_service.domain.model import MembershipState, ReadPointer, Role
 from chat_service.ports import ChatLog, Known, Store
-from chat_service.use_cases.membership_questions import MembershipQuestions
+from chat_service.use_cases.membership_lookup import MembershipLookup
 from mesh.errors import ParleyError, Unavailable
 from mesh.ids import is_object_id
 
@@ -13,10 +13,10 @@ from mesh.ids import is_object_id
 class MembershipStates:
     """Shared by the use cases that act on a chat for a user."""
 
-    def __init__(self, log: ChatLog, store: Store, questions: MembershipQuestions) -> None:
+    def __init__(self, log: ChatLog, store: Store, lookup: MembershipLookup) -> None:
         self._log = log
         self._store = store
-        self._questions = questions
+        self._lookup = lookup
 
     async def of_member(self, user_id: str, chat_id: str) -> MembershipState:
         """The membership state of a member.
@@ -59,16 +59,16 @@ class MembershipStates:
         self, user_id: str, known: dict[str, Known], refused: dict[str, ParleyError]
     ) -> None:
         """Asks the store for roles and pointers that are missing, and Redis again."""
-        strangers = [
+        missing_roles = [
             chat_id for chat_id, fact in known.items() if fact.role is None and chat_id not in refused
         ]
-        pointless = [chat_id for chat_id, fact in known.items() if _is_in(fact) and fact.read is None]
-        again = list(pointless)
-        if pointless:
-            await self._questions.load([(chat_id, user_id) for chat_id in pointless])
-        if strangers:
-            answers = await self._questions.ask([(chat_id, user_id) for chat_id in strangers])
-            for chat_id in strangers:
+        missing_pointers = [chat_id for chat_id, fact in known.items() if _is_in(fact) and fact.read is None]
+        again = list(missing_pointers)
+        if missing_pointers:
+            await self._lookup.load([(chat_id, user_id) for chat_id in missing_pointers])
+        if missing_roles:
+            answers = await self._lookup.ask([(chat_id, user_id) for chat_id in missing_roles])
+            for chat_id in missing_roles:
                 answer = answers[chat_id, user_id]
                 if isinstance(answer, ParleyError):
                     refused[chat_id] = answer
@@ -79,10 +79,10 @@ class MembershipStates:
         await self._look_again(user_id, known, again)
 
     async def _restore_heads(self, user_id: str, known: dict[str, Known]) -> None:
-        headless = [chat_id for chat_id, fact in known.items() if _is_in(fact) and fact.head is None]
-        if headless:
-            await self._log.restore_heads(await self._store.rebuild_heads(headless))
-            await self._look_again(user_id, known, headless)
+        missing_heads = [chat_id for chat_id, fact in known.items() if _is_in(fact) and fact.head is None]
+        if missing_heads:
+            await self._log.restore_heads(await self._store.rebuild_heads(missing_heads))
+            await self._look_again(user_id, known, missing_heads)
 
     async def _look_again(self, user_id: str, known: dict[str, Known], chat_ids: Sequence[str]) -> None:
         if chat_ids:

@@ -7,9 +7,9 @@ from chat_service.domain import resume, rules
 from chat_service.domain.resume import Cursor, Entry, Slice, Window
 from chat_service.metrics import RESUMES
 from chat_service.ports import RecentLog, Store
+from chat_service.use_cases.history_gaps import RETRY_AFTER_MS
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import JOIN, Throttle
-from chat_service.use_cases.wholeness import RETRY_AFTER_MS
 from mesh.clock import now_ms
 from mesh.errors import ParleyError, Unavailable, unavailable
 

@@ -23,12 +23,12 @@ class Revoked:
             Unavailable: Redis is down; the store is, and Redis does not know of every user.
         """
         known = await self._revocations.known(sessions)
-        strangers = list(
+        cache_misses = list(
             {s.user_id for s, fact in zip(sessions, known, strict=True) if fact.before_ms is None}
         )
-        if strangers:
+        if cache_misses:
             try:
-                stored = await self._store.revocations(strangers)
+                stored = await self._store.revocations(cache_misses)
             except Unavailable:
                 if not best_effort:
                     raise

@@ -11,7 +11,7 @@ from chat_service.domain import events, rules
 from chat_service.domain.model import Membership, Role, Send
 from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
 from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, Pair, RateLimiter, Refusal, Store, Taken
-from chat_service.use_cases.membership_questions import MembershipQuestions
+from chat_service.use_cases.membership_lookup import MembershipLookup
 from chat_service.use_cases.reading import Reading
 from mesh import tracing
 from mesh.clock import now_ms
@@ -36,7 +36,7 @@ _MARKING: Final = SEND_STAGE_SECONDS.labels("mark")
 _ACCEPTING: Final = SEND_STAGE_SECONDS.labels("accept")
 _CONFIRMING: Final = SEND_STAGE_SECONDS.labels("confirm")
 _CLEARING: Final = SEND_STAGE_SECONDS.labels("clear")
-_QUESTIONS: Final = frozenset({Refusal.ROLE_UNKNOWN, Refusal.HEAD_MISSING, Refusal.UNSURE})
+_CACHE_MISSES: Final = frozenset({Refusal.ROLE_UNKNOWN, Refusal.HEAD_MISSING, Refusal.DEDUPE_UNCERTAIN})
 _REDIS: Final = {"db.system.name": "redis"}
 _log = get_logger()
 
@@ -52,7 +52,7 @@ class SendMessages:
         broker: Broker,
         store: Store,
         limiter: RateLimiter,
-        questions: MembershipQuestions,
+        lookup: MembershipLookup,
         reading: Reading,
         content_limit: int,
     ) -> None:
@@ -61,7 +61,7 @@ class SendMessages:
         self._broker = broker
         self._store = store
         self._limiter = limiter
-        self._questions = questions
+        self._lookup = lookup
         self._reading = reading
         self._content_limit = content_limit
         self._not_cleared = Outage("chat.outbox_not_cleared", "chat.outbox_cleared")
@@ -173,13 +173,13 @@ class SendMessages:
         taken: dict[int, Taken] = {}
         pending = sends
         # Three things may have to be asked for: a role, a head and, in a log that was rebuilt, earlier sends.
-        for questions_left in (3, 2, 1, 0):
+        for retries_left in (3, 2, 1, 0):
             outcomes = await self._log.accept(list(pending.values()))
             again: dict[int, Refusal] = {}
             for index, outcome in zip(pending, outcomes, strict=True):
                 if isinstance(outcome, Taken):
                     taken[index] = outcome
-                elif questions_left and outcome in _QUESTIONS:
+                elif retries_left and outcome in _CACHE_MISSES:
                     again[index] = outcome
                 else:
                     answers[index] = _error(outcome)
@@ -204,28 +204,28 @@ class SendMessages:
 
         Those of senders who turn out to be no members have their answer.
         """
-        strangers: set[tuple[str, str]] = set()
-        headless: set[str] = set()
-        unsure: dict[int, Send] = {}
+        missing_roles: set[tuple[str, str]] = set()
+        missing_heads: set[str] = set()
+        uncertain: dict[int, Send] = {}
         for index, send in pending.items():
             message = send.event.message
             if why[index] is Refusal.ROLE_UNKNOWN:
-                strangers.add((message.chat_id, message.sender_id))
+                missing_roles.add((message.chat_id, message.sender_id))
             elif why[index] is Refusal.HEAD_MISSING:
-                headless.add(message.chat_id)
+                missing_heads.add(message.chat_id)
             else:
-                unsure[index] = send
-        if strangers:
-            found = await self._questions.ask(list(strangers))
+                uncertain[index] = send
+        if missing_roles:
+            found = await self._lookup.ask(list(missing_roles))
             pending = _of_members(pending, found, answers)
-        if headless:
-            await self._log.restore_heads(await self._store.rebuild_heads(list(headless)))
-        if not unsure:
+        if missing_heads:
+            await self._log.restore_heads(await self._store.rebuild_heads(list(missing_heads)))
+        if not uncertain:
             return pending
-        earlier = await self._store.find_sends(list(unsure.values()))
+        earlier = await self._store.find_sends(list(uncertain.values()))
         await self._log.remember_sends([send for send in earlier if send is not None])
         # Also those that were found: the log looks for a first answer before it asks whether one is new.
-        return pending | {index: replace(send, is_new=True) for index, send in unsure.items()}
+        return pending | {index: replace(send, is_new=True) for index, send in uncertain.items()}
 
     async def _hand_over(self, entries: Sequence[LogEntry]) -> None:
         if not entries:
@@ -247,7 +247,7 @@ def _of_members(
     found: Mapping[Pair, Membership | ParleyError],
     answers: dict[int, SendAccepted | ParleyError],
 ) -> dict[int, Send]:
-    """The sends whose senders were not found to be strangers; ``answers`` gets those of the others."""
+    """The sends whose senders were not found to be no members; ``answers`` gets those of the others."""
     kept: dict[int, Send] = {}
     for index, send in pending.items():
         message = send.event.message
@@ -305,7 +305,7 @@ def _error(refusal: Refusal) -> ParleyError:
         case Refusal.ROLE_UNKNOWN | Refusal.HEAD_MISSING:
             # The store knows no such chat, or forgot what it was told a moment ago.
             return rules.not_a_member()
-        case Refusal.UNSURE:
+        case Refusal.DEDUPE_UNCERTAIN:
             return unavailable("redis", "the chat's log was lost and is being rebuilt")
         case Refusal.MOVING:
             return unavailable("redis", "the chat's log is being moved")

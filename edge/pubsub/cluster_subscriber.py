@@ -149,7 +149,7 @@ class ClusterSubscriber:
             if loop.time() - started > _LASTING_SECONDS:
                 node.backoff.reset()
             node.not_before = loop.time() + node.backoff.next_delay()
-            self._slots.doubt()
+            self._slots.invalidate()
             self._channels.changed.set()
 
     def _place_missing(self) -> None:

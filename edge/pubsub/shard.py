@@ -160,7 +160,7 @@ class Shard:
             raise RedisConnectionError("an answer to something else")
 
     def _lose(self, channel: bytes) -> None:
-        self._slots.doubt()
+        self._slots.invalidate()
         self._channels.discard(channel)
         if channel == self._probe:
             self._probe = b""
@@ -178,7 +178,7 @@ class Shard:
             probe = self._probe
             if probe and not await self._works(probe) and probe == self._probe:
                 metrics.SILENCES.inc()
-                self._slots.doubt()
+                self._slots.invalidate()
                 raise RedisConnectionError("the subscription is silent")
 
     def _choose_probe(self) -> None:

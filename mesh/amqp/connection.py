@@ -193,7 +193,7 @@ class Broker:
         except AMQP_ERRORS as error:
             _count(messages, "failed")
             if is_nack(error) and not publisher.is_fresh:
-                self._breaker.doubt()
+                self._breaker.suspect()
             if not session.ended.is_set():  # else the loss of the connection is told, once
                 self._unconfirmed.failed(error=_describe(error), messages=len(messages))
             raise unavailable(DEPENDENCY) from error

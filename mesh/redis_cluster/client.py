@@ -144,7 +144,7 @@ class ClusterRedis(Redis):
         try:
             replies = await pipe.execute(raise_on_error=False)
         except (RedisError, Unavailable, OSError):
-            self.slots.doubt()
+            self.slots.invalidate()
             raise
         answers = [reply for reply, is_wanted in zip(replies, wanted, strict=True) if is_wanted]
         for answer in answers:
@@ -163,7 +163,7 @@ class ClusterRedis(Redis):
             asking[index] = Address(answer.host, answer.port)
             return True
         if isinstance(answer, ClusterDownError):
-            self.slots.doubt()
+            self.slots.invalidate()
         return isinstance(answer, TryAgainError)
 
     async def _node(self, address: Address) -> Redis:
@@ -197,7 +197,7 @@ class ClusterRedis(Redis):
             try:
                 return bool(await (await self._node(address)).ping())
             except (RedisError, Unavailable, OSError) as error:
-                self.slots.doubt()
+                self.slots.invalidate()
                 problem = error
         raise problem
 

@@ -43,7 +43,7 @@ class SlotMap:
         self._nodes: frozenset[Address] = frozenset()
         self.primaries: frozenset[Address] = frozenset()
         """The nodes that have slots."""
-        self._doubted = True
+        self._invalid = True
         self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -60,7 +60,7 @@ class SlotMap:
         """
         owner = self.find(slot)
         if owner is None:
-            self._doubted = True
+            self._invalid = True
             raise ClusterDownError(f"slot {slot} is on no node")
         return owner
 
@@ -76,14 +76,14 @@ class SlotMap:
         if self._owners and self._owners[slot] != to:
             self._change([*self._owners[:slot], to, *self._owners[slot + 1 :]])
             self._asked_at = time.monotonic()
-        self._doubted = True
+        self._invalid = True
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Something failed as it would if the map were wrong: it is asked for again."""
-        self._doubted = True
+        self._invalid = True
 
     async def fresh(self) -> None:
-        """Asks for the map if it is in doubt, but not all the time. An old map is better than none.
+        """Asks for the map if it was invalidated, but not all the time. An old map is better than none.
 
         Raises:
             RedisConnectionError: there never was a map, and no node gives one.
@@ -96,14 +96,14 @@ class SlotMap:
             self._asked_at = time.monotonic()
             answer = await self._first_answer()
             if answer is not None:
-                self._doubted = False
+                self._invalid = False
                 self._take(answer)
             elif not self._owners:
                 raise RedisConnectionError("no node of the cluster gives its slots")
 
     def _is_due(self) -> bool:
         just_asked = bool(self._owners) and time.monotonic() - self._asked_at < _PAUSE_SECONDS
-        return self._doubted and not just_asked
+        return self._invalid and not just_asked
 
     async def _first_answer(self) -> Any | None:
         """Of all nodes at once: one that hangs must not be waited for."""

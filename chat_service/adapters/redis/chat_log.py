@@ -83,7 +83,7 @@ class RedisChatLog(ChatLog):
                 keys.outbox(chat_id),
                 keys.read(chat_id),
                 keys.dedupe(chat_id, sender_id, message.client_msg_id),
-                keys.unsure(chat_id),
+                keys.dedupe_uncertain(chat_id),
                 keys.typing(chat_id, sender_id),
             ),
             (
@@ -172,18 +172,25 @@ class RedisChatLog(ChatLog):
 
     def _begin_call(self, chat_id: str, life: StoredHead) -> scripts.Call:
         # Nothing was sent before the first life, so nothing of it can come again.
-        unsure_seconds = 0 if life.epoch == FIRST_EPOCH else self._keep.dedupe_seconds
+        uncertain_seconds = 0 if life.epoch == FIRST_EPOCH else self._keep.dedupe_seconds
         return scripts.Call(
             scripts.BEGIN,
             (
                 keys.head(chat_id),
-                keys.unsure(chat_id),
+                keys.dedupe_uncertain(chat_id),
                 keys.log(chat_id),
                 keys.members(chat_id),
                 keys.read(chat_id),
                 keys.delivered(chat_id),
             ),
-            (life.epoch, life.seq, life.number, life.member_count, unsure_seconds, *self._seen.of(chat_id)),
+            (
+                life.epoch,
+                life.seq,
+                life.number,
+                life.member_count,
+                uncertain_seconds,
+                *self._seen.of(chat_id),
+            ),
         )
 
     @override
@@ -240,7 +247,7 @@ class RedisChatLog(ChatLog):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hdel(keys.members(chat_id), *user_ids)
                 for user_id in user_ids:
-                    pipe.zrem(keys.strangers(user_id), chat_id)
+                    pipe.zrem(keys.non_members(user_id), chat_id)
                 await pipe.execute()
 
     @override

@@ -64,9 +64,9 @@ def dedupe(chat_id: str, sender_id: str, client_msg_id: str) -> str:
     return f"chat:{{{chat_id}}}:dedupe:{sender}:{client_msg_id}"
 
 
-def unsure(chat_id: str) -> str:
+def dedupe_uncertain(chat_id: str) -> str:
     """String: exists while sends of before the log was rebuilt may come again."""
-    return f"chat:{{{chat_id}}}:unsure"
+    return f"chat:{{{chat_id}}}:dedupe-uncertain"
 
 
 def typing(chat_id: str, user_id: str) -> str:
@@ -102,9 +102,9 @@ def revoked(user_id: str) -> str:
     return f"user:{{{hash_tag(user_id)}}}:revoked"
 
 
-def strangers(user_id: str) -> str:
+def non_members(user_id: str) -> str:
     """Sorted set: chats that the user is no member of, or that do not exist, to when that was asked (ms)."""
-    return f"user:{{{hash_tag(user_id)}}}:strangers"
+    return f"user:{{{hash_tag(user_id)}}}:non-members"
 
 
 def fresh_token(user_id: str) -> str:

@@ -22,7 +22,7 @@ _REFUSALS: Final = {
     4: Refusal.NOT_A_MEMBER,
     5: Refusal.HEAD_MISSING,
     6: Refusal.CONFLICT,
-    7: Refusal.UNSURE,
+    7: Refusal.DEDUPE_UNCERTAIN,
 }
 _log = get_logger()
 

@@ -44,9 +44,9 @@ def _load(*names: str) -> Script:
     return Script(Source.of(text), Source.of(text.replace("'PUBLISH'", "'SPUBLISH'")))
 
 
-ACCEPT: Final = _load("_behind", "_place", "accept")
-APPEND: Final = _load("_behind", "_place", "append")
-BEGIN: Final = _load("_behind", "begin")
+ACCEPT: Final = _load("_stale_head", "_place", "accept")
+APPEND: Final = _load("_stale_head", "_place", "append")
+BEGIN: Final = _load("_stale_head", "begin")
 REMEMBER_SEND: Final = _load("remember_send")
 REVOKE: Final = _load("revoke")
 ADVANCE_READ: Final = _load("advance_read")

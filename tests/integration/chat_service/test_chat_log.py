@@ -153,7 +153,7 @@ async def test_a_lost_log_starts_a_new_epoch_beyond_what_may_be_on_its_way(
     await log.remember("alice", {CHAT: Membership(Role.MEMBER, ReadPointer())})
     assert await log.accept([message("after")]) == [Refusal.HEAD_MISSING]
     await log.restore_heads({CHAT: StoredHead(epoch=2, seq=1_001, number=1, member_count=2)})
-    assert await log.accept([message("after")]) == [Refusal.UNSURE]
+    assert await log.accept([message("after")]) == [Refusal.DEDUPE_UNCERTAIN]
     (after,) = await log.accept([replace(message("after"), is_new=True)])
     accepted = taken(after).accepted
     assert (accepted.epoch, accepted.seq, accepted.number) == (2, 1_002, 2)
@@ -192,8 +192,8 @@ async def test_after_a_loss_a_repeat_gets_the_answer_that_the_store_kept(
     other.id = "e" * 24
     await log.remember_sends([FoundSend(other, epoch=1)])
     assert taken((await log.accept([message("once", "hello")]))[0]).accepted.message_id == first.id
-    assert 0 < await redis.ttl(keys.unsure(CHAT)) <= 86_400
-    await redis.delete(keys.unsure(CHAT))
+    assert 0 < await redis.ttl(keys.dedupe_uncertain(CHAT)) <= 86_400
+    await redis.delete(keys.dedupe_uncertain(CHAT))
     assert isinstance((await log.accept([message("never seen")]))[0], Taken)
 
 

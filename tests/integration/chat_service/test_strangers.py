@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from chat_service.adapters.redis import keys
-from chat_service.adapters.redis.strangers import MOST_KEPT, RedisStrangers
+from chat_service.adapters.redis.non_members import MOST_KEPT, RedisNonMembers
 from chat_service.use_cases.membership_states import MembershipStates
 from mesh.errors import ParleyError, PermissionDenied, ResourceExhausted, code_of
 from parley.chat.v1 import chat_service_pb2 as pb
@@ -17,7 +17,7 @@ from tests.integration.persist_service.conftest import Servers
 
 if TYPE_CHECKING:
     from chat_service.ports import ChatLog, Store
-    from chat_service.use_cases.membership_questions import MembershipQuestions
+    from chat_service.use_cases.membership_lookup import MembershipLookup
 
 
 def made_up(count: int) -> list[str]:
@@ -52,20 +52,20 @@ async def test_made_up_ids_leave_one_bounded_key_however_they_are_named(world: W
         with pytest.raises(ParleyError):
             await world.chat.LeaveChat(pb.LeaveChatRequest(user_id="eve", chat_id=chat_id))
     assert await keys_of_chats(world) == set()
-    assert 0 < await world.redis.zcard(keys.strangers("eve")) <= MOST_KEPT
-    assert 0 < await world.redis.pttl(keys.strangers("eve")) <= 10_000
+    assert 0 < await world.redis.zcard(keys.non_members("eve")) <= MOST_KEPT
+    assert 0 < await world.redis.pttl(keys.non_members("eve")) <= 10_000
 
 
 async def test_what_is_remembered_of_one_user_is_bounded(world: World) -> None:
-    strangers = RedisStrangers(world.redis)
+    non_members = RedisNonMembers(world.redis)
     first, last = made_up(10), made_up(MOST_KEPT)
-    await strangers.remember([(chat_id, "eve") for chat_id in first])
-    await world.redis.zadd(keys.strangers("eve"), dict.fromkeys(first, 1))  # long ago
-    assert await strangers.known([(chat_id, "eve") for chat_id in first]) == set()
-    await strangers.remember([(chat_id, "eve") for chat_id in last])
+    await non_members.remember([(chat_id, "eve") for chat_id in first])
+    await world.redis.zadd(keys.non_members("eve"), dict.fromkeys(first, 1))  # long ago
+    assert await non_members.known([(chat_id, "eve") for chat_id in first]) == set()
+    await non_members.remember([(chat_id, "eve") for chat_id in last])
     pairs = {(chat_id, "eve") for chat_id in last}
-    assert await strangers.known([*pairs, (last[0], "frank")]) == pairs
-    assert await world.redis.zcard(keys.strangers("eve")) == MOST_KEPT
+    assert await non_members.known([*pairs, (last[0], "frank")]) == pairs
+    assert await world.redis.zcard(keys.non_members("eve")) == MOST_KEPT
 
 
 async def test_questions_about_strangers_have_a_rate_and_what_is_known_is_free(servers: Servers) -> None:
@@ -127,7 +127,7 @@ async def test_chats_that_a_user_names_have_a_rate_by_their_number_and_the_users
 
 
 async def test_ids_of_no_chat_are_refused_without_asking_anybody() -> None:
-    nowhere = cast("MembershipQuestions", None)
+    nowhere = cast("MembershipLookup", None)
     states = MembershipStates(cast("ChatLog", None), cast("Store", None), nowhere)
     answers = await states.of("eve", ["", "no id", "C" * 24, "c" * 25])
     assert all(isinstance(answer, PermissionDenied) for answer in answers)

@@ -54,7 +54,7 @@ class CircuitMachine(RuleBasedStateMachine):
             assert self.circuit.answered() is self.open
             self.open, self.in_a_row = False, 0
             return
-        self.in_a_row += not self.open and self.in_a_row > 0  # it confirms a doubt, and makes none
+        self.in_a_row += not self.open and self.in_a_row > 0  # it confirms a suspicion, and makes none
         opens = not self.open and self.in_a_row == THRESHOLD
         assert self.circuit.probe_failed() is opens
         if opens:
@@ -62,8 +62,8 @@ class CircuitMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.circuit.permits)
     @rule()
-    def doubt(self) -> None:
-        self.circuit.doubt()
+    def suspect(self) -> None:
+        self.circuit.suspect()
         self.in_a_row = max(self.in_a_row, 1)
 
     def _note_opening(self) -> None:
@@ -75,7 +75,7 @@ class CircuitMachine(RuleBasedStateMachine):
     def permits_exactly_while_closed(self) -> None:
         assert self.circuit.permits is not self.open
         assert self.circuit.period == self.openings
-        assert self.circuit.doubted is (self.open or self.in_a_row > 0)
+        assert self.circuit.suspected is (self.open or self.in_a_row > 0)
 
 
 TestCircuit = CircuitMachine.TestCase
@@ -220,15 +220,15 @@ async def test_a_failure_that_came_at_once_made_nobody_wait() -> None:
         assert _is(breaker, State.CLOSED)
 
 
-async def test_a_doubt_costs_no_call_and_opens_it_only_if_the_probe_agrees() -> None:
+async def test_a_suspicion_costs_no_call_and_opens_it_only_if_the_probe_agrees() -> None:
     dependency = Dependency(answers_probes=True)
     async with _breaker(dependency) as breaker:
-        breaker.doubt()
+        breaker.suspect()
         await eventually(lambda: dependency.probes == 1)
         assert _is(breaker, State.CLOSED)
     dependency = Dependency()
     async with _breaker(dependency) as breaker:
-        breaker.doubt()
+        breaker.suspect()
         await eventually(lambda: not _is(breaker, State.CLOSED))
         assert dependency.probes == THRESHOLD - 1
 

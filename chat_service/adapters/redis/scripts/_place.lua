@@ -5,7 +5,7 @@
 -- A message has a `latest`: an encoded LatestMessage, whose place is appended likewise (4 seq).
 local function place(head_key, log_key, outbox_key, channel, event, latest, log_length, log_seconds, seen_epoch, seen_seq)
   local head = redis.call('HMGET', head_key, 'epoch', 'seq', 'number')
-  if not head[1] or is_behind(head[1], head[2], seen_epoch, seen_seq) then return nil end
+  if not head[1] or is_stale(head[1], head[2], seen_epoch, seen_seq) then return nil end
   local seq = tonumber(head[2]) + 1
   local number = tonumber(head[3]) + (latest and 1 or 0)
   local entry = event

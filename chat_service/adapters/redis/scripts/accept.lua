@@ -1,5 +1,5 @@
 -- Takes one message into the log of its chat: member? accepted before? then a place, live delivery, outbox.
--- KEYS head, members, log, outbox, read, dedupe, unsure, typing
+-- KEYS head, members, log, outbox, read, dedupe, dedupe uncertain, typing
 -- ARGV sender, event, channel, message id, created at (ms), fingerprint, log length, log seconds, dedupe seconds,
 --      1 when the store was asked for an earlier send and has none, epoch and seq that the caller has seen,
 --      1 when the sender has read up to the message, LatestMessage

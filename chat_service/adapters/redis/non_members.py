@@ -1,4 +1,4 @@
-"""``Strangers`` on Redis."""
+"""``NonMembers`` on Redis."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from chat_service.adapters.redis import keys
-from chat_service.ports import Pair, Strangers
+from chat_service.ports import NonMembers, Pair
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 
@@ -16,8 +16,8 @@ KEPT_MS: Final = 10_000
 MOST_KEPT: Final = 1_000  # of one user; the oldest go first
 
 
-class RedisStrangers(Strangers):
-    """The ``Strangers`` port: a sorted set per user, from chat to when it was asked about."""
+class RedisNonMembers(NonMembers):
+    """The ``NonMembers`` port: a sorted set per user, from chat to when it was asked about."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -29,7 +29,7 @@ class RedisStrangers(Strangers):
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id, chat_ids in chats.items():
-                    pipe.zmscore(keys.strangers(user_id), chat_ids)
+                    pipe.zmscore(keys.non_members(user_id), chat_ids)
                 answers: list[list[float | None]] = await pipe.execute()
         return {
             (chat_id, user_id)
@@ -44,7 +44,7 @@ class RedisStrangers(Strangers):
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id, chat_ids in _by_user(pairs).items():
-                    key = keys.strangers(user_id)
+                    key = keys.non_members(user_id)
                     scores: Any = dict.fromkeys(chat_ids, at_ms)
                     pipe.zadd(key, scores)
                     pipe.zremrangebyrank(key, 0, -MOST_KEPT - 1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chat_service.domain.model import Membership, ReadPointer, Role
-from chat_service.ports import ChatLog, Pair, RateLimiter, Store, Strangers
+from chat_service.ports import ChatLog, NonMembers, Pair, RateLimiter, Store
 from mesh.errors import ParleyError, ResourceExhausted, Unavailable
 from parley.common.v1.error_pb2 import ErrorReason
 
@@ -14,16 +14,16 @@ STRANGERS: Final = "strangers"
 _NOBODY: Final = Membership(Role.NONE, ReadPointer())
 
 
-class MembershipQuestions:
+class MembershipLookup:
     """Whoever names chats that are not the own, or do not exist, pays for each question to the store.
 
     What the store said is remembered: of members with their chat, of others for a moment and in one bounded
     place per user, so that made-up ids leave nothing behind.
     """
 
-    def __init__(self, log: ChatLog, strangers: Strangers, store: Store, limiter: RateLimiter) -> None:
+    def __init__(self, log: ChatLog, non_members: NonMembers, store: Store, limiter: RateLimiter) -> None:
         self._log = log
-        self._strangers = strangers
+        self._non_members = non_members
         self._store = store
         self._limiter = limiter
 
@@ -34,7 +34,7 @@ class MembershipQuestions:
             Unavailable: Redis or the store is down.
         """
         answers: dict[Pair, Membership | ParleyError] = dict.fromkeys(
-            await self._strangers.known(pairs), _NOBODY
+            await self._non_members.known(pairs), _NOBODY
         )
         pairs = await self._charge([pair for pair in pairs if pair not in answers], answers)
         if not pairs:
@@ -44,9 +44,9 @@ class MembershipQuestions:
         except Unavailable:
             await self._limiter.give_back(STRANGERS, Counter(user_id for _, user_id in pairs))
             raise
-        strangers = [pair for pair, item in found.items() if item.role is Role.NONE]
-        if strangers:
-            await self._strangers.remember(strangers)
+        others = [pair for pair, item in found.items() if item.role is Role.NONE]
+        if others:
+            await self._non_members.remember(others)
         members = Counter(user_id for (_, user_id), item in found.items() if item.role is not Role.NONE)
         if members:
             await self._limiter.give_back(STRANGERS, members)
