@@ -42,7 +42,7 @@ class Refusal(Enum):
 
     ROLE_UNKNOWN = auto()  # ask the store for the sender's role, remember it, try again
     NOT_A_MEMBER = auto()
-    HEAD_MISSING = auto()  # lost, or older than it was: let the store begin a new life, restore, try again
+    HEAD_MISSING = auto()  # lost, or older than it was: let the store begin a new epoch, restore, try again
     DEDUPE_UNCERTAIN = (
         auto()
     )  # ask the store whether it has the send: tell the log, or mark the message as new
@@ -118,8 +118,8 @@ class ChatLog(Protocol):
     async def begin(self, chat_id: str, roles: Mapping[str, Role], member_count: int) -> None:
         """Starts the log of a chat that was just made. Does nothing when it has one."""
 
-    async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
-        """Gives logs whose head is missing the life that the store began.
+    async def restore_heads(self, heads: Mapping[str, StoredHead]) -> None:
+        """Gives logs whose head is missing the epoch that the store began.
 
         ``accept`` is DEDUPE_UNCERTAIN from then.
         """
@@ -457,7 +457,7 @@ class Store(Protocol):
         """One answer per pair of chat and user."""
 
     async def rebuild_heads(self, chat_ids: Sequence[str]) -> Mapping[str, StoredHead]:
-        """Begins a new life of logs that Redis lost, durably; a chat that does not exist is left out."""
+        """Begins a new epoch of logs that Redis lost, durably; a chat that does not exist is left out."""
 
     async def list_chats(
         self, user_id: str, limit: int, cursor: str = "", *, fresh: bool = False

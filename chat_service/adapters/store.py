@@ -31,7 +31,7 @@ IDEMPOTENT_CALLS: Final = tuple(
     for method in pb.DESCRIPTOR.services_by_name["PersistService"].methods
     if method.name != "RebuildHeads"
 )
-"""What gRPC may repeat: all of it, as the proto says of each call; but a new life of a log is begun once."""
+"""What gRPC may repeat: all of it, as the proto says of each call; but a new epoch of a log is begun once."""
 
 
 # Receipts are shown where they are at hand: nobody should wait long for a page of messages because of them.

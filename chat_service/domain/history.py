@@ -44,8 +44,9 @@ def possible_gaps(
 ) -> Iterator[Window]:
     """The stretches of a page, the newest first, in which messages may lack: their numbers do not follow on.
 
-    ``upper`` is the position and the number right above the page, ``base`` where this life of the log begins:
-    of earlier lives nothing is said, for their numbers may overlap. ``ends``: nothing older was found.
+    ``upper`` is the position and the number right above the page, ``base`` where this epoch of the log
+    begins: of earlier epochs nothing is said, for their numbers may overlap. ``ends``: nothing older was
+    found.
     """
     upper_seq, upper_number = upper
     places = [(message.seq, message.number) for message in page]

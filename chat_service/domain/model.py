@@ -45,7 +45,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class FoundSend:
-    """A message that the store had under its ``clientMsgId``, and the life of the log it stands in."""
+    """A message that the store had under its ``clientMsgId``, and the epoch of the log it stands in."""
 
     message: Message
     epoch: int
@@ -113,7 +113,7 @@ class ReadPointer:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the log of a chat ends; ``base`` is the position that this life of it began at."""
+    """Where the log of a chat ends; ``base`` is the position that this epoch of it began at."""
 
     epoch: int
     seq: int
@@ -147,7 +147,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:
-    """Where a new life of a log begins, as the store decided."""
+    """Where a new epoch of a log begins, as the store decided."""
 
     epoch: int
     seq: int

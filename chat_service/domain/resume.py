@@ -57,7 +57,8 @@ def begin(cursor: Cursor, head: Head) -> tuple[int, bool]:
     """After which position to read, and whether what the client has is worthless.
 
     A cursor in the future saw a log that is no more: there is nothing to add to it. A cursor of an earlier
-    life may miss entries of that life which nobody can name, so it gets the newest life from its beginning.
+    epoch may miss entries of that epoch which nobody can name, so it gets the newest epoch from its
+    beginning.
     """
     if cursor.seq > head.seq or cursor.epoch > head.epoch:
         return head.seq, True

@@ -57,7 +57,7 @@ class ReadLog:
                 answers[index] = state
                 continue
             after, reset = resume.begin(cursor, state.head)
-            # Positions are dense within a life of the log, so this is how many entries there are.
+            # Positions are dense within an epoch of the log, so this is how many entries there are.
             size = min(state.head.seq - after, limit, entries_left)
             answers[index] = Slice(state, complete=after == state.head.seq, reset=reset)
             if size:

@@ -44,7 +44,7 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the stored log of a chat ends, or where its last life begins when nothing of that is stored."""
+    """Where the stored log of a chat ends, or where its last epoch begins when nothing of that is stored."""
 
     chat_id: str
     epoch: int

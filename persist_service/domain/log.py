@@ -16,7 +16,7 @@ from persist_service.domain.chats import Head
 from persist_service.domain.pointers import Pointer
 
 EPOCH_JUMP: Final = 2**20
-"""How far beyond the last position the next life of a log begins: old entries may still be on their way."""
+"""How far beyond the last position the next epoch of a log begins: old entries may still be on their way."""
 VOID: Final = "void"
 """The kind, as stored, of an entry that says that nothing stands at its position."""
 

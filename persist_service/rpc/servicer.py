@@ -172,7 +172,7 @@ class PersistRpc(persist_service_pb2_grpc.PersistServiceServicer):
     async def RebuildHeads(
         self, request: pb.RebuildHeadsRequest, context: Context
     ) -> pb.RebuildHeadsResponse:
-        """Begins new lives of logs."""
+        """Begins new epochs of logs."""
         checks.count_within(request.chat_ids, "chat_ids", 1, 1_000)
         heads = await history.rebuild_heads(
             self.stores,

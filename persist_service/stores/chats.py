@@ -123,19 +123,19 @@ class Chats:
             return [(_to_head(chat), chat["memberCount"]) async for chat in found]
 
     async def rebuild(self, chat_ids: AnyOf[str]) -> list[tuple[Head, int]]:
-        """As ``heads``, after beginning a new life of each log: the next epoch, ``EPOCH_JUMP`` further.
+        """As ``heads``, after beginning the next epoch of each log, ``EPOCH_JUMP`` further.
 
-        No two calls are ever told the same life.
+        No two calls are ever told the same epoch.
         An update that answers what it made, so each call gets numbers of its own.
         """
         ids = list(chat_ids)
         found: list[Document | None] = []
         with self._mongo.guard():
             for start in range(0, len(ids), _UPDATES_AT_ONCE):
-                found += await asyncio.gather(*map(self._begin_life, ids[start : start + _UPDATES_AT_ONCE]))
+                found += await asyncio.gather(*map(self._begin_epoch, ids[start : start + _UPDATES_AT_ONCE]))
         return [(_to_head(chat), chat["memberCount"]) for chat in found if chat is not None]
 
-    async def _begin_life(self, chat_id: str) -> Document | None:
+    async def _begin_epoch(self, chat_id: str) -> Document | None:
         chat: Document | None = await self._chats.find_one_and_update(
             {"_id": ObjectId(chat_id)},
             {"$inc": {"epoch": 1, "lastSeq": EPOCH_JUMP}},

@@ -164,15 +164,15 @@ class RedisChatLog(ChatLog):
                 await pipe.execute()
 
     @override
-    async def restore_heads(self, lives: Mapping[str, StoredHead]) -> None:
-        restored = await scripts.run(self._redis, [self._begin_call(*life) for life in lives.items()])
-        for (chat_id, head), answer in zip(lives.items(), restored, strict=True):
+    async def restore_heads(self, heads: Mapping[str, StoredHead]) -> None:
+        restored = await scripts.run(self._redis, [self._begin_call(*item) for item in heads.items()])
+        for (chat_id, head), answer in zip(heads.items(), restored, strict=True):
             if answer == 1:
                 _log.warning("chat.log_rebuilt", chat_id=chat_id, epoch=head.epoch)
 
-    def _begin_call(self, chat_id: str, life: StoredHead) -> scripts.Call:
-        # Nothing was sent before the first life, so nothing of it can come again.
-        uncertain_seconds = 0 if life.epoch == FIRST_EPOCH else self._keep.dedupe_seconds
+    def _begin_call(self, chat_id: str, head: StoredHead) -> scripts.Call:
+        # Nothing was sent before the first epoch, so nothing of it can come again.
+        uncertain_seconds = 0 if head.epoch == FIRST_EPOCH else self._keep.dedupe_seconds
         return scripts.Call(
             scripts.BEGIN,
             (
@@ -184,10 +184,10 @@ class RedisChatLog(ChatLog):
                 keys.delivered(chat_id),
             ),
             (
-                life.epoch,
-                life.seq,
-                life.number,
-                life.member_count,
+                head.epoch,
+                head.seq,
+                head.number,
+                head.member_count,
                 uncertain_seconds,
                 *self._seen.of(chat_id),
             ),

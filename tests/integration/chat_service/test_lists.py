@@ -195,7 +195,7 @@ async def test_a_chat_whose_log_cannot_be_asked_about_is_listed_as_it_is_stored(
     await world.stored(lost, 1)
     await world.stored(good, 1)
     await world.redis.delete(keys.head(lost))
-    monkeypatch.setattr(barrier, "_WAIT_SECONDS", 0.0)  # to the log's new life the store is behind for ever
+    monkeypatch.setattr(barrier, "_WAIT_SECONDS", 0.0)  # to the log's new epoch the store is behind for ever
     answer = await world.chat.ListChats(pb.ListChatsRequest(user_id="alice"))
     shown = {chat.id: chat for chat in answer.chats}
     assert set(shown) == {lost, good}

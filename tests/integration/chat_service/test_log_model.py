@@ -1,7 +1,7 @@
 """The log, its memory of sends and resuming, on real servers, against a model of a few lists.
 
 Whatever is sent, sent again, lost and asked for in whatever order: a repeat gets its first answer, positions
-are dense within a life of the log, and a client that resumes sees what the model has, no more and no less.
+are dense within an epoch of the log, and a client that resumes sees what the model has, no more and no less.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Sent:
 
 
 @dataclass
-class Life:
-    """One life of the log: where it begins, and what each position holds, a message's id or nothing."""
+class Epoch:
+    """One epoch of the log: where it begins, and what each position holds, a message's id or nothing."""
 
     epoch: int = 1
     base: int = 0
@@ -79,8 +79,8 @@ class LogMachine(RuleBasedStateMachine):
         super().__init__()
         self._runner = runner
         self.world = world
-        self.life = Life()
-        self.earlier = 0  # entries of lives that are over
+        self.epoch = Epoch()
+        self.earlier = 0  # entries of epochs that are over
         self.lost = False
         self.sends: list[Sent] = []
         self.members = 0
@@ -97,14 +97,14 @@ class LogMachine(RuleBasedStateMachine):
         self.chat_id = self.run_now(self.world.group("alice", "bob"))
 
     def touched(self) -> None:
-        """Whatever needs the log first makes the next life of one that was lost."""
+        """Whatever needs the log first makes the next epoch of one that was lost."""
         if self.lost:
-            self.earlier += len(self.life.entries)
-            self.life = Life(self.life.epoch + 1, self.life.head + JUMP)
+            self.earlier += len(self.epoch.entries)
+            self.epoch = Epoch(self.epoch.epoch + 1, self.epoch.head + JUMP)
             self.lost = False
 
     def all_stored(self) -> None:
-        count = self.earlier + len(self.life.entries)
+        count = self.earlier + len(self.epoch.entries)
         query = {"chatId": {"$exists": True}}
         db = self.world.persist.db
 
@@ -123,8 +123,8 @@ class LogMachine(RuleBasedStateMachine):
         self.touched()
         key = f"key-{len(self.sends)}"
         answer = self.run_now(self.world.send(self.chat_id, key, f"words of {key}", user_id)).accepted
-        self.life.entries.append(answer.message_id)
-        assert (answer.epoch, answer.seq, answer.duplicate) == (self.life.epoch, self.life.head, False)
+        self.epoch.entries.append(answer.message_id)
+        assert (answer.epoch, answer.seq, answer.duplicate) == (self.epoch.epoch, self.epoch.head, False)
         self.sends.append(Sent(user_id, key, f"words of {key}", answer))
 
     @precondition(lambda self: self.sends)
@@ -154,7 +154,7 @@ class LogMachine(RuleBasedStateMachine):
             user_id="alice", chat_id=self.chat_id, member_ids=[f"member-{self.members}"]
         )
         self.run_now(self.world.chat.AddMembers(request))
-        self.life.entries.append("")
+        self.epoch.entries.append("")
 
     @rule()
     def redis_loses_everything(self) -> None:
@@ -178,22 +178,22 @@ class LogMachine(RuleBasedStateMachine):
         while True:
             (found,) = self.run_now(self.world.read((self.chat_id, reader.epoch, reader.seq), limit=limit))
             assert not found.HasField("error"), found
-            is_earlier = reader.seq < self.life.base or 0 < reader.epoch < self.life.epoch
-            assert found.reset == is_earlier, (reader, self.life)
+            is_earlier = reader.seq < self.epoch.base or 0 < reader.epoch < self.epoch.epoch
+            assert found.reset == is_earlier, (reader, self.epoch)
             assert first or not found.reset
             if found.reset:
-                reader.seen, reader.seq = [], self.life.base
+                reader.seen, reader.seq = [], self.epoch.base
             for entry in found.entries:
-                assert (entry.epoch, entry.seq) == (self.life.epoch, reader.seq + 1)
+                assert (entry.epoch, entry.seq) == (self.epoch.epoch, reader.seq + 1)
                 reader.seq = entry.seq
                 reader.seen.append(entry.message.id)
             reader.epoch, first = found.head.epoch, False
-            assert found.complete == (reader.seq == self.life.head)
+            assert found.complete == (reader.seq == self.epoch.head)
             if found.complete:
                 break
             assert len(found.entries) == limit
-        assert (found.head.epoch, found.head.seq) == (self.life.epoch, self.life.head)
-        assert reader.seen == self.life.entries
+        assert (found.head.epoch, found.head.seq) == (self.epoch.epoch, self.epoch.head)
+        assert reader.seen == self.epoch.entries
 
     @rule(epoch=st.integers(0, 4), seq=st.integers(0, 2**64 - 1) | st.integers(0, 3 * JUMP))
     def resume_from_anywhere(self, epoch: int, seq: int) -> None:
@@ -201,15 +201,15 @@ class LogMachine(RuleBasedStateMachine):
         (found,) = self.run_now(self.world.read((self.chat_id, epoch, seq), limit=500))
         assert not found.HasField("error"), found
         assert found.complete
-        future = seq > self.life.head or epoch > self.life.epoch
-        rebuilt = not future and (seq < self.life.base or 0 < epoch < self.life.epoch)
+        future = seq > self.epoch.head or epoch > self.epoch.epoch
+        rebuilt = not future and (seq < self.epoch.base or 0 < epoch < self.epoch.epoch)
         assert found.reset == (future or rebuilt)
-        start = self.life.head if future else self.life.base if rebuilt else seq
-        assert [entry.seq for entry in found.entries] == list(range(start + 1, self.life.head + 1))
+        start = self.epoch.head if future else self.epoch.base if rebuilt else seq
+        assert [entry.seq for entry in found.entries] == list(range(start + 1, self.epoch.head + 1))
 
     @invariant()
     def readers_are_never_ahead(self) -> None:
-        assert all(reader.seq <= self.life.head for reader in self.readers)
+        assert all(reader.seq <= self.epoch.head for reader in self.readers)
 
 
 @pytest.fixture

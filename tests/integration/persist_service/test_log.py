@@ -1,4 +1,4 @@
-"""The stored log read forward, sends found again, new lives of a log, revoked tokens."""
+"""The stored log read forward, sends found again, new epochs of a log, revoked tokens."""
 
 from __future__ import annotations
 
@@ -113,13 +113,13 @@ async def test_no_two_lives_of_a_log_share_a_position(service: Service) -> None:
     log = Log((await service.direct("alice", "bob")).id)
     await service.publish(*log.messages(3))
     assert (await service.stored(log.chat_id, 3)).epoch == 1
-    # Nothing of the second life is stored before that is lost as well; and two callers ask at once.
-    lives = [await rebuilt(service, log.chat_id)]
-    lives += await asyncio.gather(rebuilt(service, log.chat_id), rebuilt(service, log.chat_id))
-    assert sorted((life.epoch, life.seq) for life in lives) == [
+    # Nothing of the second epoch is stored before that is lost as well; and two callers ask at once.
+    epochs = [await rebuilt(service, log.chat_id)]
+    epochs += await asyncio.gather(rebuilt(service, log.chat_id), rebuilt(service, log.chat_id))
+    assert sorted((begun.epoch, begun.seq) for begun in epochs) == [
         (epoch, 3 + (epoch - 1) * 2**20) for epoch in (2, 3, 4)
     ]
-    assert {life.number for life in lives} == {3}
+    assert {begun.number for begun in epochs} == {3}
     # What was still on its way is stored at its own place.
     await service.publish(log.message())
     await eventually(lambda: service.db.messages.count_documents({}) == 4)
@@ -131,10 +131,10 @@ async def test_a_new_life_begins_after_everything_of_the_old_one_is_stored(servi
     log = Log((await service.direct("alice", "bob")).id)
     for _ in range(3):
         await service.broker.publish_many(list(batches(log.messages(400), 2)))
-        lives = await asyncio.gather(*(rebuilt(service, log.chat_id) for _ in range(4)))
-        assert {life.number for life in lives} == {log.number}
+        epochs = await asyncio.gather(*(rebuilt(service, log.chat_id) for _ in range(4)))
+        assert {begun.number for begun in epochs} == {log.number}
         assert service.db.messages.count_documents({}) == log.number
-        log.epoch, log.seq = max(life.epoch for life in lives), max(life.seq for life in lives)
+        log.epoch, log.seq = max(begun.epoch for begun in epochs), max(begun.seq for begun in epochs)
     assert service.db.markers.count_documents({}) == 0
 
 
