@@ -377,7 +377,7 @@ class Revocations(Protocol):
 class UserChannels(Protocol):
     """The channel of each user."""
 
-    async def tell(self, news: Mapping[str, UserNews]) -> None:
+    async def publish(self, news: Mapping[str, UserNews]) -> None:
         """Tells each user's live connections. Returning does not mean that anyone heard."""
 
 

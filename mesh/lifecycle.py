@@ -19,7 +19,7 @@ import uvloop
 
 from mesh import tracing
 from mesh.backoff import Backoff
-from mesh.build import tell_build
+from mesh.build import show_build
 from mesh.cancellation import end, is_cancelled
 from mesh.descriptors import raise_limit
 from mesh.errors import Unavailable
@@ -129,7 +129,7 @@ def run_service(name: str, settings: MeshSettings, serve: Serve) -> None:
     for found, meant in unknown_variables(type(settings)):
         guess = {"did_you_mean": meant} if meant else {}
         _log.warning("settings.unknown_variable", variable=found, **guess)
-    tell_build(name)
+    show_build(name)
     raise_limit()
     with _tracing(name, settings):
         code = uvloop.run(_run(settings, serve))

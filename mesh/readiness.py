@@ -42,7 +42,7 @@ class Readiness:
         self._dependencies: dict[str, _Dependency] = {}
         self._listeners: list[Callable[[bool], Awaitable[None]]] = []
         self._draining = False
-        self._told: bool | None = None
+        self._notified: bool | None = None
         self._changed = asyncio.Event()
 
     def add(self, name: str, check: Check, *, required: bool = True, field: str | None = None) -> None:
@@ -75,7 +75,7 @@ class Readiness:
     async def start_drain(self) -> None:
         """Not ready from now on; use it as the first phase of a drain."""
         self._draining = True
-        await self._tell()
+        await self._notify()
 
     async def wait_ready(self) -> None:
         """Returns once the process is ready."""
@@ -94,7 +94,7 @@ class Readiness:
         if self._began is None:
             self._began = asyncio.get_running_loop().time()
         await asyncio.gather(*(self._poll_one(*item) for item in self._dependencies.items()))
-        await self._tell()
+        await self._notify()
 
     async def _poll_one(self, name: str, dependency: _Dependency) -> None:
         problem: str | None = None
@@ -125,11 +125,11 @@ class Readiness:
         now = asyncio.get_running_loop().time()
         return self._began is not None and now - self._began < self._grace
 
-    async def _tell(self) -> None:
-        if self._told is not self.ready:
-            self._told = self.ready
+    async def _notify(self) -> None:
+        if self._notified is not self.ready:
+            self._notified = self.ready
             for listener in self._listeners:
-                await listener(self._told)
+                await listener(self._notified)
         self._changed.set()
 
 

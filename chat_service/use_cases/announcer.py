@@ -11,8 +11,8 @@ from mesh.logs import get_logger
 
 CHATS_PER_USER = 1_000  # listed at connect; `ListChats` has the rest
 # Beyond these a presence change would cost more than it tells anyone.
-_TOLD_CHATS = 100
-_TOLD_GROUP_SIZE = 100
+_MOST_CHATS = 100
+_MOST_MEMBERS = 100
 
 _log = get_logger()
 
@@ -28,20 +28,20 @@ class Announcer:
         """Never raises for an outage: presence is a courtesy, and the next change corrects it."""
         try:
             listed = await self._store.list_chats(user_id, CHATS_PER_USER)
-            await self.tell(user_id, listed.chats, online=online)
+            await self.announce_in(user_id, listed.chats, online=online)
         except Unavailable as error:
-            _log.info("chat.presence_not_told", dependency=error.dependency)
+            _log.info("chat.presence_not_published", dependency=error.dependency)
 
-    async def tell(self, user_id: str, chats: Sequence[UserChat], *, online: bool) -> None:
+    async def announce_in(self, user_id: str, chats: Sequence[UserChat], *, online: bool) -> None:
         """As ``announce``, for chats that are at hand.
 
         Raises:
             Unavailable: Redis is down.
         """
-        told = tuple(
+        chat_ids = tuple(
             item.chat_id
             for item in chats
-            if item.kind is ChatKind.DIRECT or item.member_count <= _TOLD_GROUP_SIZE
-        )[:_TOLD_CHATS]
-        if told:
-            await self._log.announce(presence(user_id, told, now_ms(), online=online))
+            if item.kind is ChatKind.DIRECT or item.member_count <= _MOST_MEMBERS
+        )[:_MOST_CHATS]
+        if chat_ids:
+            await self._log.announce(presence(user_id, chat_ids, now_ms(), online=online))

@@ -40,5 +40,7 @@ class CreateDirectChat:
         view = await self._views.one(user_id, chat)
         # Also while nothing was said in it: a first attempt may have made it and then failed to tell.
         if view.latest is None:
-            await self._channels.tell({user_id: ChatAdded(view, user_id), peer_id: ChatAdded(view, user_id)})
+            await self._channels.publish(
+                {user_id: ChatAdded(view, user_id), peer_id: ChatAdded(view, user_id)}
+            )
         return view, created

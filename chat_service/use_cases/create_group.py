@@ -46,5 +46,5 @@ class CreateGroup:
         await self._log.begin(chat.id, roles, chat.member_count)
         view = await self._views.one(user_id, chat)
         news = ChatAdded(replace(view, role=Role.MEMBER), user_id)
-        await self._channels.tell({**dict.fromkeys(others, news), user_id: ChatAdded(view, user_id)})
+        await self._channels.publish({**dict.fromkeys(others, news), user_id: ChatAdded(view, user_id)})
         return view

@@ -130,7 +130,7 @@ class MembershipChanges:
             await _persistently(lambda: self._record(change, members), seconds)
         view = await self._views.one(viewer_id, chat)
         news = ChatAdded(replace(view, role=Role.MEMBER, unread=0), added.actor_id)
-        await self._channels.tell(dict.fromkeys(roles, news))
+        await self._channels.publish(dict.fromkeys(roles, news))
         if roles:
             await self._pending.forget(chat.id)
         return view
@@ -150,7 +150,7 @@ class MembershipChanges:
     async def end_delivery(self, change: ChatEvent) -> None:
         """Tells the removed user's connections. Raises ``Unavailable`` when Redis is down."""
         removed = change.member_removed
-        await self._channels.tell({removed.user_id: ChatRemoved(change.chat_id, removed.actor_id)})
+        await self._channels.publish({removed.user_id: ChatRemoved(change.chat_id, removed.actor_id)})
 
     async def _finish_earlier(self, chat_id: str) -> None:
         """The store knows whether what is pending happened: then it is logged and told, else forgotten.

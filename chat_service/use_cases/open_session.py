@@ -50,5 +50,5 @@ class OpenSession:
             },
         )
         if came:
-            await self._announcer.tell(session.user_id, listed.chats, online=True)
+            await self._announcer.announce_in(session.user_id, listed.chats, online=True)
         return [item.chat_id for item in listed.chats], listed.next_cursor

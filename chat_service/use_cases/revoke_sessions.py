@@ -32,9 +32,9 @@ class RevokeSessions:
         live = await self._presence.sessions(user_id)
         if connection_id:
             await self._revocations.end_connection(Session(user_id, connection_id))
-            await self._channels.tell({user_id: SessionsRevoked(connection_id, 0)})
+            await self._channels.publish({user_id: SessionsRevoked(connection_id, 0)})
             return live.count(connection_id)
         before_ms = await self._revocations.revoke_tokens(user_id, now_ms())
-        await self._channels.tell({user_id: SessionsRevoked("", before_ms)})
+        await self._channels.publish({user_id: SessionsRevoked("", before_ms)})
         await self._store.revoke_tokens(user_id, before_ms)
         return len(live)

@@ -65,7 +65,7 @@ class SendMessages:
         self._reading = reading
         self._content_limit = content_limit
         self._not_cleared = Outage("chat.outbox_not_cleared", "chat.outbox_cleared")
-        self._read_not_told = Outage("chat.read_not_told", "chat.read_told")
+        self._read_not_published = Outage("chat.read_not_published", "chat.read_published")
 
     async def __call__(self, sends: Sequence[Send]) -> list[SendAccepted | ParleyError]:
         """One answer per send, in order. A message that was accepted is in the log and on the broker's disk.
@@ -80,7 +80,7 @@ class SendMessages:
         with tracing.ending(list(spans.values())):
             answers = await self._send(sends)
             for index, span in spans.items():
-                _tell(span, answers[index])
+                _describe(span, answers[index])
         for answer in answers.values():
             SENDS.labels(_outcome(answer)).inc()
         return [answers[index] for index in range(len(sends))]
@@ -134,7 +134,7 @@ class SendMessages:
             taken = await self._take(sends, answers)
         entries = [item.entry for item in taken.values() if item.entry is not None]
         reads = [
-            self._tell_read(sends[index], item.accepted)
+            self._publish_read(sends[index], item.accepted)
             for index, item in taken.items()
             if item.has_read or sends[index].read_seq
         ]
@@ -149,7 +149,7 @@ class SendMessages:
         else:
             answers.update((index, item.accepted) for index, item in taken.items())
 
-    async def _tell_read(self, send: Send, accepted: SendAccepted) -> None:
+    async def _publish_read(self, send: Send, accepted: SendAccepted) -> None:
         """Tells how far the sender has read; only what differs from the message has to be made durable."""
         chat_id, user_id = accepted.chat_id, send.event.message.sender_id
         try:
@@ -162,9 +162,9 @@ class SendMessages:
                 await self._log.announce([signal])
         except Unavailable as error:
             # The message counts all the same, and whatever the user reads next moves the pointer as well.
-            self._read_not_told.failed(chat_id=chat_id, dependency=error.dependency)
+            self._read_not_published.failed(chat_id=chat_id, dependency=error.dependency)
         else:
-            self._read_not_told.worked()
+            self._read_not_published.worked()
 
     async def _take(
         self, sends: dict[int, Send], answers: dict[int, SendAccepted | ParleyError]
@@ -278,7 +278,7 @@ def _begin_span(event: ChatEvent) -> tracing.Span | None:
     return tracing.follow("accept message", event.traceparent, attributes=attributes)
 
 
-def _tell(span: tracing.Span, answer: SendAccepted | ParleyError) -> None:
+def _describe(span: tracing.Span, answer: SendAccepted | ParleyError) -> None:
     if isinstance(answer, ParleyError):
         span.fail(answer)
         return

@@ -14,8 +14,8 @@ _BLOCKED: Final = "_Connection__handle_connection_blocked"
 _UNBLOCKED: Final = "_Connection__handle_connection_unblocked"
 
 
-def watch_alarm(connection: AbstractConnection, told: Callable[[str | None], None]) -> None:
-    """Has ``told`` called with the broker's reason when it blocks this connection, and None when it is over.
+def watch_alarm(connection: AbstractConnection, on_change: Callable[[str | None], None]) -> None:
+    """Calls ``on_change`` with the broker's reason when it blocks this connection, and with None when that ends.
 
     The connection must be open.
     """
@@ -24,17 +24,17 @@ def watch_alarm(connection: AbstractConnection, told: Callable[[str | None], Non
         raise RuntimeError("the connection is not open")
     inner: Any = transport.connection
     for name in (_BLOCKED, _UNBLOCKED):
-        setattr(inner, name, _telling(getattr(inner, name), told))
+        setattr(inner, name, _watched(getattr(inner, name), on_change))
 
 
-def _telling(
-    handle: Callable[[Any], Awaitable[None]], told: Callable[[str | None], None]
+def _watched(
+    handle: Callable[[Any], Awaitable[None]], on_change: Callable[[str | None], None]
 ) -> Callable[[Any], Awaitable[None]]:
-    async def handle_and_tell(frame: Any) -> None:
+    async def handle_and_report(frame: Any) -> None:
         await handle(frame)
-        told(getattr(frame, "reason", None))
+        on_change(getattr(frame, "reason", None))
 
-    return handle_and_tell
+    return handle_and_report
 
 
 def alarm_in_words(reason: str) -> str:

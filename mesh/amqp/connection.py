@@ -46,7 +46,7 @@ _log = get_logger()
 
 
 class Session:
-    """One life of the connection: a channel for publishing, and a sign when it is over."""
+    """One generation of the connection: a channel for publishing, and a sign when it is over."""
 
     def __init__(self, connection: AbstractConnection, publisher: Publisher) -> None:
         self.connection = connection

@@ -14,7 +14,7 @@ _AT_ONCE: Final = 128  # then others get their turn
 _REST_SECONDS: Final = 0.5  # what else the process closed meanwhile, nothing tells
 
 _log = get_logger()
-_told = Seldom(1.0)
+_rest_log = Seldom(1.0)
 
 
 class Acceptor:
@@ -80,6 +80,6 @@ class Acceptor:
     def _rest(self, error: OSError) -> None:
         self._loop.remove_reader(self._listener.fileno())
         self._resting = self._loop.call_later(_REST_SECONDS, self.resume)
-        left_out = _told.due()
+        left_out = _rest_log.due()
         if left_out is not None:
             _log.warning("http.accept_paused", error=error.strerror, lines_left_out=left_out)

@@ -25,7 +25,7 @@ from mesh.metrics import HTTP_CONNECTIONS, HTTP_CONNECTIONS_ENDED
 from mesh.seldom import Seldom
 
 _LINE_ENDS: Final = 4  # of an empty line or two before a request (RFC 9112 section 2.2)
-_TELL_SECONDS: Final = 10.0
+_LOG_SECONDS: Final = 10.0
 
 _log = get_logger()
 
@@ -97,7 +97,7 @@ class HttpServer:
         self.refusals = Refusals(
             most=reserved() // 8, max_head_bytes=limits.max_head_bytes, lingering=self._lingering
         )
-        self._refusal_told = Seldom(_TELL_SECONDS)
+        self._refusal_log = Seldom(_LOG_SECONDS)
         self.ways = Ways(
             parameters=HTTP1ConnectionParameters(
                 max_header_size=limits.max_head_bytes,
@@ -182,7 +182,7 @@ class HttpServer:
 
     def _refuse(self, peer: socket.socket, remote_ip: str, full: FullError) -> None:
         HTTP_CONNECTIONS_ENDED.labels(self._name, "address" if full.of_address else "full").inc()
-        left_out = self._refusal_told.due()
+        left_out = self._refusal_log.due()
         if left_out is not None:
             _log.warning(
                 "http.connection_refused",

@@ -81,8 +81,8 @@ async def _store(stores: Stores, follow_ups: FollowUps, entries: Sequence[LogEnt
     )
     await stores.chat_lists.drop({pointer.user_id for pointer in read})
     if in_log:
-        told = [ReadUpTo(pointer.chat_id, pointer.user_id, pointer.read_seq) for pointer in read]
-        await asyncio.gather(follow_ups.stored(in_log), notify_members(stores, follow_ups, in_log, told))
+        moved_to = [ReadUpTo(pointer.chat_id, pointer.user_id, pointer.read_seq) for pointer in read]
+        await asyncio.gather(follow_ups.stored(in_log), notify_members(stores, follow_ups, in_log, moved_to))
     return {
         place: insertion.reason
         for place, insertion in enumerate(insertions)

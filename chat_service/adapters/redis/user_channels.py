@@ -20,7 +20,7 @@ class RedisUserChannels(UserChannels):
         self._redis = redis
 
     @override
-    async def tell(self, news: Mapping[str, UserNews]) -> None:
+    async def publish(self, news: Mapping[str, UserNews]) -> None:
         events = event_codec.user_events(news, now_ms())
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
