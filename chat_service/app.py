@@ -19,22 +19,12 @@ from chat_service.adapters.redis.recent_log import RedisRecentLog
 from chat_service.adapters.redis.revocations import RedisRevocations
 from chat_service.adapters.redis.user_channels import RedisUserChannels
 from chat_service.adapters.store import IDEMPOTENT_CALLS, PersistStore
-from chat_service.ports import (
-    Broker,
-    ChatLocks,
-    ChatLog,
-    EdgeLeases,
-    NonMembers,
-    Outbox,
-    OutboxSizes,
-    PendingChanges,
-    Presence,
-    RateLimiter,
-    RecentLog,
-    Revocations,
-    Store,
-    UserChannels,
-)
+from chat_service.ports.broker import Broker
+from chat_service.ports.log import ChatLog, Outbox, OutboxSizes, RecentLog
+from chat_service.ports.members import ChatLocks, NonMembers, PendingChanges
+from chat_service.ports.rates import RateLimiter
+from chat_service.ports.sessions import EdgeLeases, Presence, Revocations, UserChannels
+from chat_service.ports.store import Store
 from chat_service.rpc.servicer import ChatRpc, UseCases
 from chat_service.settings import ChatSettings
 from chat_service.use_cases import send_messages

@@ -8,7 +8,8 @@ from typing_extensions import override
 
 from chat_service import event_codec
 from chat_service.domain.model import PointerMove
-from chat_service.ports import Broker, LogEntry
+from chat_service.ports.broker import Broker
+from chat_service.ports.log import LogEntry
 from contract.batches import encoded_batch
 from mesh.amqp.connection import Broker as Amqp
 from mesh.amqp.publishing import Outgoing

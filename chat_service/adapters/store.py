@@ -21,7 +21,7 @@ from chat_service.domain.model import (
     UserChats,
 )
 from chat_service.domain.resume import Entry, Window
-from chat_service.ports import Store
+from chat_service.ports.store import Store
 from parley.common.v1.message_pb2 import Message
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub

@@ -8,7 +8,7 @@ from chat_service.domain import events, rules
 from chat_service.domain.model import Delivery, Group, MembershipState, Send, Session
 from chat_service.domain.resume import Cursor, Slice
 from chat_service.metrics import SEND_BATCH_SIZE
-from chat_service.ports import Presence
+from chat_service.ports.sessions import Presence
 from chat_service.use_cases.add_members import AddMembers
 from chat_service.use_cases.create_direct_chat import CreateDirectChat
 from chat_service.use_cases.create_group import CreateGroup

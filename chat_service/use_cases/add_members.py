@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from chat_service.domain import rules
 from chat_service.domain.events import members_added
 from chat_service.domain.model import Chat, Member, Role
-from chat_service.ports import ChatLog, Store
+from chat_service.ports.log import ChatLog
+from chat_service.ports.store import Store
 from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.throttle import MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from chat_service.domain.events import presence
 from chat_service.domain.model import ChatKind, UserChat
-from chat_service.ports import ChatLog, Store
+from chat_service.ports.log import ChatLog
+from chat_service.ports.store import Store
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger

@@ -1,6 +1,8 @@
 """Logging something that happened in a chat, of any kind but a message."""
 
-from chat_service.ports import Broker, ChatLog, MembersNow, Outbox, Store
+from chat_service.ports.broker import Broker
+from chat_service.ports.log import ChatLog, MembersNow, Outbox
+from chat_service.ports.store import Store
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger

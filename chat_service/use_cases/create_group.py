@@ -5,7 +5,9 @@ from dataclasses import replace
 from chat_service.domain import rules
 from chat_service.domain.events import ChatAdded
 from chat_service.domain.model import Chat, Group, Role
-from chat_service.ports import ChatLog, Store, UserChannels
+from chat_service.ports.log import ChatLog
+from chat_service.ports.sessions import UserChannels
+from chat_service.ports.store import Store
 from chat_service.use_cases.throttle import CREATE, MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews
 from mesh.ids import new_object_id

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from chat_service.ports import PendingChanges
+from chat_service.ports.members import PendingChanges
 from chat_service.use_cases.membership_changes import MembershipChanges
 from mesh.errors import ParleyError
 from mesh.outage import Outage

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from chat_service.domain import resume
 from chat_service.domain.resume import Window
-from chat_service.ports import Store
+from chat_service.ports.store import Store
 from mesh.clock import now_ms
 from mesh.errors import unavailable
 

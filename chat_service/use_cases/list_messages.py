@@ -6,7 +6,8 @@ from dataclasses import replace
 from chat_service.domain import rules
 from chat_service.domain.history import Page, derive, possible_gaps
 from chat_service.domain.model import Head, MemberPointers, MembershipState
-from chat_service.ports import ChatLog, RecentLog, Store
+from chat_service.ports.log import ChatLog, RecentLog
+from chat_service.ports.store import Store
 from chat_service.use_cases.history_gaps import check_gaps
 from chat_service.use_cases.membership_states import MembershipStates
 from mesh.errors import Unavailable

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from chat_service.domain import rules
 from chat_service.domain.model import Delivery, PointerMove
-from chat_service.ports import Broker, ChatLog
+from chat_service.ports.broker import Broker
+from chat_service.ports.log import ChatLog
 from mesh.clock import now_ms
 
 

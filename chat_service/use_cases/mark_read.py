@@ -2,7 +2,8 @@
 
 from chat_service.domain import rules
 from chat_service.domain.model import Head, ReadPointer
-from chat_service.ports import RecentLog, Store
+from chat_service.ports.log import RecentLog
+from chat_service.ports.store import Store
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.reading import Reading
 from chat_service.use_cases.throttle import Throttle

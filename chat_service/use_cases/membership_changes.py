@@ -16,7 +16,10 @@ from typing import Any, TypeVar
 from chat_service import proto_codec
 from chat_service.domain.events import ChatAdded, ChatRemoved, with_members, with_promoted
 from chat_service.domain.model import Chat, Role
-from chat_service.ports import ChatLocks, ChatLog, MembersNow, PendingChanges, Store, UserChannels
+from chat_service.ports.log import ChatLog, MembersNow
+from chat_service.ports.members import ChatLocks, PendingChanges
+from chat_service.ports.sessions import UserChannels
+from chat_service.ports.store import Store
 from chat_service.use_cases.append_event import AppendEvent
 from chat_service.use_cases.views import ChatViews
 from mesh.backoff import Backoff

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chat_service.domain.model import Membership, ReadPointer, Role
-from chat_service.ports import ChatLog, NonMembers, Pair, RateLimiter, Store
+from chat_service.ports.log import ChatLog
+from chat_service.ports.members import NonMembers, Pair
+from chat_service.ports.rates import RateLimiter
+from chat_service.ports.store import Store
 from mesh.errors import ParleyError, ResourceExhausted, Unavailable
 from parley.common.v1.error_pb2 import ErrorReason
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from chat_service.domain import rules
 from chat_service.domain.model import MembershipState, ReadPointer, Role
-from chat_service.ports import ChatLog, Known, Store
+from chat_service.ports.log import ChatLog, Known
+from chat_service.ports.store import Store
 from chat_service.use_cases.membership_lookup import MembershipLookup
 from mesh.errors import ParleyError, Unavailable
 from mesh.ids import is_object_id

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from chat_service.domain import rules
 from chat_service.domain.model import Membership, Role, Session
-from chat_service.ports import ChatLog, Presence, Store
+from chat_service.ports.log import ChatLog
+from chat_service.ports.sessions import Presence
+from chat_service.ports.store import Store
 from chat_service.use_cases.announcer import CHATS_PER_USER, Announcer
 from chat_service.use_cases.revoked import Revoked
 from contract.names import display_name

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from chat_service.domain import resume, rules
 from chat_service.domain.resume import Cursor, Entry, Slice, Window
 from chat_service.metrics import RESUMES
-from chat_service.ports import RecentLog, Store
+from chat_service.ports.log import RecentLog
+from chat_service.ports.store import Store
 from chat_service.use_cases.history_gaps import RETRY_AFTER_MS
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import JOIN, Throttle

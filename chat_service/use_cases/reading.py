@@ -1,7 +1,8 @@
 """Moving read pointers: where in the log somebody has read up to, and making that known and durable."""
 
 from chat_service.domain.model import PointerMove, ReadPointer
-from chat_service.ports import Broker, ChatLog, RecentLog
+from chat_service.ports.broker import Broker
+from chat_service.ports.log import ChatLog, RecentLog
 from mesh.clock import now_ms
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from chat_service.domain import rules
 from chat_service.domain.events import member_removed, with_promoted
 from chat_service.domain.model import Chat, Role
-from chat_service.ports import ChatLog, Store
+from chat_service.ports.log import ChatLog
+from chat_service.ports.store import Store
 from chat_service.use_cases.membership_changes import MembershipChanges
 from chat_service.use_cases.throttle import MEMBERS, Throttle
 from chat_service.use_cases.views import ChatViews

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chat_service.domain.model import Session
-from chat_service.ports import EdgeLeases, Presence
+from chat_service.ports.sessions import EdgeLeases, Presence
 from chat_service.use_cases.announcer import Announcer
 from chat_service.use_cases.revoked import Revoked
 

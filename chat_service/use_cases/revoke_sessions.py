@@ -3,7 +3,8 @@
 from chat_service.domain import rules
 from chat_service.domain.events import SessionsRevoked
 from chat_service.domain.model import Session
-from chat_service.ports import Presence, Revocations, Store, UserChannels
+from chat_service.ports.sessions import Presence, Revocations, UserChannels
+from chat_service.ports.store import Store
 from mesh.clock import now_ms
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from chat_service.domain.model import Session
-from chat_service.ports import Revocations, Store
+from chat_service.ports.sessions import Revocations
+from chat_service.ports.store import Store
 from mesh.errors import Unavailable
 
 

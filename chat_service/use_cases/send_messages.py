@@ -10,7 +10,11 @@ from typing import Final
 from chat_service.domain import events, rules
 from chat_service.domain.model import Membership, Role, Send
 from chat_service.metrics import SEND_STAGE_SECONDS, SENDS
-from chat_service.ports import Broker, ChatLog, LogEntry, Outbox, Pair, RateLimiter, Refusal, Store, Taken
+from chat_service.ports.broker import Broker
+from chat_service.ports.log import ChatLog, LogEntry, Outbox, Refusal, Taken
+from chat_service.ports.members import Pair
+from chat_service.ports.rates import RateLimiter
+from chat_service.ports.store import Store
 from chat_service.use_cases.membership_lookup import MembershipLookup
 from chat_service.use_cases.reading import Reading
 from mesh import tracing

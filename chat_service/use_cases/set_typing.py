@@ -2,7 +2,7 @@
 
 from chat_service.domain import rules
 from chat_service.domain.events import typing
-from chat_service.ports import ChatLog
+from chat_service.ports.log import ChatLog
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import Throttle
 from mesh.clock import now_ms

@@ -3,7 +3,8 @@
 import asyncio
 
 from chat_service.metrics import OUTBOX_SWEPT
-from chat_service.ports import Broker, Outbox
+from chat_service.ports.broker import Broker
+from chat_service.ports.log import Outbox
 from mesh.logs import get_logger
 
 _CHATS_PER_ROUND = 100

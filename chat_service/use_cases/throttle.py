@@ -1,6 +1,6 @@
 """The rate limits of the actions that come one by one."""
 
-from chat_service.ports import RateLimiter
+from chat_service.ports.rates import RateLimiter
 from mesh.errors import ResourceExhausted
 from parley.common.v1.error_pb2 import ErrorReason
 

@@ -14,7 +14,9 @@ from chat_service.domain.model import (
     Role,
     UserChat,
 )
-from chat_service.ports import ChatLog, Presence, Store
+from chat_service.ports.log import ChatLog
+from chat_service.ports.sessions import Presence
+from chat_service.ports.store import Store
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import Throttle
 from mesh.errors import ParleyError

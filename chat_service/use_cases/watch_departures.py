@@ -2,7 +2,8 @@
 
 import asyncio
 
-from chat_service.ports import Presence, Store
+from chat_service.ports.sessions import Presence
+from chat_service.ports.store import Store
 from chat_service.use_cases.announcer import Announcer
 from mesh.clock import now_ms
 from mesh.errors import Unavailable

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from chat_service.ports import EdgeLeases, Presence
+from chat_service.ports.sessions import EdgeLeases, Presence
 from mesh.logs import get_logger
 
 _SESSIONS_PER_ROUND = 500

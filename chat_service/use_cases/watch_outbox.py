@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from chat_service.metrics import OUTBOX_CHATS, OUTBOX_ENTRIES, OUTBOX_OLDEST_SECONDS
-from chat_service.ports import OutboxSizes
+from chat_service.ports.log import OutboxSizes
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 

@@ -15,7 +15,7 @@ _UNBLOCKED: Final = "_Connection__handle_connection_unblocked"
 
 
 def watch_alarm(connection: AbstractConnection, on_change: Callable[[str | None], None]) -> None:
-    """Calls ``on_change`` with the broker's reason when it blocks this connection, and with None when that ends.
+    """Calls ``on_change`` with the reason when the broker blocks this connection, and with None afterwards.
 
     The connection must be open.
     """

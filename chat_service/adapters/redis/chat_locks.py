@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import ChatLocks
+from chat_service.ports.members import ChatLocks
 from mesh.errors import ResourceExhausted, Unavailable
 from mesh.ids import new_object_id
 from mesh.logs import get_logger

@@ -23,7 +23,7 @@ from chat_service.domain.model import (
     Send,
     StoredHead,
 )
-from chat_service.ports import ChatLog, Known, LogEntry, MembersNow, Refusal, Taken
+from chat_service.ports.log import ChatLog, Known, LogEntry, MembersNow, Refusal, Taken
 from mesh.clock import now_ms
 from mesh.logs import get_logger
 from mesh.redis import redis_errors

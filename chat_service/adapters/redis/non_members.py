@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from chat_service.adapters.redis import keys
-from chat_service.ports import NonMembers, Pair
+from chat_service.ports.members import NonMembers, Pair
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 

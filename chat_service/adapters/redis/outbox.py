@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from chat_service import event_codec
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import LogEntry, Outbox, OutboxSize, OutboxSizes
+from chat_service.ports.log import LogEntry, Outbox, OutboxSize, OutboxSizes
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import Pending, PendingChanges
+from chat_service.ports.members import Pending, PendingChanges
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 from parley.events.v1.chat_event_pb2 import ChatEvent

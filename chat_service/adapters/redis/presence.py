@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.model import Session
-from chat_service.ports import Presence
+from chat_service.ports.sessions import Presence
 from mesh.clock import now_ms
 from mesh.errors import ResourceExhausted
 from mesh.redis import redis_errors

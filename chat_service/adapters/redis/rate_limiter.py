@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from chat_service.adapters.redis import keys, scripts
-from chat_service.ports import Grant, RateLimiter
+from chat_service.ports.rates import Grant, RateLimiter
 from mesh.token_bucket import MOST_WAIT_SECONDS
 
 

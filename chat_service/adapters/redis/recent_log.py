@@ -10,7 +10,7 @@ from chat_service import event_codec
 from chat_service.adapters.redis import keys, scripts
 from chat_service.domain.model import Position
 from chat_service.domain.resume import Entry, Window
-from chat_service.ports import Recent, RecentLog
+from chat_service.ports.log import Recent, RecentLog
 from mesh.redis import redis_errors
 from parley.common.v1.message_pb2 import Message
 

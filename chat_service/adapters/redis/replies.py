@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from chat_service import event_codec
 from chat_service.domain.model import Head, Position, ReadPointer
-from chat_service.ports import LogEntry, Refusal, Taken
+from chat_service.ports.log import LogEntry, Refusal, Taken
 from mesh.logs import get_logger
 from mesh.redis import is_moving
 from parley.chat.v1.chat_service_pb2 import SendAccepted

@@ -8,7 +8,7 @@ from typing_extensions import override
 from chat_service import event_codec
 from chat_service.adapters.redis import keys
 from chat_service.domain.events import UserNews
-from chat_service.ports import UserChannels
+from chat_service.ports.sessions import UserChannels
 from mesh.clock import now_ms
 from mesh.redis import redis_errors
 

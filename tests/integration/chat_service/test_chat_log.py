@@ -24,7 +24,7 @@ from chat_service.domain.model import (
     Send,
     StoredHead,
 )
-from chat_service.ports import MembersNow, Refusal, Taken
+from chat_service.ports.log import MembersNow, Refusal, Taken
 from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.ids import new_object_id

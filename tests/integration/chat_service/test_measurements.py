@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from chat_service.adapters.redis import keys
 from chat_service.adapters.redis.outbox import RedisOutbox
-from chat_service.ports import OutboxSize
+from chat_service.ports.log import OutboxSize
 from chat_service.use_cases.watch_outbox import WatchOutbox
 from mesh.clock import now_ms
 from tests.integration.chat_service.scaffold import World

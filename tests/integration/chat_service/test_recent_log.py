@@ -8,7 +8,7 @@ from chat_service.adapters.redis.chat_log import RedisChatLog, Retention
 from chat_service.adapters.redis.recent_log import RedisRecentLog
 from chat_service.domain.events import members_added, message_sent
 from chat_service.domain.model import Member, Role, Send
-from chat_service.ports import MembersNow, Taken
+from chat_service.ports.log import MembersNow, Taken
 from mesh.errors import NotFound, ResourceExhausted
 from mesh.ids import new_object_id
 from parley.chat.v1 import chat_service_pb2 as pb

@@ -16,7 +16,8 @@ from tests.integration.chat_service.scaffold import World, open_world
 from tests.integration.persist_service.conftest import Servers
 
 if TYPE_CHECKING:
-    from chat_service.ports import ChatLog, Store
+    from chat_service.ports.log import ChatLog
+    from chat_service.ports.store import Store
     from chat_service.use_cases.membership_lookup import MembershipLookup
 
 
