@@ -22,7 +22,7 @@ SEND_STAGE_SECONDS: Final = Histogram(
 )
 OUTBOX_CHATS: Final = Gauge(
     "parley_chat_outbox_chats",
-    "Chats marked for the sweeper, also for sends of the last 10 s; all processes tell the same.",
+    "Chats marked for the sweeper, also for sends of the last 10 s; all processes report the same.",
 )
 OUTBOX_ENTRIES: Final = Gauge(
     "parley_chat_outbox_entries",

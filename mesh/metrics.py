@@ -81,12 +81,12 @@ AMQP_HANDLER_SECONDS: Final = Histogram(
 )
 QUEUE_READY: Final = Gauge(
     "parley_queue_ready_messages",
-    "Messages that wait in a queue of the broker and that no consumer has; all processes tell the same.",
+    "Messages that wait in a queue of the broker and that no consumer has; all processes report the same.",
     ("queue",),
 )
 QUEUE_CONSUMERS: Final = Gauge(
     "parley_queue_consumers",
-    "Consumers of a work queue, of all processes together; all processes tell the same.",
+    "Consumers of a work queue, of all processes together; all processes report the same.",
     ("queue",),
 )
 QUEUE_OLDEST_SECONDS: Final = Gauge(

@@ -109,7 +109,7 @@ async def test_a_message_under_two_positions_is_stored_once_and_leaves_no_hole(s
     assert "same clientMsgId" in str(dead.headers["x-parley-reason"])
 
 
-async def test_no_two_lives_of_a_log_share_a_position(service: Service) -> None:
+async def test_no_two_epochs_of_a_log_share_a_position(service: Service) -> None:
     log = Log((await service.direct("alice", "bob")).id)
     await service.publish(*log.messages(3))
     assert (await service.stored(log.chat_id, 3)).epoch == 1
@@ -127,7 +127,7 @@ async def test_no_two_lives_of_a_log_share_a_position(service: Service) -> None:
     assert [message.seq for message in await service.history(log.chat_id)] == [4, 3, 2, 1]
 
 
-async def test_a_new_life_begins_after_everything_of_the_old_one_is_stored(service: Service) -> None:
+async def test_a_new_epoch_begins_after_everything_of_the_old_one_is_stored(service: Service) -> None:
     log = Log((await service.direct("alice", "bob")).id)
     for _ in range(3):
         await service.broker.publish_many(list(batches(log.messages(400), 2)))
