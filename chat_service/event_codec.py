@@ -57,7 +57,7 @@ def logged(encoded: bytes) -> tuple[Position, Message | None]:
 
 
 def user_events(news: Mapping[str, UserNews], at_ms: int) -> dict[str, bytes]:
-    """What the channels of users carry. What many are told is encoded once: encoded parts may be joined."""
+    """What the channels of users carry. News for many is encoded once: encoded parts may be joined."""
     bodies = {id(item): _user_event_body(item) for item in news.values()}
     return {
         user_id: user_event_pb2.UserEvent(user_id=user_id, occurred_at_ms=at_ms).SerializeToString()

@@ -6,7 +6,7 @@ from typing import Final
 from mesh.logs import get_logger
 
 FEW: Final = 4096
-"""Fewer than that are told as a mistake."""
+"""Fewer than that are logged as a mistake."""
 # For everything but clients: sockets to listen on, Redis, gRPC, logs. Where few are allowed, a quarter.
 _RESERVED: Final = 256
 

@@ -110,7 +110,7 @@ class Mongo:
     async def check(self) -> None:
         """A readiness check: the server answers and the indexes are made; raises if not."""
         await self._ping()
-        self._breaker.answered()  # whoever is told that the service is ready must not be refused
+        self._breaker.answered()  # whoever sees that the service is ready must not be refused
         if not self._prepared.is_set():
             raise unavailable(DEPENDENCY, "the indexes are not made yet")
 

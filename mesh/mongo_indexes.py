@@ -13,7 +13,7 @@ from mesh.cancellation import end
 from mesh.logs import get_logger
 
 PROGRESS_SECONDS: Final = 10.0
-"""A build that takes longer is told of in the log, and again after each such time."""
+"""A build that takes longer is logged, and again after each such time."""
 
 _log = get_logger()
 
@@ -21,7 +21,7 @@ _log = get_logger()
 def patient_client(url: str, appname: str) -> AsyncIOMotorClient[dict[str, Any]]:
     """A client that waits for an operation as long as it takes, whatever the URL says; close it.
 
-    A server that cannot be found is still told of within seconds.
+    A server that cannot be found is still logged within seconds.
     """
     return AsyncIOMotorClient(
         url,
@@ -74,5 +74,5 @@ async def _progress(collection: AsyncIOMotorCollection[dict[str, Any]], seconds:
                 done, total = found["progress"]["done"], found["progress"]["total"]
                 return {"documents": int(done), "of_documents": int(total)}
     except (PyMongoError, TimeoutError, KeyError):
-        pass  # it is told how long it has taken
+        pass  # how long it has taken is logged
     return {}

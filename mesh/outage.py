@@ -14,8 +14,8 @@ class Outage:
     """Of one thing that works or fails, again and again; not shared by things that fail each for itself.
 
     It is over with the first success that comes ``quiet_seconds`` or later after the last failure: while some
-    calls fail and others do not, nothing is told. ``clock`` gives seconds that only go forward. Both lines of
-    the log have ``facts``: whose outage it is.
+    calls fail and others do not, nothing is logged. ``clock`` gives seconds that only go forward. Both lines
+    of the log have ``facts``: whose outage it is.
     """
 
     def __init__(

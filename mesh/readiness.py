@@ -29,7 +29,7 @@ class Readiness:
     """Polls the dependencies of one process and tells of changes, once each.
 
     Not ready before the first round of checks, while a required dependency is down, and while draining. All
-    parts of a system start together: what does not answer yet is told as down after ``grace_seconds``.
+    parts of a system start together: what does not answer yet is reported as down after ``grace_seconds``.
     """
 
     def __init__(

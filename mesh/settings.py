@@ -1,4 +1,4 @@
-"""Settings from the environment: typed, read once, all problems told at once.
+"""Settings from the environment: typed, read once, all problems reported at once.
 
 The only module of Parley that reads the environment. A service subclasses ``MeshSettings`` and calls
 ``load``.
@@ -211,7 +211,7 @@ class MeshSettings(EnvironmentSettings):
         return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
 
     # A validator of the last field, not of the model: pydantic asks those of the model only when every field
-    # is good, and all problems are to be told at once.
+    # is good, and all problems are to be reported at once.
     @field_validator("tls_ca_file")
     @classmethod
     def _tls_is_whole(cls, ca_file: Path | None, info: ValidationInfo) -> Path | None:
@@ -271,7 +271,7 @@ def read(settings_class: type[SettingsT]) -> SettingsT:
 def load(settings_class: type[SettingsT]) -> SettingsT:
     """Reads the settings from the environment, or ends the process.
 
-    On a problem every variable at fault is told on standard error, without its value, and the process exits
+    On a problem every variable at fault is named on standard error, without its value, and the process exits
     with 78 (``EX_CONFIG``).
     """
     try:

@@ -1,8 +1,8 @@
 """Token buckets whose refusals queue: a refusal is free, and says when its turn comes.
 
 Hints that are all alike would bring all who were refused back at the same moment, for one token. So each
-refusal hands out the next token that nobody was told of yet: of n refused at once the last is through n
-tokens later. Nothing but one point in time is kept for it, and those who stay away cost nothing.
+refusal hands out the next token that was not promised to anybody yet: of n refused at once the last is
+through n tokens later. Nothing but one point in time is kept for it, and those who stay away cost nothing.
 The same in Redis, for buckets that processes share: `chat_service/adapters/redis/scripts/_bucket.lua`.
 """
 

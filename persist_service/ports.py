@@ -22,7 +22,7 @@ class FollowUps(Protocol):
     """Work for others that follows from what was stored. Returning means: confirmed by the broker."""
 
     async def stored(self, entries: Sequence[LogEntry]) -> None:
-        """Asks for messages to be indexed and counted, and for integrators to be told of every entry."""
+        """Asks for messages to be indexed and counted, and for integrators to be notified of every entry."""
 
     async def notify(self, notifications: Sequence[Notification]) -> None:
         """Tells notify_service. A notification names at most 500 recipients."""

@@ -1,7 +1,7 @@
-"""What can happen in a chat, as the generated ``ChatEvent``; and what one user is told.
+"""What can happen in a chat, as the generated ``ChatEvent``; and what is published to one user.
 
-An event that gets a place in the log has an id from its beginning; a signal has none, is told and forgotten.
-``at_ms`` is when it happened, Unix milliseconds.
+An event that gets a place in the log has an id from its beginning; a signal has none: it is published and not
+kept. ``at_ms`` is when it happened, Unix milliseconds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -85,7 +85,7 @@ def delivered(chat_id: str, user_id: str, message_id: str, seq: int, at_ms: int)
 
 
 def presence(user_id: str, chat_ids: Sequence[str], at_ms: int, *, online: bool) -> list[ChatEvent]:
-    """A user came online or went offline: one event for each chat that is told."""
+    """A user came online or went offline: one event for each chat that it is published in."""
     body = pb.Presence(user_id=user_id, online=online, last_seen_ms=at_ms, chat_ids=chat_ids)
     return [ChatEvent(chat_id=chat_id, occurred_at_ms=at_ms, presence=body) for chat_id in chat_ids]
 

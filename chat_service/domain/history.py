@@ -42,7 +42,7 @@ def derive(message: Message, pointers: Iterable[MemberPointers]) -> Message:
 def possible_gaps(
     chat_id: str, page: Sequence[Message], upper: tuple[int, int], base: int, *, ends: bool
 ) -> Iterator[Window]:
-    """The stretches of a page, the newest first, in which messages may lack: their numbers do not follow on.
+    """The parts of a page, the newest first, in which messages may be missing: numbers do not follow on.
 
     ``upper`` is the position and the number right above the page, ``base`` where this epoch of the log
     begins: of earlier epochs nothing is said, for their numbers may overlap. ``ends``: nothing older was

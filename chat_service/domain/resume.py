@@ -1,4 +1,4 @@
-"""What a client that was away is told: which part of a log it lacks, and when its own part is worthless."""
+"""What a client that was away is sent: which part of a log it misses, and when what it has is invalid."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

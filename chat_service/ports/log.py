@@ -117,7 +117,7 @@ class ChatLog(Protocol):
         """Keeps what the store said of chats of the user; whatever was written meanwhile wins."""
 
     async def deny(self, chat_id: str, user_id: str) -> None:
-        """Takes the user's rights in the chat away at once, before the store hears of it."""
+        """Takes the user's rights in the chat away at once, before the store is asked to."""
 
     async def forget_roles(self, chat_id: str, user_ids: Sequence[str]) -> None:
         """Lets the store be asked again for the roles of these users."""
@@ -175,7 +175,7 @@ class RecentLog(Protocol):
         """The message, if it is among the few newest entries."""
 
     async def find(self, chat_id: str, message_id: str) -> Message | None:
-        """The message, wherever it stands in the recent log. Dear: Redis looks through all of it."""
+        """The message, wherever it stands in the recent log. Expensive: Redis searches all of it."""
 
 
 class Outbox(Protocol):
@@ -206,7 +206,7 @@ class OutboxSize:
 
 
 class OutboxSizes(Protocol):
-    """What is told of the outboxes."""
+    """How much the outboxes hold, for the metrics."""
 
     async def size(self, count_up_to: int) -> OutboxSize:
         """The size now; entries are counted of ``count_up_to`` chats, those marked longest ago."""

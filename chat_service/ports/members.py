@@ -35,7 +35,7 @@ class ChatLocks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A change that was begun. ``logged``: the log has it, but who is concerned may not have been told."""
+    """A change that was begun. ``logged``: the log has it, but it may not be published yet."""
 
     change: ChatEvent
     logged: bool

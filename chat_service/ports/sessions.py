@@ -14,7 +14,7 @@ class Presence(Protocol):
     """Who has a live connection."""
 
     async def open(self, session: Session) -> bool:
-        """Whether the user was offline for all anyone was told.
+        """Whether the user was offline, as far as was announced.
 
         Raises:
             ResourceExhausted: TOO_MANY_CONNECTIONS.
@@ -22,13 +22,13 @@ class Presence(Protocol):
         """
 
     async def renew(self, sessions: Sequence[Session]) -> list[str]:
-        """Keeps sessions alive; the users who were offline for all anyone was told."""
+        """Keeps sessions alive; the users who were offline, as far as was announced."""
 
     async def close(self, session: Session) -> None:
-        """Ends a session. Whether its user is offline now is told by ``departed`` after a grace time."""
+        """Ends a session. ``departed`` answers after a grace time whether its user is offline."""
 
     async def departed(self, limit: int) -> list[str]:
-        """Users whose last session is over for good; each is told once, to one caller."""
+        """Users whose last session is over for good; each is answered once, to one caller."""
 
     async def online(self, user_ids: Sequence[str]) -> list[str]:
         """Those of the users who have a live session."""

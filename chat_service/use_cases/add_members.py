@@ -28,7 +28,7 @@ class AddMembers:
     async def __call__(
         self, user_id: str, chat_id: str, member_ids: Iterable[str], *, strangers_limited: bool
     ) -> tuple[Chat, list[str]]:
-        """The group as the user sees it, and who is new in it. The chat and the new members are told.
+        """The group as the user sees it, and who is new in it. The chat and the new members are notified.
 
         ``strangers_limited``: those who are added are protected from the user.
 
@@ -37,7 +37,7 @@ class AddMembers:
             PermissionDenied: NOT_A_MEMBER, NOT_AN_ADMIN.
             FailedPrecondition: WRONG_CHAT_TYPE, CHAT_FULL, TOO_MANY_GROUPS.
             ResourceExhausted: RATE_LIMITED; OVERLOADED, others keep changing the group.
-            Unavailable: Redis or the store is down; whether it happened is found out, and told, later.
+            Unavailable: Redis or the store is down; whether it happened is found out, and published, later.
         """
         wanted = rules.check_member_ids(member_ids)
         if not wanted:

@@ -26,7 +26,7 @@ class Announcer:
         self._store = store
 
     async def announce(self, user_id: str, *, online: bool) -> None:
-        """Never raises for an outage: presence is a courtesy, and the next change corrects it."""
+        """Never raises for an outage: presence is best effort, and the next change corrects it."""
         try:
             listed = await self._store.list_chats(user_id, CHATS_PER_USER)
             await self.announce_in(user_id, listed.chats, online=online)

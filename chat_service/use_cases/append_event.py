@@ -30,7 +30,7 @@ class AppendEvent:
             Unavailable: Redis is down; or the head was lost, and the store that knows it is down.
         """
         chat_id = event.chat_id
-        # Also of what was begun long ago: readers take what lacks below an old entry for lost.
+        # Also of what was begun long ago: readers take what is missing below an old entry for lost.
         event.occurred_at_ms = now_ms()
         await self._outbox.mark([chat_id])
         entry = await self._log.append(event, members)

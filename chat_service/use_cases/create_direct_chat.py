@@ -23,7 +23,7 @@ class CreateDirectChat:
         self._throttle = throttle
 
     async def __call__(self, user_id: str, peer_id: str) -> tuple[Chat, bool]:
-        """The chat as the user sees it, and whether it is new; both users are told of a new one.
+        """The chat as the user sees it, and whether it is new; both users are notified of a new one.
 
         Raises:
             InvalidArgument: the peer is the user, or no user id.

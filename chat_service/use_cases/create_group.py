@@ -14,7 +14,7 @@ from mesh.ids import new_object_id
 
 
 class CreateGroup:
-    """The user becomes the first admin; all members are told."""
+    """The user becomes the first admin; all members are notified."""
 
     def __init__(
         self, log: ChatLog, store: Store, channels: UserChannels, views: ChatViews, throttle: Throttle

@@ -12,7 +12,7 @@ _CHATS_PER_ROUND: Final = 50
 
 
 class FinishChanges:
-    """What happened in the store is told in the log, also when nobody changes that chat again."""
+    """What happened in the store is logged in the chat, also when nobody changes that chat again."""
 
     def __init__(
         self, pending: PendingChanges, changes: MembershipChanges, *, interval_seconds: float, age_ms: int

@@ -1,4 +1,4 @@
-"""A user wants to hear of chats."""
+"""A user joins chats, to receive what happens there."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from mesh.errors import ParleyError
 
 
 class JoinChats:
-    """A user wants to hear of chats."""
+    """A user joins chats, to receive what happens there."""
 
     def __init__(self, states: MembershipStates, throttle: Throttle) -> None:
         self._states = states

@@ -17,7 +17,7 @@ class MarkDelivered:
         self._broker = broker
 
     async def __call__(self, deliveries: Sequence[Delivery]) -> None:
-        """Moves pointers forward; what moved is told live and made durable.
+        """Moves pointers forward; what moved is published and made durable.
 
         Raises:
             Unavailable: Redis or RabbitMQ is down.

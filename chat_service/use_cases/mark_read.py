@@ -29,7 +29,7 @@ class MarkRead:
     async def __call__(self, user_id: str, chat_id: str, message_id: str) -> tuple[ReadPointer, int]:
         """The pointer as it stands then, and the messages after it. No ``message_id`` marks the whole chat.
 
-        The chat is told live also when the broker is down: then this raises, and a repeat makes it durable.
+        It is published also when the broker is down: then this raises, and a repeat makes it durable.
 
         Raises:
             PermissionDenied: NOT_A_MEMBER.

@@ -2,9 +2,9 @@
 
 Two places must agree: the store, and the log with the roles in Redis. Changes of one chat that interleave
 could leave them in different states, a removed user with rights say. And neither a caller that gives up
-half-way, because the store is slow, nor a process that dies may leave a change that nobody is told of: what
-is begun is noted as pending until all of it is done. What is left behind is finished by whoever changes the
-chat next, or by `FinishChanges`.
+half-way, because the store is slow, nor a process that dies may leave a change that nobody is notified of:
+what is begun is noted as pending until all of it is done. What is left behind is finished by whoever changes
+the chat next, or by `FinishChanges`.
 """
 
 import asyncio
@@ -141,7 +141,7 @@ class MembershipChanges:
     async def removed(self, chat: Chat, change: ChatEvent, *, seconds: float = _LOG_SECONDS) -> None:
         """Logs that somebody is no member any more of a chat, given as it is stored now; else as ``added``.
 
-        A successor may have become admin by an attempt whose answer was lost, so all listed ones are told.
+        A successor may have become admin by an attempt whose answer was lost, so all listed ones are logged.
         """
         removed = change.member_removed
         admins = [*_admins_but(removed.user_id, chat), *filter(None, (removed.promoted_id,))]
@@ -156,7 +156,7 @@ class MembershipChanges:
         await self._channels.publish({removed.user_id: ChatRemoved(change.chat_id, removed.actor_id)})
 
     async def _finish_earlier(self, chat_id: str) -> None:
-        """The store knows whether what is pending happened: then it is logged and told, else forgotten.
+        """The store knows whether what is pending happened: then it is logged and published, else forgotten.
 
         Everything is tried once: the change that waits needs the rest of the time that the chat is held.
         """
@@ -222,7 +222,7 @@ class MembershipChanges:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Its caller may be gone, so it is told here as well.
+            # Its caller may be gone, so it is logged here as well.
             _log.info("chat.membership_change_failed", error=str(error))
 
 

@@ -38,7 +38,7 @@ class OpenSession:
         if session.token_issued_at_ms < revoked_before_ms:
             raise rules.session_revoked()
         listed = await self._store.list_chats(session.user_id, CHATS_PER_USER)
-        # As late as can be, for what happens from here on is told on the user's channel.
+        # As late as can be, for what happens from here on is published on the user's channel.
         if (await self._revoked.of([session]))[0]:
             raise rules.session_revoked()
         came = await self._presence.open(replace(session, partial=bool(listed.next_cursor)))

@@ -23,9 +23,9 @@ STORE_CHATS_PER_CALL = 64
 
 
 class ReadLog:
-    """Slices of logs after a client's cursors: from the recent log, and from the store what that lacks.
+    """Slices of logs after a client's cursors: from the recent log, and from the store what is missing there.
 
-    A client is told nothing rather than something with a hole. Two round trips to Redis however many cursors
+    A client is sent nothing rather than something with a hole. Two round trips to Redis however many cursors
     there are, and one more to the store for chats whose recent log does not reach back far enough.
     """
 

@@ -15,12 +15,12 @@ class Reading:
         self._broker = broker
 
     async def advance(self, user_id: str, chat_id: str, pointer: ReadPointer, message_id: str) -> ReadPointer:
-        """Moves the pointer forward, never back; the pointer as it stands then. The chat is told if it moved.
+        """Moves the pointer forward, never back; the pointer as it stands then. It is published if it moved.
 
         ``message_id`` is what it stands on, empty for the whole chat.
 
         Raises:
-            Unavailable: Redis or RabbitMQ is down. The chat may be told; a repeat makes it durable.
+            Unavailable: Redis or RabbitMQ is down. It may be published; a repeat makes it durable.
         """
         moved = await self._log.advance_read(chat_id, user_id, pointer, message_id)
         await self._broker.move_pointers([PointerMove(chat_id, user_id, moved.at_ms, read=moved)])

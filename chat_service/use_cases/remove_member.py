@@ -29,14 +29,14 @@ class RemoveMember:
     async def __call__(self, actor_id: str, chat_id: str, member_id: str) -> None:
         """Removes ``member_id``; who is the actor leaves, and a last admin who leaves is succeeded.
 
-        The chat and the member are told. One who is no member is left as is.
+        The chat and the member are notified. One who is no member is left as is.
 
         Raises:
             InvalidArgument: ``member_id`` is no user id.
             PermissionDenied: NOT_A_MEMBER (the actor), NOT_AN_ADMIN.
             FailedPrecondition: WRONG_CHAT_TYPE, LAST_ADMIN.
             ResourceExhausted: RATE_LIMITED; OVERLOADED, others keep changing the group.
-            Unavailable: Redis or the store is down; whether it happened is found out, and told, later.
+            Unavailable: Redis or the store is down; whether it happened is found out, and published, later.
         """
         rules.check_user_id(member_id, "userId")
         rules.check_may_exist(chat_id)

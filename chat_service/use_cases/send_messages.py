@@ -78,7 +78,7 @@ class SendMessages:
             Unavailable: Redis or RabbitMQ is down; nothing was tried, or it is not known what was done.
         """
         if not self._broker.is_up:
-            # Before the log takes anything: nobody is shown a message whose sender is told that it failed.
+            # Before the log takes anything: nobody is shown a message whose sender gets an error for it.
             raise unavailable("rabbitmq")
         spans = _begin_spans(sends)
         with tracing.ending(list(spans.values())):
@@ -204,7 +204,7 @@ class SendMessages:
         why: dict[int, Refusal],
         answers: dict[int, SendAccepted | ParleyError],
     ) -> dict[int, Send]:
-        """Asks the store for what the log lacks, and tells the log; the sends to offer it again.
+        """Asks the store for what is missing in Redis, and puts it there; the sends to offer again.
 
         Those of senders who turn out to be no members have their answer.
         """
@@ -307,7 +307,7 @@ def _error(refusal: Refusal) -> ParleyError:
             # Redis may have run any part of the script: only a repeat, which is safe, can tell.
             return unavailable("redis", "it is not known whether the message was taken")
         case Refusal.ROLE_UNKNOWN | Refusal.HEAD_MISSING:
-            # The store knows no such chat, or forgot what it was told a moment ago.
+            # The store knows no such chat, or forgot what was put there a moment ago.
             return rules.not_a_member()
         case Refusal.DEDUPE_UNCERTAIN:
             return unavailable("redis", "the chat's log was lost and is being rebuilt")

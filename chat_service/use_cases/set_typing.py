@@ -19,7 +19,7 @@ class SetTyping:
         self._throttle = throttle
 
     async def __call__(self, user_id: str, chat_id: str, connection_id: str, *, is_typing: bool) -> None:
-        """Tells the chat, unless the same was told a moment ago, or the user types on another connection.
+        """Announces it, unless the same was announced a moment ago, or the user types on another connection.
 
         Raises:
             InvalidArgument: ``connection_id`` is too long.

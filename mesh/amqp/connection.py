@@ -194,7 +194,7 @@ class Broker:
             _count(messages, "failed")
             if is_nack(error) and not publisher.is_fresh:
                 self._breaker.suspect()
-            if not session.ended.is_set():  # else the loss of the connection is told, once
+            if not session.ended.is_set():  # else the loss of the connection is logged, once
                 self._unconfirmed.failed(error=_describe(error), messages=len(messages))
             raise unavailable(DEPENDENCY) from error
         self._unconfirmed.worked()
@@ -226,7 +226,7 @@ class Broker:
             self._failures += 1
             tried_all = self._failures % len(self._urls) == 0
             delay = self._backoff.next_delay() if tried_all else 0.0
-            if problem not in self._problems.values():  # the same failure again and again is told once
+            if problem not in self._problems.values():  # the same failure again and again is logged once
                 _log.warning("amqp.disconnected", error=problem, retry_in_seconds=round(delay, 2))
             self._problems[url] = problem
             await asyncio.sleep(delay)

@@ -137,7 +137,7 @@ class _Pile:
     async def of(cls, channel: AbstractChannel, queue: str) -> Self:
         """Raises QueueMissingError.
 
-        A quorum queue tells the length that it has got to, which may lack what was given back a moment ago. A
+        A quorum queue answers a length that may not include what was given back a moment ago. A
         letter it hands out only after all that came before. So the first letter is taken before the length.
         """
         source = await _existing(channel, queue)

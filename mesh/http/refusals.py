@@ -1,4 +1,4 @@
-"""Connections for which there is no place: they are told why, and as clients expect it, behind their request.
+"""Connections for which there is no place: the answer says why, as clients expect it, behind their request.
 
 What comes before the request is no answer to it: WebSocket clients and proxies take it for a broken server,
 and with TLS nothing can be said before the handshake. So a few at a time are let in to be refused. Their

@@ -58,7 +58,7 @@ def _as_users_may_hear_it(error: ParleyError, callee: str) -> ParleyError:
     if error.reason in _OF_SERVICE_TOKENS:
         return _refused(callee)
     if error.reason == ErrorReason.ERROR_REASON_PERMISSION_DENIED:
-        # The callee's access table, which is told in its log: a fault of the deployment, not of a user.
+        # The callee's access table, which is in its log: a fault of the deployment, not of a user.
         return unavailable(callee, f"{callee} does not take this call from this service")
     return error
 

@@ -64,6 +64,6 @@ class QueueBarrier(Barrier):
 
 
 def _note(task: asyncio.Task[None]) -> None:
-    """Its callers may have gone: nobody else needs to hear of its failure."""
+    """Its callers may have gone: nobody else needs its failure."""
     if not task.cancelled():
         task.exception()

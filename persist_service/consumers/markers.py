@@ -1,4 +1,4 @@
-"""Markers among the deliveries of a queue: told of once everything that was before them is done."""
+"""Markers among the deliveries of a queue: recorded once everything that was before them is done."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ class MarkerHandler:
         self._markers = markers
 
     async def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        """Raises ``Unavailable`` as ``inner`` does, and when the markers cannot be told of."""
+        """Raises ``Unavailable`` as ``inner`` does, and when the markers cannot be recorded."""
         work = [delivery for delivery in deliveries if self._header not in delivery.headers]
         outcomes = iter(await self._inner(work) if work else ())
         found = [

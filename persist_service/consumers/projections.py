@@ -46,7 +46,7 @@ def _message(event: ChatEvent) -> Projection:
 
 
 def _members_added(event: ChatEvent) -> Projection:
-    # Who joins begins with nothing unread, wherever the store was when it was told of the new member.
+    # Who joins begins with nothing unread, wherever the store was when it stored the new member.
     joined = (member.user_id for member in event.members_added.members)
     return Projection(
         pointers=tuple(Pointer(event.chat_id, user_id, read_number=event.number) for user_id in joined)

@@ -19,7 +19,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A member who may have to be told."""
+    """A member who may have to be notified."""
 
     user_id: str
     activity: Activity
@@ -27,7 +27,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message was stored, and these members, never its sender, may have to be told.
+    """A message was stored, and these members, never its sender, may have to be notified.
 
     ``message`` has its position; ``traceparent`` is the trace that it is a part of, or empty.
     """

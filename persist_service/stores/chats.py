@@ -125,7 +125,7 @@ class Chats:
     async def rebuild(self, chat_ids: AnyOf[str]) -> list[tuple[Head, int]]:
         """As ``heads``, after beginning the next epoch of each log, ``EPOCH_JUMP`` further.
 
-        No two calls are ever told the same epoch.
+        No two calls ever get the same epoch.
         An update that answers what it made, so each call gets numbers of its own.
         """
         ids = list(chat_ids)

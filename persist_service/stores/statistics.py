@@ -27,7 +27,7 @@ class Statistics:
         self._statistics = mongo.collection("statistics")
 
     async def count(self, facts: Sequence[Fact]) -> None:
-        """Counts each ``(chat_id, seq)`` once, however often it is told."""
+        """Counts each ``(chat_id, seq)`` once, however often it comes."""
         writes = [_join(block, seqs) for block, seqs in blocks(facts).items()]
         with self._mongo.guard():
             try:

@@ -27,7 +27,7 @@ class Groups:
     stranger_limit: int
 
     async def create_direct(self, user_id: str, peer_id: str) -> tuple[Chat, bool]:
-        """The direct chat of a pair, one whoever asks first, and whether it is new."""
+        """The direct chat of a pair, of which there is one, and whether it is new."""
         chat, created = await self.stores.chats.create_direct(user_id, peer_id, now_ms())
         if await self.stores.memberships.add(chat.id, chat.members):
             await self.stores.chat_lists.drop((user_id, peer_id))

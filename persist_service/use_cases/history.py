@@ -31,7 +31,7 @@ async def list_messages(
 
 
 async def list_entries(stores: Stores, chat_id: str, *, after_seq: int, limit: int) -> list[ChatEvent]:
-    """The first ``limit`` stored entries beyond ``after_seq``, in order; what is not stored yet lacks.
+    """The first ``limit`` stored entries beyond ``after_seq``, in order; what is not stored yet is left out.
 
     A chat that does not exist has none. Read in tight ranges, because a range is read whole by some servers:
     positions are dense within an epoch, so the first range is nearly always enough; the next finds what
