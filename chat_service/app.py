@@ -43,11 +43,11 @@ from chat_service.use_cases.membership_lookup import STRANGERS, MembershipLookup
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.read_log import ReadLog
-from chat_service.use_cases.reading import Reading
+from chat_service.use_cases.read_pointers import ReadPointers
 from chat_service.use_cases.remove_member import RemoveMember
 from chat_service.use_cases.renew_sessions import RenewSessions
+from chat_service.use_cases.revocation_check import RevocationCheck
 from chat_service.use_cases.revoke_sessions import RevokeSessions
-from chat_service.use_cases.revoked import Revoked
 from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.sweep_outbox import SweepOutbox
@@ -235,8 +235,8 @@ def _use_cases(
     changes: MembershipChanges,
 ) -> UseCases:
     log, store, channels = ports.log, ports.store, ports.channels
-    revoked = Revoked(ports.revocations, store)
-    reading = Reading(log, ports.recent, ports.broker)
+    revoked = RevocationCheck(ports.revocations, store)
+    read_pointers = ReadPointers(log, ports.recent, ports.broker)
     return UseCases(
         send_messages=SendMessages(
             log=log,
@@ -245,7 +245,7 @@ def _use_cases(
             store=store,
             limiter=ports.limiter,
             lookup=lookup,
-            reading=reading,
+            read_pointers=read_pointers,
             content_limit=settings.chat_content_limit,
         ),
         open_session=OpenSession(ports.presence, revoked, log, store, announcer),
@@ -257,7 +257,7 @@ def _use_cases(
         read_log=ReadLog(states, ports.recent, store, throttle),
         views=views,
         set_typing=SetTyping(states, log, throttle),
-        mark_read=MarkRead(states, reading, ports.recent, store, throttle),
+        mark_read=MarkRead(states, read_pointers, ports.recent, store, throttle),
         mark_delivered=MarkDelivered(log, ports.broker),
         list_messages=ListMessages(states, log, ports.recent, store),
         create_direct_chat=CreateDirectChat(log, store, channels, views, throttle),

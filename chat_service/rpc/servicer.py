@@ -20,8 +20,8 @@ from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.read_log import ReadLog
 from chat_service.use_cases.remove_member import RemoveMember
 from chat_service.use_cases.renew_sessions import RenewSessions
+from chat_service.use_cases.revocation_check import RevocationCheck
 from chat_service.use_cases.revoke_sessions import RevokeSessions
-from chat_service.use_cases.revoked import Revoked
 from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.views import ChatViews
@@ -60,7 +60,7 @@ class UseCases:
     open_session: OpenSession
     renew_sessions: RenewSessions
     revoke_sessions: RevokeSessions
-    revoked: Revoked
+    revoked: RevocationCheck
     presence: Presence
     join_chats: JoinChats
     read_log: ReadLog

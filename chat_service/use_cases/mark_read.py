@@ -5,7 +5,7 @@ from chat_service.domain.model import Head, ReadPointer
 from chat_service.ports.log import RecentLog
 from chat_service.ports.store import Store
 from chat_service.use_cases.membership_states import MembershipStates
-from chat_service.use_cases.reading import Reading
+from chat_service.use_cases.read_pointers import ReadPointers
 from chat_service.use_cases.throttle import Throttle
 from mesh.clock import now_ms
 from mesh.errors import NotFound, Unavailable
@@ -18,10 +18,15 @@ class MarkRead:
     RATE_ACTION = "read"
 
     def __init__(
-        self, states: MembershipStates, reading: Reading, recent: RecentLog, store: Store, throttle: Throttle
+        self,
+        states: MembershipStates,
+        read_pointers: ReadPointers,
+        recent: RecentLog,
+        store: Store,
+        throttle: Throttle,
     ) -> None:
         self._states = states
-        self._reading = reading
+        self._read_pointers = read_pointers
         self._recent = recent
         self._store = store
         self._throttle = throttle
@@ -42,7 +47,7 @@ class MarkRead:
         head = (await self._states.of_member(user_id, chat_id)).head
         place: Message | Head = await self._find(user_id, chat_id, message_id) if message_id else head
         wanted = ReadPointer(place.seq, place.number, now_ms())
-        pointer = await self._reading.advance(user_id, chat_id, wanted, message_id)
+        pointer = await self._read_pointers.advance(user_id, chat_id, wanted, message_id)
         return pointer, max(0, head.number - pointer.number)
 
     async def _find(self, user_id: str, chat_id: str, message_id: str) -> Message:

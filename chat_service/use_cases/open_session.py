@@ -8,7 +8,7 @@ from chat_service.ports.log import ChatLog
 from chat_service.ports.sessions import Presence
 from chat_service.ports.store import Store
 from chat_service.use_cases.announcer import CHATS_PER_USER, Announcer
-from chat_service.use_cases.revoked import Revoked
+from chat_service.use_cases.revocation_check import RevocationCheck
 from contract.names import display_name
 
 
@@ -16,7 +16,7 @@ class OpenSession:
     """A user connects."""
 
     def __init__(
-        self, presence: Presence, revoked: Revoked, log: ChatLog, store: Store, announcer: Announcer
+        self, presence: Presence, revoked: RevocationCheck, log: ChatLog, store: Store, announcer: Announcer
     ) -> None:
         self._presence = presence
         self._revoked = revoked

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from chat_service.domain.model import Session
 from chat_service.ports.sessions import EdgeLeases, Presence
 from chat_service.use_cases.announcer import Announcer
-from chat_service.use_cases.revoked import Revoked
+from chat_service.use_cases.revocation_check import RevocationCheck
 
 
 class RenewSessions:
     """An edge says which of its connections still live."""
 
     def __init__(
-        self, presence: Presence, leases: EdgeLeases, revoked: Revoked, announcer: Announcer
+        self, presence: Presence, leases: EdgeLeases, revoked: RevocationCheck, announcer: Announcer
     ) -> None:
         self._presence = presence
         self._leases = leases

@@ -16,7 +16,7 @@ from chat_service.ports.members import Pair
 from chat_service.ports.rates import RateLimiter
 from chat_service.ports.store import Store
 from chat_service.use_cases.membership_lookup import MembershipLookup
-from chat_service.use_cases.reading import Reading
+from chat_service.use_cases.read_pointers import ReadPointers
 from mesh import tracing
 from mesh.clock import now_ms
 from mesh.errors import (
@@ -57,7 +57,7 @@ class SendMessages:
         store: Store,
         limiter: RateLimiter,
         lookup: MembershipLookup,
-        reading: Reading,
+        read_pointers: ReadPointers,
         content_limit: int,
     ) -> None:
         self._log = log
@@ -66,7 +66,7 @@ class SendMessages:
         self._store = store
         self._limiter = limiter
         self._lookup = lookup
-        self._reading = reading
+        self._read_pointers = read_pointers
         self._content_limit = content_limit
         self._not_cleared = Outage("chat.outbox_not_cleared", "chat.outbox_cleared")
         self._read_not_published = Outage("chat.read_not_published", "chat.read_published")
@@ -158,7 +158,7 @@ class SendMessages:
         chat_id, user_id = accepted.chat_id, send.event.message.sender_id
         try:
             if send.read_seq:
-                await self._reading.advance_to(user_id, chat_id, send.read_seq)
+                await self._read_pointers.advance_to(user_id, chat_id, send.read_seq)
             else:
                 signal = events.read(
                     chat_id, user_id, accepted.message_id, now_ms(), seq=accepted.seq, number=accepted.number

@@ -11,7 +11,7 @@ from chat_service.use_cases.mark_read import MarkRead
 from chat_service.use_cases.membership_lookup import MembershipLookup
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.read_log import BYTES_PER_CALL, ENTRIES_PER_CALL, ReadLog
-from chat_service.use_cases.reading import Reading
+from chat_service.use_cases.read_pointers import ReadPointers
 from chat_service.use_cases.throttle import JOIN, Throttle
 from mesh.clock import now_ms
 from mesh.errors import (
@@ -67,8 +67,8 @@ class World:
         throttle = Throttle(self.limiter)
         self.list = ListMessages(states, self.log, self.recent, self.store)
         self.read_log = ReadLog(states, self.recent, self.store, throttle)
-        reading = Reading(self.log, self.recent, self.broker)
-        self.mark_read = MarkRead(states, reading, self.recent, self.store, throttle)
+        read_pointers = ReadPointers(self.log, self.recent, self.broker)
+        self.mark_read = MarkRead(states, read_pointers, self.recent, self.store, throttle)
 
 
 @pytest.fixture

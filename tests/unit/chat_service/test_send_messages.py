@@ -8,7 +8,7 @@ from chat_service.domain.events import message_sent
 from chat_service.domain.model import Role, Send
 from chat_service.ports.log import LogEntry
 from chat_service.use_cases.membership_lookup import STRANGERS, MembershipLookup
-from chat_service.use_cases.reading import Reading
+from chat_service.use_cases.read_pointers import ReadPointers
 from chat_service.use_cases.send_messages import RATE_ACTION, SendMessages
 from mesh.errors import ParleyError, ResourceExhausted, Unavailable
 from mesh.ids import new_object_id
@@ -57,7 +57,7 @@ class World:
             store=self.store,
             limiter=self.limiter,
             lookup=MembershipLookup(self.log, FakeNonMembers(), self.store, self.limiter),
-            reading=Reading(self.log, self.recent, self.broker),
+            read_pointers=ReadPointers(self.log, self.recent, self.broker),
             content_limit=100,
         )
         return await use_case(sends)

@@ -14,8 +14,8 @@ from chat_service.use_cases.membership_lookup import MembershipLookup
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.open_session import OpenSession
 from chat_service.use_cases.renew_sessions import RenewSessions
+from chat_service.use_cases.revocation_check import RevocationCheck
 from chat_service.use_cases.revoke_sessions import RevokeSessions
-from chat_service.use_cases.revoked import Revoked
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.throttle import Throttle
 from mesh.errors import InvalidArgument, PermissionDenied, Unauthenticated, Unavailable
@@ -90,7 +90,7 @@ class World:
     limiter: FakeLimiter = field(default_factory=FakeLimiter)
 
     def __post_init__(self) -> None:
-        revoked = Revoked(self.revocations, self.store)
+        revoked = RevocationCheck(self.revocations, self.store)
         announcer = Announcer(self.log, self.store)
         self.open = OpenSession(self.presence, revoked, self.log, self.store, announcer)
         self.renew = RenewSessions(self.presence, self.leases, revoked, announcer)

@@ -6,7 +6,7 @@ from chat_service.ports.log import ChatLog, RecentLog
 from mesh.clock import now_ms
 
 
-class Reading:
+class ReadPointers:
     """Shared by the use cases in which a member reads."""
 
     def __init__(self, log: ChatLog, recent: RecentLog, broker: Broker) -> None:

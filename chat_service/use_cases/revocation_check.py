@@ -8,7 +8,7 @@ from chat_service.ports.store import Store
 from mesh.errors import Unavailable
 
 
-class Revoked:
+class RevocationCheck:
     """Shared by the use cases that let sessions in or keep them."""
 
     def __init__(self, revocations: Revocations, store: Store) -> None:
