@@ -47,6 +47,7 @@ from chat_service.ports.rates import Grant, RateLimiter
 from chat_service.ports.sessions import Presence, Revocations, UserChannels
 from chat_service.ports.store import Store
 from mesh.errors import NotFound, unavailable
+from mesh.ids import new_object_id
 from parley.chat.v1.chat_service_pb2 import SendAccepted
 from parley.common.v1.chat_pb2 import LatestMessage
 from parley.common.v1.error_pb2 import ErrorReason
@@ -69,6 +70,7 @@ class FakeLog(ChatLog):
     members: list[MembersNow] = field(default_factory=list)
     announced: list[ChatEvent] = field(default_factory=list)
     live: dict[str, list[MemberPointers]] = field(default_factory=dict)
+    last: dict[str, LatestMessage] = field(default_factory=dict)
     typing: set[Pair] = field(default_factory=set)
     read_others: set[str] = field(default_factory=set)
     """Senders who read messages of others by sending."""
@@ -177,7 +179,7 @@ class FakeLog(ChatLog):
     @override
     async def latest(self, chat_ids: Sequence[str]) -> list[LatestMessage | None]:
         self._reach("latest")
-        return [None] * len(chat_ids)
+        return [self.last.get(chat_id) for chat_id in chat_ids]
 
     @override
     async def remember(self, user_id: str, memberships: Mapping[str, Membership]) -> None:
@@ -481,6 +483,8 @@ class FakeStore(Store):
     messages: dict[str, list[Message]] = field(default_factory=dict)
     """The newest first."""
     receipts: dict[str, list[MemberPointers]] = field(default_factory=dict)
+    listed: dict[str, UserChats] = field(default_factory=dict)
+    """The chats of each user."""
     revoked: dict[str, int] = field(default_factory=dict)
     epochs: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
@@ -517,7 +521,16 @@ class FakeStore(Store):
 
     @override
     async def create_direct(self, user_id: str, peer_id: str) -> tuple[Chat, bool]:
-        raise NotImplementedError
+        self._reach("create_direct")
+        pair = {user_id, peer_id}
+        for chat in self.chats.values():
+            if chat.kind is ChatKind.DIRECT and {member.user_id for member in chat.members} == pair:
+                return chat, False
+        members = tuple(Member(user, Role.MEMBER, 1) for user in (user_id, peer_id))
+        chat = Chat(new_object_id(), ChatKind.DIRECT, members, 2, 1, 1)
+        self.chats[chat.id] = chat
+        self.roles.update(((chat.id, member.user_id), member.role) for member in members)
+        return chat, True
 
     @override
     async def create_group(
@@ -581,7 +594,7 @@ class FakeStore(Store):
         self, user_id: str, limit: int, cursor: str = "", *, fresh: bool = False
     ) -> UserChats:
         self._reach("list_chats")
-        return UserChats((), "")
+        return self.listed.get(user_id, UserChats((), ""))
 
     @override
     async def list_messages(

@@ -35,19 +35,6 @@ CHAT = new_object_id()
 ALICE = Session("alice", "connection 1", token_issued_at_ms=1_000)
 
 
-class StoreWithChats(FakeStore):
-    """A store whose users have the chats that the test says."""
-
-    listed: UserChats = UserChats((), "")
-
-    @override
-    async def list_chats(
-        self, user_id: str, limit: int, cursor: str = "", *, fresh: bool = False
-    ) -> UserChats:
-        await super().list_chats(user_id, limit, cursor, fresh=fresh)
-        return self.listed
-
-
 @dataclass
 class FakeLeases(EdgeLeases):
     """Edges that have a lease."""
@@ -82,7 +69,7 @@ class World:
     """The use cases of sessions among their ports."""
 
     log: FakeLog = field(default_factory=FakeLog)
-    store: StoreWithChats = field(default_factory=StoreWithChats)
+    store: FakeStore = field(default_factory=FakeStore)
     presence: FakePresence = field(default_factory=FakePresence)
     revocations: FakeRevocations = field(default_factory=FakeRevocations)
     channels: FakeChannels = field(default_factory=FakeChannels)
@@ -99,9 +86,9 @@ class World:
         states = MembershipStates(self.log, self.store, lookup)
         self.set_typing = SetTyping(states, self.log, Throttle(self.limiter))
 
-    def has(self, *chats: UserChat, next_cursor: str = "") -> None:
-        """These are the user's chats."""
-        self.store.listed = UserChats(chats, next_cursor)
+    def has(self, *chats: UserChat) -> None:
+        """These are alice's chats."""
+        self.store.listed["alice"] = UserChats(chats, "")
 
 
 def chat(chat_id: str = CHAT, kind: ChatKind = ChatKind.DIRECT, members: int = 2) -> UserChat:
