@@ -65,6 +65,7 @@ def chat_to_proto(chat: Chat) -> chat_pb2.Chat:
         avatar=chat.avatar,
         settings=_settings_to_proto(chat.settings),
         created_by=chat.created_by if chat.type is ChatType.GROUP else "",
+        owner_id=chat.owner_id,
         seq=chat.head.seq,
         epoch=chat.head.epoch,
     )

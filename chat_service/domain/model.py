@@ -79,6 +79,7 @@ class Chat:
     created_at_ms: int
     updated_at_ms: int
     created_by: str = ""
+    owner_id: str = ""
     name: str = ""
     description: str = ""
     avatar: str = ""

@@ -2,7 +2,7 @@
 
 from mesh.clock import to_rfc3339
 from parley.common.v1 import chat_pb2
-from parley.common.v1.chat_pb2 import ChatType, Role
+from parley.common.v1.chat_pb2 import ChatType
 from parley.edge.v1.conversions import (
     ROLE_NAMES,
     group_settings_from_pb,
@@ -46,7 +46,7 @@ def group_json(chat: chat_pb2.Chat) -> GroupChat:
         description=chat.description,
         avatar=chat.avatar,
         created_by=chat.created_by,
-        admin=[member.user_id for member in chat.members if member.role == Role.ROLE_ADMIN],
+        owner_id=chat.owner_id,
         members=[member_from_pb(member) for member in chat.members],
         member_count=chat.member_count,
         settings=group_settings_from_pb(chat.settings),

@@ -54,13 +54,17 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat. ``members`` are the first ``MEMBERS_LISTED`` by joining, of ``member_count``."""
+    """A chat. ``members`` are the first ``MEMBERS_LISTED`` by joining, of ``member_count``.
+
+    ``owner_id`` is an admin; empty for direct chats, and for groups that nobody is left in.
+    """
 
     id: str
     type: ChatType
     members: tuple[Member, ...]
     member_count: int
     created_by: str
+    owner_id: str
     created_at_ms: int
     updated_at_ms: int
     head: Head

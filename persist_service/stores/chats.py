@@ -169,17 +169,15 @@ class Chats:
                 await self._chats.bulk_write(writes, ordered=False)
 
     async def set_members(
-        self, chat: Chat, members: Sequence[Member], count: int, now_ms: int
+        self, chat: Chat, members: Sequence[Member], count: int, owner_id: str, now_ms: int
     ) -> Chat | None:
-        """Replaces what the chat says of its members; None when another did so since ``chat`` was read.
+        """Replaces what a group says of its members; None when another did so since ``chat`` was read.
 
         ``membersVersion`` is the optimistic lock.
         """
-        admin = next((member.user_id for member in members if member.role is Role.ADMIN), None)
-        changed = {**_members_fields(members, count), **({"admin": admin} if admin else {})}
-        return await self._change(
-            {"_id": ObjectId(chat.id), "membersVersion": chat.members_version}, {"$set": changed}, now_ms
-        )
+        key = {"_id": ObjectId(chat.id), "membersVersion": chat.members_version}
+        changed = {**_members_fields(members, count), "admin": owner_id}
+        return await self._change(key, {"$set": changed}, now_ms)
 
     async def change_member_count(self, chat_id: str, change: int, now_ms: int) -> Chat | None:
         """Adds ``change`` to the count, which is not repeatable; None when the chat does not exist."""
@@ -261,6 +259,7 @@ def _to_chat(chat: Document) -> Chat:
         ),
         member_count=chat["memberCount"],
         created_by=chat["createdBy"],
+        owner_id=chat.get("admin", ""),
         created_at_ms=int(chat["createdAt"]),
         updated_at_ms=int(chat["updatedAt"]),
         head=_to_head(chat),

@@ -110,7 +110,7 @@ class Groups:
         return chat
 
     async def _list_members(self, chat_id: str, *, change: int = 0, left: str = "") -> Chat:
-        """Writes the first members and the count into the chat after a change; the chat afterwards.
+        """Writes the first members, the count and the owner into the chat after a change; gives the chat.
 
         ``change`` members joined (or left, below 0), among them ``left``. The memberships are read again
         rather than the change applied, so a repeat heals what a crash left undone; an optimistic lock lets
@@ -122,14 +122,27 @@ class Groups:
             chat = await chats.find(chat_id)
             if chat is None:
                 raise ChatNotFound
-            if chat.member_count > _COUNTED_ANEW and not chat.lists(left):
+            if chat.member_count > _COUNTED_ANEW and not chat.lists(left) and left != chat.owner_id:
                 updated = await chats.change_member_count(chat_id, change, now_ms()) if change else chat
             else:
                 members, more = await memberships.page(chat_id, MEMBERS_LISTED)
                 count = len(members) if more is None else await memberships.count(chat_id)
-                updated = await chats.set_members(chat, members, count, now_ms())
+                owner_id = await self._owner(chat, members)
+                updated = await chats.set_members(chat, members, count, owner_id, now_ms())
             if updated is not None:
                 return updated
+
+    async def _owner(self, chat: Chat, listed: Sequence[Member]) -> str:
+        """Whoever owned the group, as long as that is an admin; then the admin who joined first."""
+        memberships = self.stores.memberships
+        role = next((member.role for member in listed if member.user_id == chat.owner_id), None)
+        if role is None and chat.owner_id:
+            [membership] = await memberships.find_many([(chat.id, chat.owner_id)])
+            role = membership.role
+        if role is Role.ADMIN:
+            return chat.owner_id
+        admins, _ = await memberships.page(chat.id, 1, role=Role.ADMIN)
+        return admins[0].user_id if admins else ""
 
     async def _is_last_admin(self, chat_id: str, user_id: str) -> bool:
         memberships = self.stores.memberships

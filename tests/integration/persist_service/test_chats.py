@@ -147,6 +147,29 @@ async def test_a_group_keeps_an_admin(service: Service) -> None:
     assert (await remove(service, group.id, "dave", promote=False)).removed  # the last one may always leave
 
 
+async def test_the_owner_is_the_maker_and_then_the_admin_who_joined_first(service: Service) -> None:
+    async def owner() -> str:
+        return (await service.stub.GetChat(pb.GetChatRequest(chat_id=group.id))).chat.owner_id
+
+    others = [f"other-{n}" for n in range(6)]
+    group = await service.group("alice", *others, "zoe")
+    assert group.owner_id == "alice"
+    for admin in ("other-3", "zoe"):  # of whom the chat lists none
+        service.db.memberships.update_one({"userId": admin}, {"$set": {"role": "admin"}})
+    await remove(service, group.id, "other-0", promote=False)
+    assert await owner() == "alice"
+    await remove(service, group.id, "alice", promote=True)
+    assert await owner() == "other-3"
+    await remove(service, group.id, "other-1", promote=True)
+    assert await owner() == "other-3"
+    await remove(service, group.id, "other-3", promote=True)
+    assert await owner() == "zoe"
+    assert (await remove(service, group.id, "zoe", promote=True)).promoted_id == await owner() == "other-2"
+    for other in others:
+        await remove(service, group.id, other, promote=True)
+    assert not await owner()
+
+
 async def test_a_full_group_takes_nobody(servers: Servers) -> None:
     async with running(servers, persist_group_members=4) as service:
         await serving(service)

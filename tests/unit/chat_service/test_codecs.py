@@ -61,6 +61,7 @@ def test_a_chat_comes_back_as_it_was() -> None:
         created_at_ms=1,
         updated_at_ms=2,
         created_by="alice",
+        owner_id="bob",
         name="Team",
         description="About",
         avatar="pic",

@@ -66,6 +66,7 @@ GROUP = Chat(
     avatar="https://img.example/1",
     settings=GroupSettings(is_public=True),
     created_by="ada",
+    owner_id="ada",
     seq=2,
     epoch=1,
     role=Role.ROLE_ADMIN,
@@ -86,7 +87,7 @@ GROUP_JSON = {
     "description": "All of us",
     "avatar": "https://img.example/1",
     "createdBy": "ada",
-    "admin": ["ada"],
+    "admin": "ada",
     "members": [
         *ADMINS_JSON,
         {"userId": "bob", "role": "member", "joinedAt": "1970-01-01T00:00:02.000Z"},
