@@ -15,7 +15,7 @@ PROTOS     := $(shell find protos -name '*.proto' 2>/dev/null | sort)
 PROTO_TREE := $(shell find protos -mindepth 1 -type d 2>/dev/null)
 
 .PHONY: help setup protos run stop test test-fast test-extras test-debian13 lint types audit fmt bench chaos clean lock \
-  unicode release-contract
+  unicode documents release-contract
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -96,6 +96,9 @@ unicode: $(VENV)/.ready ## renew the pinned Unicode data of contract/ from the l
 COMMIT ?= HEAD
 
 # The image has no comments and positions: it is small, and stays the same when only a comment changes.
+documents: gen/.ready ## renew what is written from the contract into documents and clients
+	@$(PY) -m codegen.documents
+
 release-contract: $(VENV)/.tools ## note COMMIT=HEAD and its contract as those of the last release
 	@git archive $(COMMIT) protos buf.yaml | $(VENV)/bin/buf build '-#format=tar' --exclude-source-info \
 	  --output released/contract.binpb

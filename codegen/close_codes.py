@@ -33,7 +33,7 @@ class CloseCode(IntEnum):
 
 def write(schema: Schema) -> str:
     """The source of the module."""
-    codes = schema.enums[f"{PACKAGE}.CloseCode"].values
+    codes = [code for code in schema.enums[f"{PACKAGE}.CloseCode"].values if code.close.reason]
     reasons = {value.number: value.name for value in schema.enums["parley.common.v1.ErrorReason"].values}
     lines = [_HEADER]
     for code in codes:

@@ -139,8 +139,10 @@ def test_clients_see_no_event_of_the_inside() -> None:
 @pytest.mark.parametrize("number", [number for number in CloseCode.values() if number])
 def test_every_close_code_has_its_advice(number: int) -> None:
     advice = option(CloseCode.DESCRIPTOR.values_by_number[number], close)
-    assert 0 < len(advice.reason.encode()) <= MAX_CLOSE_REASON
+    assert len(advice.reason.encode()) <= MAX_CLOSE_REASON
+    assert bool(advice.reason) == (number != 1006)  # which stands for a connection that ended without a code
     assert advice.reconnect != Reconnect.RECONNECT_UNSPECIFIED
+    assert advice.advice
     assert 1000 <= number < 1015 or 4000 <= number < 5000
 
 

@@ -10,17 +10,15 @@ import msgspec
 import pytest
 
 from codegen import frames
-from codegen.__main__ import read
 from codegen.protocol import Protocol
 
-HERE: Final = Path(__file__).parent
-PROTOS: Final = HERE.parents[2] / "protos"
+EXPECTED: Final = Path(__file__).with_name("tiny_frames.txt")
 CAT: Final = "c" * 24
 
 
-@pytest.fixture(scope="module", name="source")
-def _source() -> str:
-    return frames.write(Protocol.of(read([HERE / "tiny.proto"], HERE, PROTOS)))
+@pytest.fixture(name="source")
+def _source(tiny_protocol: Protocol) -> str:
+    return frames.write(tiny_protocol)
 
 
 @pytest.fixture(name="tiny")
@@ -32,7 +30,7 @@ def _tiny(source: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_source_is_as_expected(source: str) -> None:
-    assert source == (HERE / "tiny_frames.txt").read_text()
+    assert source == EXPECTED.read_text()
 
 
 def feed(tiny: Any, **data: Any) -> Any:
