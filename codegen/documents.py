@@ -1,11 +1,13 @@
 """`make documents`, in the checkout: renews what is written from the contract into documents."""
 
+import json
 from pathlib import Path
 from typing import Final
 
 from codegen import tables
 from codegen.__main__ import read
 from codegen.protocol import Protocol
+from edge.protocol import asyncapi
 
 _ROOT: Final = Path(__file__).parent.parent
 
@@ -15,7 +17,10 @@ def documents() -> dict[Path, str]:
     protos = _ROOT / "protos"
     protocol = Protocol.of(read(sorted(protos.rglob("*.proto")), protos))
     page = _ROOT / "docs" / "websocket-protocol.md"
-    return {page: tables.renew(page.read_text(), protocol)}
+    return {
+        page: tables.renew(page.read_text(), protocol),
+        _ROOT / "docs" / "asyncapi.json": json.dumps(asyncapi.document(), indent=2) + "\n",
+    }
 
 
 def main() -> None:

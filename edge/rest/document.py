@@ -1,4 +1,4 @@
-"""``/openapi.json``: the description of this API (OpenAPI 3.1), for people, generators and gateways."""
+"""The descriptions of this API (OpenAPI 3.1) and of the WebSocket (AsyncAPI 3), for people and programs."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from edge.rest.operation import Access, Operation
 
 
 class DocumentHandler(RestHandler):
-    """The description of this API; the only operation that it does not describe."""
+    """The description of this API, which does not describe this operation and that of the other document."""
 
     path = "/api/v1/openapi.json"
     operations = (
@@ -29,3 +29,9 @@ class DocumentHandler(RestHandler):
         """The document; it is the same for everyone, so it may be cached for a while."""
         self.set_header("Cache-Control", "public, max-age=300")
         _ = self.finish(self._document)
+
+
+class SocketDocumentHandler(DocumentHandler):
+    """The description of the WebSocket."""
+
+    path = "/api/v1/asyncapi.json"

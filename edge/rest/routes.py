@@ -8,11 +8,12 @@ import msgspec
 from tornado.routing import PathMatches, Rule
 from tornado.web import RequestHandler
 
+from edge.protocol import asyncapi
 from edge.rest.chats import ChatHandler, ChatsHandler
 from edge.rest.dev_console import DevConsoleHandler
 from edge.rest.dev_token import DevTokenHandler
 from edge.rest.devices import DeviceHandler, DevicesHandler, PushConfigHandler
-from edge.rest.document import DocumentHandler
+from edge.rest.document import DocumentHandler, SocketDocumentHandler
 from edge.rest.groups import GroupsHandler
 from edge.rest.handler import NotFoundHandler, RestDeps, RestHandler
 from edge.rest.health import HealthHandler, ReadyHandler
@@ -62,7 +63,7 @@ HANDLERS: Final[tuple[type[RestHandler], ...]] = (
     HealthHandler,
     ReadyHandler,
 )
-"""All of them, apart from that of the OpenAPI document; the document shows them in this order."""
+"""All of them, apart from those of the two documents; OpenAPI shows them in this order."""
 
 
 def routes(deps: RestDeps) -> list[Rule]:
@@ -70,10 +71,11 @@ def routes(deps: RestDeps) -> list[Rule]:
 
     Other paths are the caller's; ``application_settings`` gives them the same 404.
     """
-    described = msgspec.json.encode(document(HANDLERS))
+    described, of_socket = msgspec.json.encode(document(HANDLERS)), msgspec.json.encode(asyncapi.document())
     return [
         *(_rule(_pattern(handler.path), handler, deps) for handler in HANDLERS),
         _rule(_pattern(DocumentHandler.path), DocumentHandler, deps, document=described),
+        _rule(_pattern(SocketDocumentHandler.path), SocketDocumentHandler, deps, document=of_socket),
         _rule(r"/api(/.*)?", NotFoundHandler, deps),
     ]
 

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge.addresses import TrustedProxies, parse_networks
+from edge.protocol import asyncapi
 from edge.rest import OriginPolicy
 from edge.rest.handler import RestHandler
 from edge.rest.operation import Access
@@ -234,6 +235,12 @@ async def test_what_is_for_operators_is_under_one_path_and_nothing_else_is(clien
             scopes = operation.get("security") == [{"token": ["parley.operator"]}]
             assert scopes is path.startswith("/api/v1/admin/")
             assert "403" in operation["responses"] or not scopes
+
+
+async def test_the_socket_is_described_too(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/asyncapi.json")
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+    assert answer.json() == asyncapi.document()
 
 
 async def test_the_document_is_whole(client: httpx.AsyncClient) -> None:
