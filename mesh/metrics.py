@@ -79,6 +79,18 @@ AMQP_HANDLER_SECONDS: Final = Histogram(
     ("queue",),
     buckets=_RPC_BUCKETS,
 )
+AMQP_BATCH_ITEMS: Final = Histogram(
+    "parley_amqp_batch_items",
+    "Items (events, pointers, notifications, e-mails) of the deliveries that were handled at once, by queue.",
+    ("queue",),
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
+)
+AMQP_ITEMS: Final = Counter(
+    "parley_amqp_items_total",
+    "Items of deliveries, by queue and outcome: handled, dead (dead-lettered alone), or of a kind unknown "
+    "to this release (unknown), which is left aside.",
+    ("queue", "outcome"),
+)
 QUEUE_READY: Final = Gauge(
     "parley_queue_ready_messages",
     "Messages that wait in a queue of the broker and that no consumer has; all processes report the same.",

@@ -29,9 +29,10 @@ from notify_service.domain.address import require_url
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
-from notify_service.email.consumer import EmailConsumer
 from notify_service.email.delivery_handler import EmailCourier
+from notify_service.email.intake import EmailIntake
 from notify_service.email.ports import Mailer
+from notify_service.email.proto_codec import EMAILS
 from notify_service.email.queue import BrokerEmailQueue
 from notify_service.email.renderer import MailLetters
 from notify_service.email.send_digests import DigestTimes, SendDigests
@@ -43,8 +44,8 @@ from notify_service.inbox.last_look import LastLook
 from notify_service.inbox.note_active import NoteActive
 from notify_service.inbox.poller import Teller
 from notify_service.inbox.recheck_active import RecheckActive
-from notify_service.intake.consumer import NotificationConsumer
 from notify_service.intake.intake import TakeIn
+from notify_service.intake.proto_codec import NOTIFICATIONS
 from notify_service.ledger.explain import ExplainNotification
 from notify_service.ledger.query import LedgerQuery
 from notify_service.people.devices import Devices
@@ -60,14 +61,12 @@ from notify_service.providers.webhook.sender import WebhookClient
 from notify_service.rpc.notify import NotifyRpc, NotifyUseCases
 from notify_service.rpc.webhooks import WebhookRpc
 from notify_service.settings import NotifySettings
-from notify_service.webhooks.consumer import EventHooksConsumer
 from notify_service.webhooks.dead_events import DeadEventLetters
 from notify_service.webhooks.delivery_desk import HookDeliveryDesk
 from notify_service.webhooks.delivery_handler import HookCourier
-from notify_service.webhooks.end_memberships import EndMemberships
-from notify_service.webhooks.intake import TakeEvents
+from notify_service.webhooks.intake import EventIntake
 from notify_service.webhooks.known_subscriptions import KnownSubscriptions
-from notify_service.webhooks.proto_codec import to_bytes
+from notify_service.webhooks.proto_codec import EVENTS, to_bytes
 from notify_service.webhooks.subscriptions import Subscriptions
 from notify_service.work import Work
 from parley.notify.v1.notify_service_pb2_grpc import add_NotifyServiceServicer_to_server
@@ -297,7 +296,7 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
         note_active=note_active,
         policy=policy,
     )
-    parts.work.consume(parts.broker, NOTIFICATION_SEND, NotificationConsumer(take_in, parts.broker).handle)
+    parts.work.consume(parts.broker, NOTIFICATION_SEND, NOTIFICATIONS, take_in)
 
 
 def _start_mailing(parts: _Parts, engine: Deliver) -> None:
@@ -318,21 +317,20 @@ def _start_mailing(parts: _Parts, engine: Deliver) -> None:
         poll_seconds=min(_DIGEST_POLL_SECONDS, settings.notify_digest_after_seconds),
     )
     parts.work.supervise("mail digests", digests.run)
-    emails = EmailConsumer(engine, parts.broker, expire_seconds=settings.notify_push_expire_seconds)
-    parts.work.consume(parts.broker, EMAIL_SEND, emails.handle)
+    take_in = EmailIntake(engine, expire_seconds=settings.notify_push_expire_seconds)
+    parts.work.consume(parts.broker, EMAIL_SEND, EMAILS, take_in)
 
 
 def _start_hooks(parts: _Parts, engine: Deliver) -> None:
-    take_events = TakeEvents(
+    take_in = EventIntake(
+        parts.stores.inboxes,
         parts.known,
         engine,
         parts.stores.deliveries,
         encode=to_bytes,
         expire_seconds=parts.settings.notify_hook_expire_seconds,
     )
-    end_memberships = EndMemberships(parts.stores.inboxes)
-    consumer = EventHooksConsumer(take_events, end_memberships, parts.broker)
-    parts.work.consume(parts.broker, EVENT_HOOKS, consumer.handle)
+    parts.work.consume(parts.broker, EVENT_HOOKS, EVENTS, take_in)
 
 
 def _policy(settings: NotifySettings, transports: _Transports) -> Policy:

@@ -1,12 +1,15 @@
 """The tasks of the service, which begin when its database is ready for them."""
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
+from mesh.amqp.batches import BatchCodec, BatchHandler
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
-from mesh.amqp.deliveries import Handler
 from mesh.lifecycle import Lifecycle
+
+Wire = TypeVar("Wire")
+Item = TypeVar("Item")
 
 Run = Callable[[], Coroutine[Any, Any, None]]
 
@@ -31,8 +34,15 @@ class Work:
 
         self._life.supervise(name, work)
 
-    def consume(self, broker: Broker, queue: str, handler: Handler) -> None:
+    def consume(
+        self,
+        broker: Broker,
+        queue: str,
+        codec: BatchCodec[Wire, Item],
+        work: Callable[[Sequence[Item]], Awaitable[None]],
+    ) -> None:
         """Keeps a queue consumed until the drain."""
+        handler = BatchHandler(queue, codec, work, broker.publish_many)
         consumer = Consumer(broker, queue, handler, prefetch=_PREFETCH, batch_size=_BATCH)
         self.supervise(f"consume {queue}", consumer.run)
         self._life.on_drain(f"consumer {queue}", consumer.stop)

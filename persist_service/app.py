@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from mesh.admin import open_admin
+from mesh.amqp.batches import BatchHandler
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.deliveries import Handler
@@ -17,8 +18,7 @@ from mesh.rpc.server import RpcServer
 from parley.persist.v1.persist_service_pb2_grpc import add_PersistServiceServicer_to_server
 from persist_service.adapters.barrier import MARKER_HEADER, QueueBarrier
 from persist_service.adapters.follow_ups import BrokerFollowUps
-from persist_service.consumers.batches import BatchHandler
-from persist_service.consumers.codecs import AnalyticsCodec, IndexCodec, PersistCodec, PointerCodec
+from persist_service.consumers.codecs import FACTS, INDEX, PERSIST, READ
 from persist_service.consumers.markers import MarkerHandler
 from persist_service.rpc.servicer import PersistRpc
 from persist_service.settings import PersistSettings
@@ -82,9 +82,11 @@ def _handlers(stores: Stores, broker: Broker) -> dict[str, Handler]:
     index, count = partial(index_messages, stores), partial(count_messages, stores)
     return {
         MESSAGE_PERSIST: MarkerHandler(
-            MARKER_HEADER, BatchHandler(MESSAGE_PERSIST, PersistCodec(), store, broker), stores.markers
+            MARKER_HEADER,
+            BatchHandler(MESSAGE_PERSIST, PERSIST, store, broker.publish_many),
+            stores.markers,
         ),
-        MESSAGE_READ: BatchHandler(MESSAGE_READ, PointerCodec(), move, broker),
-        MESSAGE_INDEX: BatchHandler(MESSAGE_INDEX, IndexCodec(), index, broker),
-        ANALYTICS: BatchHandler(ANALYTICS, AnalyticsCodec(), count, broker),
+        MESSAGE_READ: BatchHandler(MESSAGE_READ, READ, move, broker.publish_many),
+        MESSAGE_INDEX: BatchHandler(MESSAGE_INDEX, INDEX, index, broker.publish_many),
+        ANALYTICS: BatchHandler(ANALYTICS, FACTS, count, broker.publish_many),
     }

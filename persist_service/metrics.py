@@ -4,27 +4,10 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-BATCH_ITEMS: Final = Histogram(
-    "parley_persist_batch_items",
-    "Items (events, pointers, messages, facts) handled at once, by queue.",
-    ("queue",),
-    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
-)
-BATCH_SECONDS: Final = Histogram(
-    "parley_persist_batch_seconds",
-    "Time from decoding a batch until everything that follows from it was confirmed, by queue.",
-    ("queue",),
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
 ENTRIES: Final = Counter(
     "parley_persist_entries_total",
     "Log entries offered to the store, by verdict (stored, repeat, duplicate, rejected).",
     ("verdict",),
-)
-DEAD_ITEMS: Final = Counter(
-    "parley_persist_dead_items_total",
-    "Items that were dead-lettered while the rest of their delivery was handled, by queue.",
-    ("queue",),
 )
 STORE_LAG_SECONDS: Final = Histogram(
     "parley_persist_store_lag_seconds",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from contract.user_ids import USER_ID_RULE, is_user_id
+from mesh.amqp.batches import BadItemError, BatchCodec, has_unknown_fields
 from mesh.ids import is_object_id
 from notify_service.email.digest import MAX_CHATS, Digest, Email, UnreadChat
 from parley.events.v1 import jobs_pb2
@@ -18,9 +19,23 @@ _CHECKS: Final[tuple[tuple[Callable[[jobs_pb2.Email], bool], str], ...]] = (
 )
 
 
-def problem(email: jobs_pb2.Email) -> str | None:
-    """What makes a mail impossible to send, for the dead letter's reason."""
-    return next((words for holds, words in _CHECKS if not holds(email)), None)
+def _read(email: jobs_pb2.Email) -> jobs_pb2.Email | None:
+    if email.WhichOneof("body") is None and has_unknown_fields(email):
+        return None
+    for holds, problem in _CHECKS:
+        if not holds(email):
+            raise BadItemError(problem)
+    return email
+
+
+EMAILS: Final = BatchCodec(
+    "EmailBatch",
+    split=lambda body: jobs_pb2.EmailBatch.FromString(body).emails,
+    read=_read,
+    alone=lambda email: jobs_pb2.EmailBatch(emails=[email]).SerializeToString(),
+    ids=lambda email: {"email_id": email.id},
+)
+"""Queue `email-send`; what it lets through has a meaning, see `from_proto`."""
 
 
 def to_proto(email: Email) -> jobs_pb2.Email:
@@ -49,7 +64,7 @@ def to_proto(email: Email) -> jobs_pb2.Email:
 
 
 def from_proto(email: jobs_pb2.Email) -> Email:
-    """The mail of a message that has no `problem`."""
+    """The mail of a message that `EMAILS` let through."""
     return Email(
         id=email.id,
         user_id=email.user_id,

@@ -112,6 +112,17 @@ class HookEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Happened:
+    """An event, and whom it is for."""
+
+    event: HookEvent
+    subscription_id: str = ""
+    """Only this one, for which it was given up before; empty for all that want it."""
+    traceparent: str = ""
+    """The trace that it is a part of; empty unless that is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeadEvent:
     """An event that a subscription did not take in its time."""
 

@@ -1,36 +1,28 @@
-"""What happens in chats becomes deliveries to the subscriptions that want it."""
+"""Queue `event-hooks`: what happens in chats, for integrators and for whoever left."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from mesh.clock import now_ms
 from mesh.logs import get_logger
 from notify_service.delivery.ports import DeliveryLog
 from notify_service.domain.delivery import Lane, NewDelivery
+from notify_service.inbox.inbox import Inbox, InboxKey
+from notify_service.inbox.ports import Inboxes
 from notify_service.ports import Deliveries
-from notify_service.webhooks.event import HookEvent
+from notify_service.webhooks.event import Happened, HookEvent, MemberRemoved
 from notify_service.webhooks.known_subscriptions import KnownSubscriptions
 from notify_service.webhooks.subscription import HookKey, Subscription
 
 _log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """An event, and whom it is for."""
-
-    event: HookEvent
-    subscription_id: str = ""
-    """Only this one, for which it was given up before; empty for all that want it."""
-    traceparent: str = ""
-    """The trace that it is a part of; empty unless that is recorded."""
-
-
-class TakeEvents:
-    """Idempotent: the same event gives the same deliveries."""
+class EventIntake:
+    """Makes deliveries to subscriptions, and notes in inboxes where memberships ended. Idempotent."""
 
     def __init__(
         self,
+        inboxes: Inboxes,
         subscriptions: KnownSubscriptions,
         deliveries: Deliveries,
         log: DeliveryLog,
@@ -38,6 +30,7 @@ class TakeEvents:
         encode: Callable[[HookEvent], bytes],
         expire_seconds: float,
     ) -> None:
+        self._inboxes = inboxes
         self._subscriptions = subscriptions
         self._deliveries = deliveries
         self._log = log
@@ -50,6 +43,7 @@ class TakeEvents:
         Raises:
             Unavailable: MongoDB cannot be reached; all of it can be repeated.
         """
+        await self._end_memberships([item.event for item in happened])
         known = await self._subscriptions.all()
         at_ms = now_ms()
         new: list[NewDelivery] = []
@@ -67,6 +61,16 @@ class TakeEvents:
             await self._deliveries.add(new)
         if again:
             await self._log.revive(again)
+
+    async def _end_memberships(self, events: Sequence[HookEvent]) -> None:
+        """What is shown to whoever left a chat, or was removed, becomes due to be taken away."""
+        ends: dict[InboxKey, int] = {}
+        for event in events:
+            if isinstance(event.body, MemberRemoved):
+                key = InboxKey(event.body.user_id, event.chat_id)
+                ends[key] = max(ends.get(key, 0), event.seq)
+        if ends:
+            await self._inboxes.change({key: partial(Inbox.left, seq=seq) for key, seq in ends.items()})
 
     def _delivery(self, subscription: Subscription, item: Happened, at_ms: int) -> NewDelivery:
         event = item.event

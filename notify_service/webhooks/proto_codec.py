@@ -5,10 +5,13 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from contract.user_ids import USER_ID_RULE, is_user_id
+from mesh.amqp.batches import BadItemError, BatchCodec
 from mesh.ids import is_object_id
+from notify_service.content_types import content_type_of
 from notify_service.webhooks.event import (
     Body,
     ChatUpdated,
+    Happened,
     HookEvent,
     MemberRemoved,
     MembersAdded,
@@ -19,24 +22,25 @@ from parley.common.v1.chat_pb2 import GroupSettings, Member, Role
 from parley.common.v1.message_pb2 import Message, MessageType
 from parley.events.v1 import chat_event_pb2
 from parley.events.v1.chat_event_pb2 import ChatEvent
+from parley.events.v1.jobs_pb2 import EventBatch
 
 _LAST_MS: Final = 253_402_300_799_999  # the end of the year 9999
-_CONTENT_TYPES: Final = {
-    MessageType.MESSAGE_TYPE_TEXT: "text",
-    MessageType.MESSAGE_TYPE_IMAGE: "image",
-    MessageType.MESSAGE_TYPE_FILE: "file",
+_CONTENT_TYPES_OUT: Final = {
+    "text": MessageType.MESSAGE_TYPE_TEXT,
+    "image": MessageType.MESSAGE_TYPE_IMAGE,
+    "file": MessageType.MESSAGE_TYPE_FILE,
 }
-_CONTENT_TYPES_OUT: Final = {name: number for number, name in _CONTENT_TYPES.items()}
+_NO_ROLES: Final = (Role.ROLE_UNSPECIFIED, Role.ROLE_NONE)
 _ROLES: Final = {Role.ROLE_ADMIN: "admin", Role.ROLE_MEMBER: "member"}
 _ROLES_OUT: Final = {name: number for number, name in _ROLES.items()}
 
 
-class BadEventError(ValueError):
+class BadEventError(BadItemError):
     """An event that no log has; the text says why, without quoting content."""
 
 
 def from_wire(event: ChatEvent) -> HookEvent | None:
-    """What integrators are told of it; None where that is nothing: a void position, or a kind that is newer.
+    """What integrators are told of it; None for a void position, and for a kind that they are not told of.
 
     Raises:
         BadEventError: a field breaks its rule.
@@ -102,6 +106,27 @@ def from_bytes(payload: bytes) -> HookEvent:
     return event
 
 
+def _split(body: bytes) -> list[tuple[ChatEvent, str]]:
+    batch = EventBatch.FromString(body)
+    return [(event, batch.subscription_id) for event in batch.events]
+
+
+def _happened(wire: tuple[ChatEvent, str]) -> Happened | None:
+    event, subscription_id = wire
+    told = from_wire(event)
+    return None if told is None else Happened(told, subscription_id, event.traceparent)
+
+
+EVENTS: Final = BatchCodec(
+    "EventBatch",
+    split=_split,
+    read=_happened,
+    alone=lambda wire: EventBatch(events=wire[:1], subscription_id=wire[1]).SerializeToString(),
+    ids=lambda wire: {"chat_id": wire[0].chat_id, "event_id": wire[0].id},
+)
+"""Queue `event-hooks`. The events of a batch go with the one subscription that it may be for."""
+
+
 def _body_from_wire(event: ChatEvent) -> Body | None:
     match event.WhichOneof("body"):
         case "message":
@@ -122,23 +147,20 @@ def _body_from_wire(event: ChatEvent) -> Body | None:
                 is_public=updated.settings.is_public,
                 allow_invites=updated.settings.allow_invites,
             )
-        case None:
+        case _:
             return None
-        case kind:
-            raise BadEventError(f"{kind} is no entry of a log")
 
 
 def _message_created(message: Message) -> MessageCreated:
     if not is_object_id(message.id):
         raise BadEventError("message.id: must be 24 lower-case hex digits")
-    kind = _CONTENT_TYPES.get(message.type)
-    if kind is None:
-        raise BadEventError(f"message.type: {message.type} is not known")
+    if message.type == MessageType.MESSAGE_TYPE_UNSPECIFIED:
+        raise BadEventError("message.type: is not set")
     _check_time("message.created_at_ms", message.created_at_ms)
     return MessageCreated(
         id=message.id,
         sender_id=message.sender_id,
-        type=kind,
+        type=content_type_of(message.type).value,
         content=message.content,
         client_msg_id=message.client_msg_id,
         mentions=tuple(message.mentions),
@@ -147,11 +169,11 @@ def _message_created(message: Message) -> MessageCreated:
 
 
 def _new_member(member: Member) -> NewMember:
-    role = _ROLES.get(member.role)
-    if role is None:
+    if member.role in _NO_ROLES:
         raise BadEventError(f"members.role: {member.role} is not a member's")
     _check_time("members.joined_at_ms", member.joined_at_ms)
-    return NewMember(member.user_id, role, member.joined_at_ms)
+    # A role that a later release adds is still a member's.
+    return NewMember(member.user_id, _ROLES.get(member.role, "member"), member.joined_at_ms)
 
 
 def _message(chat_id: str, body: MessageCreated) -> Message:

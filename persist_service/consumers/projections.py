@@ -6,8 +6,8 @@ A kind without a row, known or not, is stored in the log as it came and changes 
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mesh.amqp.batches import BadItemError
 from parley.events.v1.chat_event_pb2 import ChatEvent
-from persist_service.consumers.batches import BadItemError
 from persist_service.consumers.checks import check_message
 from persist_service.domain.log import Projection, message_of
 from persist_service.domain.pointers import Pointer

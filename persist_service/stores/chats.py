@@ -25,7 +25,7 @@ from persist_service.domain.chats import (
     pair_key,
 )
 from persist_service.domain.log import EPOCH_JUMP, Advance
-from persist_service.stores.message_types import TYPE_NAMES, TYPES
+from persist_service.stores.message_types import type_from_document, type_to_document
 
 _EMPTY_HEAD: Final = {"epoch": 1, "lastSeq": 0, "lastNumber": 0}
 _HEAD_FIELDS: Final = {**dict.fromkeys(_EMPTY_HEAD, 1), "memberCount": 1}
@@ -230,7 +230,7 @@ def _latest_document(latest: LatestMessage) -> Document:
         "sender": latest.sender_id,
         "timestamp": DatetimeMS(latest.timestamp_ms),
         "seq": latest.seq,
-        "type": TYPE_NAMES[latest.type],
+        "type": type_to_document(latest.type),
     }
 
 
@@ -240,7 +240,7 @@ def _to_latest(latest: Document) -> LatestMessage:
         sender_id=latest["sender"],
         timestamp_ms=int(latest["timestamp"]),
         seq=latest["seq"],
-        type=TYPES[latest["type"]],
+        type=type_from_document(latest["type"]),
     )
 
 

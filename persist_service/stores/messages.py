@@ -16,7 +16,7 @@ from parley.common.v1.message_pb2 import Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from persist_service.domain.log import EPOCH_JUMP, Insertion, SendKey, Verdict
 from persist_service.stores.bulk import failures
-from persist_service.stores.message_types import TYPE_NAMES, TYPES
+from persist_service.stores.message_types import type_from_document, type_to_document
 
 _STORED: Final = Insertion(Verdict.STORED)
 _REPEAT: Final = Insertion(Verdict.REPEAT)
@@ -179,7 +179,7 @@ class Messages:
         key = {"chatId": chat, "senderId": message.sender_id, "clientMsgId": message.client_msg_id}
         first = await self._messages.find_one(key, {"_id": 1, "type": 1, "content": 1, "mentions": 1})
         if first is not None:
-            said = (TYPES[first["type"]], first["content"], list(first.get("mentions", ())))
+            said = (type_from_document(first["type"]), first["content"], list(first.get("mentions", ())))
             if said == (message.type, message.content, list(message.mentions)):
                 return _DUPLICATE
             return Insertion(
@@ -198,7 +198,7 @@ def _to_document(event: ChatEvent) -> Document:
         "number": event.number,
         "epoch": event.epoch,
         "senderId": message.sender_id,
-        "type": TYPE_NAMES[message.type],
+        "type": type_to_document(message.type),
         "content": message.content,
         "clientMsgId": message.client_msg_id,
         "createdAt": DatetimeMS(message.created_at_ms),
@@ -213,7 +213,7 @@ def _to_message(document: Document, *, placed: bool = True) -> Message:
         seq=document["seq"] if placed else 0,
         number=document["number"] if placed else 0,
         sender_id=document["senderId"],
-        type=TYPES[document["type"]],
+        type=type_from_document(document["type"]),
         content=document["content"],
         client_msg_id=document["clientMsgId"],
         created_at_ms=int(document["createdAt"]),

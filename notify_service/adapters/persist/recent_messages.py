@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from notify_service.adapters.persist.answering import answering
-from notify_service.content_types import CONTENT_TYPES
-from notify_service.domain.notification import ContentType, Message
+from notify_service.content_types import content_type_of
+from notify_service.domain.notification import Message
 from parley.common.v1 import message_pb2
 from parley.common.v1.chat_pb2 import Chat, ChatType
 from parley.persist.v1 import persist_service_pb2 as pb
@@ -75,7 +75,7 @@ def _to_message(message: message_pb2.Message, chat: Chat, names: Mapping[str, st
         sender_id=message.sender_id,
         content=message.content,
         created_at_ms=message.created_at_ms,
-        content_type=CONTENT_TYPES.get(message.type, ContentType.TEXT),
+        content_type=content_type_of(message.type),
         sender_name=names.get(message.sender_id, ""),
         chat_name=chat.name,
         direct=chat.type == ChatType.CHAT_TYPE_DIRECT,

@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from notify_service.adapters.persist.answering import answering
-from notify_service.content_types import CONTENT_TYPES
-from notify_service.domain.notification import ContentType
+from notify_service.content_types import content_type_of
 from notify_service.email.digest import WaitingChat
 from parley.common.v1.chat_pb2 import Chat, ChatType
 from parley.persist.v1 import persist_service_pb2 as pb
@@ -74,7 +73,7 @@ def _to_waiting(item: pb.UserChat, chat: Chat, user_id: str) -> WaitingChat:
         unread=item.last_number - item.read_number,
         first_unread_number=item.read_number + 1,
         sender_id=latest.sender_id,
-        content_type=CONTENT_TYPES.get(latest.type, ContentType.TEXT),
+        content_type=content_type_of(latest.type),
         text=latest.text,
         at_ms=latest.timestamp_ms,
     )

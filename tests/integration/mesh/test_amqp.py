@@ -1,67 +1,19 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from uuid import uuid4
 
-import aio_pika
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
 from pydantic import SecretStr
 
 from mesh.amqp.connection import Broker
-from mesh.amqp.consumer import Consumer
-from mesh.amqp.deliveries import Ack, Dead, Delivery, Handler, Outcome, Retry
+from mesh.amqp.deliveries import Ack, Dead, Delivery, Outcome, Retry
 from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import RetryTier, Topology, dead_queue
-from mesh.cancellation import end
 from mesh.errors import Unavailable, unavailable
 from mesh.metrics import AMQP_PUBLISHED
+from tests.integration.mesh.conftest import consuming, is_empty, next_of
 from tests.support.polling import eventually
-
-
-@pytest.fixture
-def topology() -> Topology:
-    """Queues of this test's own, with retries that come back soon."""
-    unique = uuid4().hex[:8]
-    tiers = (RetryTier(f"retry-a-{unique}", 50), RetryTier(f"retry-b-{unique}", 100))
-    return Topology((f"work-{unique}",), tiers, delivery_limit=3)
-
-
-@pytest.fixture
-async def broker(amqp_url: str, topology: Topology) -> AsyncIterator[Broker]:
-    async with Broker(SecretStr(amqp_url), name="test", topology=topology) as broker:
-        await broker.session()
-        yield broker
-
-
-@asynccontextmanager
-async def _consuming(broker: Broker, handler: Handler, **options: float) -> AsyncIterator[Consumer]:
-    consumer = Consumer(broker, broker.topology.queues[0], handler, **options)  # type: ignore[arg-type]
-    task = asyncio.create_task(consumer.run())
-    try:
-        yield consumer
-    finally:
-        await end(task)
-
-
-async def _next_of(broker: Broker, queue: str, seconds: float = 30) -> AbstractIncomingMessage:
-    session = await broker.session()
-    async with await session.connection.channel() as channel, asyncio.timeout(seconds):
-        source = await channel.get_queue(queue, ensure=False)
-        while True:
-            message = await source.get(fail=False, no_ack=True)
-            if message is not None:
-                return message
-            await asyncio.sleep(0.02)
-
-
-async def _is_empty(amqp_url: str, queue: str) -> bool:
-    async with await aio_pika.connect(amqp_url) as connection:
-        channel = await connection.channel()
-        declared = await channel.declare_queue(queue, passive=True)
-        return declared.declaration_result.message_count == 0
 
 
 class Recorder:
@@ -85,7 +37,7 @@ async def test_what_is_published_arrives_in_order_and_in_batches(broker: Broker,
     sent = [f"{number}".encode() for number in range(200)]
     await broker.publish_many([Outgoing(queue, body, {"kind": "test"}) for body in sent])
     recorder = Recorder()
-    async with _consuming(broker, recorder, prefetch=100, batch_size=50, batch_window_ms=20) as consumer:
+    async with consuming(broker, recorder, prefetch=100, batch_size=50, batch_window_ms=20) as consumer:
         await eventually(lambda: len(recorder.bodies) == 200)
         await consumer.stop()
     assert recorder.bodies == sent
@@ -94,14 +46,14 @@ async def test_what_is_published_arrives_in_order_and_in_batches(broker: Broker,
     first = recorder.batches[0][0]
     assert (first.attempt, first.redelivered, first.headers["kind"]) == (1, False, "test")
     assert len(first.message_id) == 24
-    assert await _is_empty(amqp_url, queue)
+    assert await is_empty(amqp_url, queue)
 
 
 async def test_declaring_again_changes_nothing(amqp_url: str, broker: Broker) -> None:
     queue = broker.topology.queues[0]
     await broker.publish(queue, b"kept")
     async with Broker(SecretStr(amqp_url), name="second", topology=broker.topology) as second:
-        assert (await _next_of(second, queue)).body == b"kept"
+        assert (await next_of(second, queue)).body == b"kept"
 
 
 async def test_a_publish_to_no_queue_is_an_error_and_not_a_loss(broker: Broker) -> None:
@@ -116,8 +68,8 @@ async def test_a_retried_message_comes_back_later_and_then_dead_letters_with_its
     queue = broker.topology.queues[0]
     recorder = Recorder(lambda _: Retry("no luck"))
     await broker.publish(queue, b"unlucky", headers={"kind": "test"})
-    async with _consuming(broker, recorder):
-        dead = await _next_of(broker, dead_queue(queue))
+    async with consuming(broker, recorder):
+        dead = await next_of(broker, dead_queue(queue))
     assert [delivery.attempt for batch in recorder.batches for delivery in batch] == [1, 2, 3]
     assert dead.body == b"unlucky"
     assert dead.headers["x-parley-attempt"] == 3
@@ -140,7 +92,7 @@ async def test_a_retry_waits_for_its_tier(amqp_url: str, topology: Topology) -> 
     async with Broker(SecretStr(amqp_url), name="test", topology=slow) as broker:
         await broker.session()
         await broker.publish(slow.queues[0], b"x")
-        async with _consuming(broker, Recorder(once)):
+        async with consuming(broker, Recorder(once)):
             await eventually(lambda: len(times) == 2)
     assert times[1] - times[0] >= 0.7
 
@@ -149,8 +101,8 @@ async def test_a_hopeless_message_dead_letters_at_once_while_its_neighbours_pass
     queue = broker.topology.queues[0]
     recorder = Recorder(lambda delivery: Dead("not a batch") if delivery.body == b"bad" else Ack())
     await broker.publish_many([Outgoing(queue, body) for body in (b"a", b"bad", b"b")])
-    async with _consuming(broker, recorder) as consumer:
-        dead = await _next_of(broker, dead_queue(queue))
+    async with consuming(broker, recorder) as consumer:
+        dead = await next_of(broker, dead_queue(queue))
         await eventually(lambda: len(recorder.bodies) == 3)
         await consumer.stop()
     assert (dead.body, dead.headers["x-parley-reason"], dead.headers["x-parley-attempt"]) == (
@@ -174,8 +126,8 @@ async def test_a_message_that_makes_the_handler_raise_does_not_take_its_neighbou
         return [Ack()] * len(deliveries)
 
     await broker.publish_many([Outgoing(queue, body) for body in (b"a", b"poison", b"b", b"c")])
-    async with _consuming(broker, handler, batch_window_ms=200):
-        dead = await _next_of(broker, dead_queue(queue))
+    async with consuming(broker, handler, batch_window_ms=200):
+        dead = await next_of(broker, dead_queue(queue))
     assert stored == {b"a", b"b", b"c"}
     assert (dead.body, dead.headers["x-parley-reason"]) == (b"poison", "ValueError")
 
@@ -190,7 +142,7 @@ async def test_during_an_outage_the_batch_is_held_and_no_attempt_counts(broker: 
         return [Ack()] * len(deliveries)
 
     await broker.publish(broker.topology.queues[0], b"x")
-    async with _consuming(broker, handler) as consumer:
+    async with consuming(broker, handler) as consumer:
         await eventually(lambda: len(attempts) == 4)
         await consumer.stop()
     assert attempts == [1, 1, 1, 1]
@@ -207,7 +159,7 @@ async def test_after_a_long_outage_the_batch_is_parked_and_still_no_attempt_coun
         return [Ack()] * len(deliveries)
 
     await broker.publish(queue, b"x")
-    async with _consuming(broker, handler, hold_seconds=0.0) as consumer:
+    async with consuming(broker, handler, hold_seconds=0.0) as consumer:
         await eventually(lambda: len(attempts) == 8)
         await consumer.stop()
     assert attempts == [1] * 8
@@ -223,10 +175,10 @@ async def test_stopping_during_an_outage_gives_the_deliveries_back(broker: Broke
         raise unavailable("mongodb")
 
     await broker.publish(queue, b"kept")
-    async with _consuming(broker, handler) as consumer, asyncio.timeout(30):
+    async with consuming(broker, handler) as consumer, asyncio.timeout(30):
         await held.wait()
         await consumer.stop()
-    message = await _next_of(broker, queue)
+    message = await next_of(broker, queue)
     assert (message.body, message.redelivered) == (b"kept", True)
 
 
@@ -243,7 +195,7 @@ async def test_a_stop_finishes_what_was_fetched(broker: Broker, amqp_url: str) -
 
     sent = [f"{number}".encode() for number in range(20)]
     await broker.publish_many([Outgoing(queue, body) for body in sent])
-    async with _consuming(broker, handler, prefetch=20, batch_size=5) as consumer:
+    async with consuming(broker, handler, prefetch=20, batch_size=5) as consumer:
         await started.wait()
         stopping = asyncio.create_task(consumer.stop())
         release.set()
@@ -251,7 +203,7 @@ async def test_a_stop_finishes_what_was_fetched(broker: Broker, amqp_url: str) -
             await stopping
     assert done == sent[: len(done)]
     assert len(done) >= 5
-    assert await _is_empty(amqp_url, queue) is (len(done) == 20)
+    assert await is_empty(amqp_url, queue) is (len(done) == 20)
 
 
 async def test_what_a_crashed_consumer_had_is_delivered_again(broker: Broker) -> None:
@@ -264,10 +216,10 @@ async def test_what_a_crashed_consumer_had_is_delivered_again(broker: Broker) ->
         return [Ack()] * len(deliveries)
 
     await broker.publish(queue, b"survivor")
-    async with _consuming(broker, never):
+    async with consuming(broker, never):
         await taken.wait()
     recorder = Recorder()
-    async with _consuming(broker, recorder):
+    async with consuming(broker, recorder):
         await eventually(lambda: recorder.bodies == [b"survivor"])
     assert recorder.batches[0][0].redelivered
 
@@ -285,9 +237,9 @@ async def test_a_message_that_kills_its_consumer_each_time_is_dead_lettered_by_t
             await asyncio.Event().wait()
             return [Ack()] * len(deliveries)
 
-        async with _consuming(broker, die), asyncio.timeout(30):
+        async with consuming(broker, die), asyncio.timeout(30):
             await taken.wait()
-    dead = await _next_of(broker, dead_queue(queue))
+    dead = await next_of(broker, dead_queue(queue))
     assert dead.body == b"killer"
     assert "delivery_limit" in str(dead.headers["x-death"])
 
@@ -295,7 +247,7 @@ async def test_a_message_that_kills_its_consumer_each_time_is_dead_lettered_by_t
 async def test_a_consumer_comes_back_when_its_queue_was_deleted(broker: Broker) -> None:
     queue = broker.topology.queues[0]
     recorder = Recorder()
-    async with _consuming(broker, recorder):
+    async with consuming(broker, recorder):
         await broker.publish(queue, b"before")
         await eventually(lambda: recorder.bodies == [b"before"])
         session = await broker.session()
@@ -323,7 +275,7 @@ async def test_what_cannot_be_moved_yet_is_held_and_costs_no_deliveries(
     session = await broker.session()
     async with await session.connection.channel() as channel:
         await channel.queue_delete(tier)
-        async with _consuming(broker, recorder) as consumer:
+        async with consuming(broker, recorder) as consumer:
             await broker.publish(queue, b"moved")
             await eventually(lambda: refused.get() >= 5)
             assert recorder.bodies == [b"moved"]
@@ -331,5 +283,5 @@ async def test_what_cannot_be_moved_yet_is_held_and_costs_no_deliveries(
             await eventually(lambda: len(recorder.bodies) == 2)
             await consumer.stop()
     assert [delivery.attempt for (delivery,) in recorder.batches] == [1, 2]
-    assert await _is_empty(amqp_url, queue)
-    assert await _is_empty(amqp_url, dead_queue(queue))
+    assert await is_empty(amqp_url, queue)
+    assert await is_empty(amqp_url, dead_queue(queue))

@@ -15,14 +15,14 @@ from edge.identity.verifier import JwtVerifier, TokenRules
 from edge.rest.bodies import CreateChatBody
 from edge.rest.operation import Parameter
 from edge.rest.parameters import USER_ID
+from mesh.amqp.batches import BadItemError
 from mesh.errors import InvalidArgument, ParleyError
 from notify_service.domain.limits import require_label, require_user_id
 from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT, Message
 from parley.events.v1 import jobs_pb2
-from persist_service.consumers.batches import BadItemError
-from persist_service.consumers.codecs import PointerCodec
+from persist_service.consumers.codecs import READ
 from persist_service.rpc import checks
 from tests.unit.edge.identity.conftest import SECRET, signed
 
@@ -43,8 +43,7 @@ IDS = (
 
 
 def _pointer(user_id: str) -> None:
-    codec = PointerCodec()
-    codec.value(jobs_pb2.Pointer(chat_id="0" * 24, user_id=user_id, read_seq=1, read_number=1, at_ms=1))
+    READ.read(jobs_pb2.Pointer(chat_id="0" * 24, user_id=user_id, read_seq=1, read_number=1, at_ms=1))
 
 
 def _unsubscribe(user_id: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
+from mesh.amqp.batches import BatchHandler
 from mesh.amqp.connection import Broker
 from mesh.amqp.consumer import Consumer
 from mesh.amqp.topology import Topology, dead_queue
@@ -29,9 +30,10 @@ from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome
 from notify_service.domain.notification import ContentType
 from notify_service.domain.preferences import MutedChat, Preferences
-from notify_service.email.consumer import EmailConsumer
 from notify_service.email.delivery_handler import EmailCourier
 from notify_service.email.digest import WaitingChat
+from notify_service.email.intake import EmailIntake
+from notify_service.email.proto_codec import EMAILS
 from notify_service.email.queue import BrokerEmailQueue
 from notify_service.email.renderer import MailLetters
 from notify_service.email.send_digests import DigestTimes, SendDigests
@@ -148,9 +150,8 @@ async def post(mongo_url: str, amqp_url: str, tmp_path: Path) -> AsyncIterator[P
         )
         clock = Clock()
         deliver = Deliver(store, {Lane.EMAIL: courier}, LIMITS, PACE, clock)
-        consumer = Consumer(
-            broker, queue, EmailConsumer(deliver, broker, expire_seconds=3600, queue=queue).handle
-        )
+        take_in = EmailIntake(deliver, expire_seconds=3600)
+        consumer = Consumer(broker, queue, BatchHandler(queue, EMAILS, take_in, broker.publish_many))
         digests = MongoDigestStore(mongo, after_seconds=TIMES.after_ms / 1000)
         look = SendDigests(
             digests=digests,
@@ -473,5 +474,5 @@ async def test_a_malformed_mail_is_dead_lettered_alone(post: Post) -> None:
         while len(reasons) < 2:
             if letter := await dead.get(fail=False, no_ack=True):
                 reasons.add(str(letter.headers["x-parley-reason"]).split(":")[0])
-    assert reasons == {"id", "not an EmailBatch"}
+    assert reasons == {"id", "malformed"}
     await channel.close()
