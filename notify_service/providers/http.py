@@ -27,6 +27,7 @@ MAX_ANSWER: Final = 4096
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _MOST_RETRY_SECONDS: Final = 999_999_999
 _MAX_PORT: Final = 65_535
+_HOST_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._:")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _RESOLVERS: Final = 128
 """Threads; made when they are needed. Four times what may be under way at hosts that nobody knows: a request
@@ -171,7 +172,7 @@ def parse_url(url: str) -> httpcore.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
         raise NotAskedError(f"the address is not a URL: {error}"[:MAX_QUOTED]) from error
-    if not parsed.raw_host:
+    if not parsed.raw_host or set(parsed.raw_host) - _HOST_BYTES:
         raise NotAskedError("the address names no host")
     if parsed.userinfo:
         raise NotAskedError("the address holds a user name or password")
