@@ -12,7 +12,7 @@ Json = Mapping[str, Any]
 class Message:
     """A message. `seq` is its position among all changes of the chat, `number` among its messages.
 
-    `epoch` counts the lives of the log; 0 in a page of history.
+    `epoch` counts how often the log was begun; 0 in a page of history.
     """
 
     id: str
