@@ -15,7 +15,7 @@ from chat_service.domain.model import (
 )
 from contract.batches import encoded_batch
 from parley.common.v1.chat_pb2 import LatestMessage
-from parley.common.v1.message_pb2 import MESSAGE_TYPE_FILE, MESSAGE_TYPE_IMAGE, Message
+from parley.common.v1.message_pb2 import MESSAGE_STATUS_READ, MESSAGE_TYPE_FILE, MESSAGE_TYPE_IMAGE, Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import PersistBatch
 
@@ -74,16 +74,33 @@ def test_a_chat_comes_back_as_it_was() -> None:
     assert proto_codec.chat(proto_codec.chat_pb(chat)) == chat
 
 
-def test_a_sender_says_no_more_of_a_message_than_is_the_senders_to_say() -> None:
-    said = Message(id="f" * 24, seq=7, number=7, sender_id="alice", content="hi", created_at_ms=1, epoch=3)
+SAID = {"chat_id", "sender_id", "type", "content", "client_msg_id", "mentions"}
+GIVEN = {"id", "created_at_ms"}
+SHOWN = {"seq", "number", "epoch", "status", "read_by"}
+
+
+def test_of_a_message_its_sender_says_what_is_the_senders_to_say() -> None:
+    said = Message(
+        id="f" * 24,
+        chat_id="c" * 24,
+        seq=7,
+        number=7,
+        sender_id="alice",
+        type=MESSAGE_TYPE_FILE,
+        content="hi",
+        client_msg_id="key",
+        created_at_ms=1,
+        status=MESSAGE_STATUS_READ,
+        mentions=["bob"],
+        epoch=3,
+    )
     said.read_by.add(user_id="bob")
+    # A new field of a message belongs to one of these, and to what it is checked by and stored in.
+    assert {field.name for field, _ in said.ListFields()} == SAID | GIVEN | SHOWN
+    assert set(Message.DESCRIPTOR.fields_by_name) == SAID | GIVEN | SHOWN
     event = message_sent(said, 2)
     message = event.message
-    assert event.id == message.id != "f" * 24
-    assert {field.name for field, _ in message.ListFields()} == {
-        "id",
-        "sender_id",
-        "content",
-        "created_at_ms",
-    }
-    assert message.created_at_ms == event.occurred_at_ms == 2
+    assert {field.name for field, _ in message.ListFields()} == SAID | GIVEN
+    assert all(getattr(message, name) == getattr(said, name) for name in SAID)
+    assert event.id == message.id != said.id
+    assert event.occurred_at_ms == message.created_at_ms == 2
