@@ -10,6 +10,8 @@ import time
 
 import uvloop
 
+from edge.protocol.codec import JSON
+from edge.protocol.events import resync_frame
 from edge.websocket.connection import FRAME_PRICE, READ_PRICE, Connection, ConnectionLimits
 from edge.websocket.flusher import Flusher
 from edge.websocket.transport import carry
@@ -27,16 +29,16 @@ class _Counter:
 
     def on_open(self, connection: Connection) -> None:
         """Takes the welcome for sent."""
-        connection.welcome(b"\x81\x00")
+        connection.welcome(resync_frame("c" * 24))
 
-    def on_text(self, text: str) -> None:
+    def on_message(self, payload: bytes) -> None:
         """Counts."""
-        assert text is not None
+        assert payload.decode() is not None
         self._missing -= 1
         if not self._missing:
             self.all_came.set()
 
-    def on_limited(self, text: str, retry_after_ms: int) -> None:
+    def on_limited(self, payload: bytes, retry_after_ms: int) -> None:
         """Does not happen."""
 
     def on_closed(self) -> None:
@@ -65,7 +67,10 @@ async def _seconds(pieces: list[bytes], texts: int) -> float:
         bytes_burst=_NO_LIMIT,
     )
     await carry(
-        lambda send: Connection(send, "c", "u", limits=limits, flusher=Flusher(), receiver=receiver), here
+        lambda send: Connection(
+            send, "c", "u", codec=JSON, limits=limits, flusher=Flusher(), receiver=receiver
+        ),
+        here,
     )
     loop = asyncio.get_running_loop()
     started = time.process_time()

@@ -22,6 +22,7 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from edge import metrics
 from edge.admission import Admission, Ticket
 from edge.identity import SUBPROTOCOL_PREFIX, Identity, bearer_of, extract_token
+from edge.protocol.codec import CODECS, JSON
 from edge.rest.errors import invalid
 from edge.rest.handler import RestDeps, RestHandler
 from edge.rest.operation import Access, Operation
@@ -32,7 +33,7 @@ from mesh.logs import get_logger
 from mesh.seldom import Seldom
 from parley.common.v1.error_pb2 import ErrorReason
 
-JSON_PROTOCOL: Final = "parley.v1.json"
+_KNOWN: Final = " or ".join(CODECS)
 _VERSION: Final = "13"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES: Final = 16
@@ -126,7 +127,7 @@ class HandshakeHandler(RestHandler):
             await self._gateway.refuse(peer, found, ticket, early)
         else:
             metrics.HANDSHAKES.labels("accepted").inc()
-            await self._gateway.accept(peer, found, ticket, early)
+            await self._gateway.accept(peer, found, ticket, CODECS.get(protocol or "", JSON), early)
 
     async def _identify(self, offered: list[str]) -> Identity | ParleyError:
         """Who connects, or why not, where that is to be told after the upgrade.
@@ -222,23 +223,24 @@ def choose_protocol(offered: list[str]) -> str | None:
         InvalidArgument: names were offered and none of them can be the answer. A browser ends a connection
             whose answer names none of what its page offered, after others were told that the user is online.
     """
-    if JSON_PROTOCOL not in offered:
-        if not offered:
-            return None
+    if not offered:
+        return None
+    known = [name for name in offered if name in CODECS]
+    if not known:
         _log_unanswerable()
-        raise invalid(f"none of the subprotocols can be answered; offer {JSON_PROTOCOL} too, in lower case")
+        raise invalid(f"none of the subprotocols can be answered; offer {_KNOWN} too, in lower case")
     if any(
         name.lower().startswith(SUBPROTOCOL_PREFIX) > name.startswith(SUBPROTOCOL_PREFIX) for name in offered
     ):
         raise invalid(f"the subprotocol that holds the token begins with {SUBPROTOCOL_PREFIX}, in lower case")
-    return JSON_PROTOCOL
+    return known[0]  # clients name first what they prefer (RFC 6455 section 4.1)
 
 
 @cache  # once in a process: its page does it again and again
 def _log_unanswerable() -> None:
     _log.warning(
         "handshake.no_subprotocol",
-        hint=f"a client offers subprotocols without {JSON_PROTOCOL}: it gets 400, and a page sees 1006",
+        hint=f"a client offers subprotocols without {_KNOWN}: it gets 400, and a page sees 1006",
     )
 
 

@@ -5,13 +5,15 @@ from typing import Any, Final
 
 import msgspec
 
+from edge.protocol.codec import CODECS
 from parley.edge.v1.close_codes import CloseCode
 from parley.edge.v1.frames import ACKS, COMMANDS, EVENTS, ErrorFrame, FrameId, ServerFrame
 
 VERSION: Final = "1.0.0"
 _SCHEMA: Final = "#/components/schemas/{name}"
 _ABOUT: Final = """\
-Chats of Parley, live. Frames are JSON objects in text messages.
+Chats of Parley, live. Frames are JSON objects in text messages, or messages of
+`parley.edge.v1` in binary ones.
 
 Order, gaps, coming back and what to do about close codes and errors are in `docs/websocket-protocol.md`. Ids
 of chats and messages are 24 lower-case hexadecimal digits, ids of users the `sub` of their tokens. Times are
@@ -66,7 +68,7 @@ def _channel(messages: dict[str, Any]) -> dict[str, Any]:
         "title": "WebSocket",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
-        "x-subprotocols": ["parley.v1.json"],
+        "x-subprotocols": list(CODECS),
         "x-close-codes": {str(int(code)): code.reason for code in CloseCode},
     }
 

@@ -9,11 +9,12 @@ from typing import Final
 import msgspec
 
 from edge.protocol import surrogates
-from edge.protocol.request import FrameError, Request
-from edge.websocket.framing import Opcode, frame
+from edge.protocol.request import FrameError, Request, misfit, unknown_event
+from edge.websocket.framing import Opcode, WireError, frame
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
-from parley.edge.v1.frames import COMMANDS, RULES_IN_WORDS, FrameId, ServerFrame
+from parley.edge.v1.close_codes import CloseCode
+from parley.edge.v1.frames import COMMANDS, FrameId, ServerFrame
 
 
 class _Addressed(msgspec.Struct, frozen=True):
@@ -32,21 +33,25 @@ class _Envelope(msgspec.Struct, frozen=True):
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 _ADDRESSED: Final = msgspec.json.Decoder(_Addressed)
 _DECODERS: Final = {event: msgspec.json.Decoder(command) for event, command in COMMANDS.items()}
-_IN_WORDS: Final = {f"matching regex {rule!r}": words for rule, words in RULES_IN_WORDS.items()}
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode(message: ServerFrame) -> bytes:
-    """The complete WebSocket frame, header included: of a broadcast every socket gets the same object."""
+    """The complete WebSocket frame, header included."""
     return frame(Opcode.TEXT, _ENCODER.encode(message))
 
 
-def parse(text: str) -> Request:
+def parse(payload: bytes) -> Request:
     """The request that a text message holds.
 
     Raises:
         FrameError: `MALFORMED_FRAME` (no JSON), `INVALID_ARGUMENT` (names the field), `UNKNOWN_EVENT`.
+        WireError: it is not UTF-8.
     """
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as error:
+        raise WireError(CloseCode.INVALID_UTF8, "text that is not UTF-8") from error
     try:
         envelope = _ENVELOPE.decode(text)
     except msgspec.ValidationError as error:
@@ -55,16 +60,11 @@ def parse(text: str) -> Request:
         raise _unreadable(text) from error
     decoder = _DECODERS.get(envelope.event)
     if decoder is None:
-        # The event is not repeated: it is the client's text, of any length.
-        known = ", ".join(COMMANDS)
-        unknown = InvalidArgument(
-            ErrorReason.ERROR_REASON_UNKNOWN_EVENT, f"unknown event; known are: {known}"
-        )
-        raise FrameError(unknown, envelope.id)
+        raise FrameError(unknown_event(), envelope.id)
     try:
         command = decoder.decode(envelope.data)
     except msgspec.ValidationError as error:
-        raise FrameError(_invalid(str(error), "$.data"), envelope.id) from error
+        raise FrameError(misfit(str(error), "$.data"), envelope.id) from error
     except (msgspec.DecodeError, RecursionError) as error:
         malformed = InvalidArgument(
             ErrorReason.ERROR_REASON_MALFORMED_FRAME, "`data` is not well-formed JSON"
@@ -80,7 +80,7 @@ def _misshapen(text: str, error: msgspec.ValidationError) -> FrameError:
         frame_id = _ADDRESSED.decode(text).id
     except (msgspec.DecodeError, RecursionError):
         frame_id = None
-    return FrameError(_invalid(str(error), "$"), frame_id)
+    return FrameError(misfit(str(error), "$"), frame_id)
 
 
 def _unreadable(text: str) -> FrameError:
@@ -92,21 +92,10 @@ def _unreadable(text: str) -> FrameError:
     try:
         # An id that holds the half itself cannot be repeated.
         usable = not isinstance(frame_id, str) or surrogates.is_whole(frame_id)
-        return FrameError(
-            _invalid(problem, "$"), msgspec.convert(frame_id, FrameId | None) if usable else None
-        )
+        return FrameError(misfit(problem, "$"), msgspec.convert(frame_id, FrameId | None) if usable else None)
     except msgspec.ValidationError:
-        return FrameError(_invalid(problem, "$"))
+        return FrameError(misfit(problem, "$"))
 
 
 def _no_object() -> InvalidArgument:
     return InvalidArgument(ErrorReason.ERROR_REASON_MALFORMED_FRAME, "the frame is not a JSON object")
-
-
-def _invalid(problem: str, root: str) -> InvalidArgument:
-    # msgspec ends its message with " - at `$.chatId`"; the client should see the path in its own frame.
-    problem, _, path = problem.partition(" - at `")
-    for expression, words in _IN_WORDS.items():
-        problem = problem.replace(expression, words)
-    where = (root + path.rstrip("`").removeprefix("$")).removeprefix("$.").removeprefix("$") or "frame"
-    return InvalidArgument(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, f"{where}: {problem}")

@@ -7,7 +7,6 @@ from google.protobuf.message import DecodeError
 
 from edge import metrics
 from edge.protocol.events import frame_for, typing_frame
-from edge.protocol.json_codec import encode
 from edge.pubsub.channels import chat_of, user_of
 from edge.rooms.deliveries import DeliveryReports
 from edge.rooms.rooms import Broadcast, Room, Rooms, typing_key
@@ -111,7 +110,7 @@ class Fanout:
     def _to_all(self, room: Room, event: ChatEvent) -> None:
         frame = frame_for(event)
         if frame is not None:
-            room.broadcast(Broadcast(encode(frame), event.epoch, event.seq))
+            room.broadcast(Broadcast(frame, event.epoch, event.seq))
 
     def _to_others(self, room: Room, event: ChatEvent, user_id: str) -> None:
         frame = frame_for(event)
@@ -120,7 +119,7 @@ class Fanout:
 
     @staticmethod
     def _send_to_others(room: Room, frame: ServerFrame, user_id: str, key: str = "") -> None:
-        room.broadcast_to(Broadcast(encode(frame), key=key), lambda connection: connection.user_id != user_id)
+        room.broadcast_to(Broadcast(frame, key=key), lambda connection: connection.user_id != user_id)
 
     def _message(self, room: Room, event: ChatEvent) -> None:
         self._end_typing(room, event.message.sender_id)
@@ -174,7 +173,7 @@ class Fanout:
         def accepts(connection: Connection) -> bool:
             return connection.user_id != user_id and not any(connection in other for other in earlier)
 
-        room.broadcast_to(Broadcast(encode(frame), key=f"presence {user_id}"), accepts)
+        room.broadcast_to(Broadcast(frame, key=f"presence {user_id}"), accepts)
 
     def _member_removed(self, room: Room, event: ChatEvent) -> None:
         room.member_count = max(0, room.member_count - 1)

@@ -11,7 +11,6 @@ from typing import Final
 
 from edge import metrics
 from edge.protocol.events import frame_for
-from edge.protocol.json_codec import encode
 from edge.pubsub.channels import Channels, chat_channel
 from edge.rooms.deliveries import DeliveryReports
 from edge.rooms.fanout import RECEIPTS_MEMBERS
@@ -162,7 +161,7 @@ class Replay:
                 break
             frame = frame_for(entry)
             if frame is not None:  # else a void position, or a kind that this version does not know
-                data = encode(frame)
+                data = connection.codec.encode(frame)
                 size += len(data)
                 connection.send(data)
                 metrics.REPLAYED.inc()

@@ -9,13 +9,14 @@ is newer follows). A replay takes one who is in the room through the same steps 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from edge import metrics
+from edge.protocol.codec import Codec
 from edge.protocol.events import resync_frame, typing_frame
-from edge.protocol.json_codec import encode
 from edge.websocket.connection import Connection
 from parley.common.v1.chat_pb2 import ChatHead
+from parley.edge.v1.frames import ServerFrame
 
 # Beyond this a join waits too long for what it holds; the client is told to resync instead.
 _MAX_HELD_BYTES: Final = 256 * 1024
@@ -23,16 +24,27 @@ _MAX_HELD_BYTES: Final = 256 * 1024
 _TYPISTS_SHOWN: Final = 8
 
 
-class Broadcast(NamedTuple):
-    """One event, encoded once for all. `seq` is 0 for what has no place in the log.
+class Broadcast:
+    """One event for many. `seq` is 0 for what has no place in the log.
 
     With a `key`, only the latest of that key counts.
     """
 
-    frame: bytes
-    epoch: int = 0
-    seq: int = 0
-    key: str = ""
+    __slots__ = ("_encoded", "epoch", "frame", "key", "seq")
+
+    def __init__(self, frame: ServerFrame, epoch: int = 0, seq: int = 0, key: str = "") -> None:
+        self.frame: Final = frame
+        self.epoch: Final = epoch
+        self.seq: Final = seq
+        self.key: Final = key
+        self._encoded: dict[Codec, bytes] = {}
+
+    def encoded(self, codec: Codec) -> bytes:
+        """The frame in one form of the protocol: made when first asked for, and the same for all."""
+        data = self._encoded.get(codec)
+        if data is None:
+            data = self._encoded[codec] = codec.encode(self.frame)
+        return data
 
     def is_after(self, head: ChatHead) -> bool:
         """Whether one who knows the log up to `head` still needs this."""
@@ -58,8 +70,8 @@ class _Joining:
     held_bytes: int = 0
     overflowed: bool = False
 
-    def hold(self, broadcast: Broadcast) -> None:
-        self.held_bytes += len(broadcast.frame)
+    def hold(self, broadcast: Broadcast, codec: Codec) -> None:
+        self.held_bytes += len(broadcast.encoded(codec))
         if self.held_bytes > _MAX_HELD_BYTES:
             self.overflowed = True
             self.held.clear()
@@ -70,12 +82,13 @@ class _Joining:
 class Room:
     """The connections of one chat. `member_count` counts the chat's members everywhere, as last heard."""
 
-    __slots__ = ("_head", "_joining", "_last", "chat_id", "connections", "member_count", "typists")
+    __slots__ = ("_head", "_joined", "_joining", "_last", "chat_id", "member_count", "typists")
 
     def __init__(self, chat_id: str) -> None:
         self.chat_id: Final = chat_id
-        # A dict keeps the order of joining, so that nobody is always last by chance of hashing.
-        self.connections: dict[Connection, None] = {}
+        # By codec, so that a broadcast is encoded for those alone that are there. A dict keeps the order of
+        # joining, so that nobody is always last by chance of hashing.
+        self._joined: dict[Codec, dict[Connection, None]] = {}
         self._joining: dict[Connection, _Joining] = {}
         self._last: tuple[int, int] | None = None  # (epoch, seq) of the last entry that came
         self._head: tuple[int, int] | None = None  # until one came: where the log stood when first asked
@@ -83,10 +96,15 @@ class Room:
         self.typists: dict[str, None] = {}  # who types, as those in the room were told
 
     def __contains__(self, connection: Connection) -> bool:
-        return connection in self.connections or connection in self._joining
+        return connection in self._joined.get(connection.codec, ()) or connection in self._joining
 
     def __bool__(self) -> bool:
-        return bool(self.connections or self._joining)
+        return bool(self._joined or self._joining)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those that joined."""
+        return [connection for connections in self._joined.values() for connection in connections]
 
     def everyone(self) -> list[Connection]:
         """All connections, also those still joining."""
@@ -110,26 +128,29 @@ class Room:
 
     def resync(self) -> None:
         """Tells everyone that entries may be missing."""
-        self.broadcast(Broadcast(encode(resync_frame(self.chat_id))))
+        self.broadcast(Broadcast(resync_frame(self.chat_id)))
 
     def broadcast(self, broadcast: Broadcast) -> None:
         """Sends to everyone in the room."""
-        data = broadcast.frame
-        for connection in self.connections:
-            connection.send(data)
-        metrics.DELIVERIES.inc(len(self.connections))
+        for codec, connections in self._joined.items():
+            data = broadcast.encoded(codec)
+            for connection in connections:
+                connection.send(data)
+            metrics.DELIVERIES.inc(len(connections))
         if self._joining:
             self._broadcast_to_joining(broadcast, self._joining)
 
     def broadcast_to(self, broadcast: Broadcast, accepts: Callable[[Connection], bool]) -> None:
         """Sends to those that `accepts`."""
-        chosen = [connection for connection in self.connections if accepts(connection)]
-        for connection in chosen:
-            if broadcast.key:
-                connection.send_latest(broadcast.key, broadcast.frame)
-            else:
-                connection.send(broadcast.frame)
-        metrics.DELIVERIES.inc(len(chosen))
+        for codec, connections in self._joined.items():
+            chosen = [connection for connection in connections if accepts(connection)]
+            data = broadcast.encoded(codec) if chosen else b""
+            for connection in chosen:
+                if broadcast.key:
+                    connection.send_latest(broadcast.key, data)
+                else:
+                    connection.send(data)
+            metrics.DELIVERIES.inc(len(chosen))
         self._broadcast_to_joining(broadcast, filter(accepts, self._joining))
 
     def begin_join(self, connection: Connection) -> bool:
@@ -140,8 +161,8 @@ class Room:
         # Otherwise it would only be told when they stop.
         for user_id in itertools.islice(self.typists, _TYPISTS_SHOWN):
             if user_id != connection.user_id:
-                frame = encode(typing_frame(self.chat_id, user_id, is_typing=True))
-                joining.hold(Broadcast(frame, key=typing_key(self.chat_id, user_id)))
+                frame = typing_frame(self.chat_id, user_id, is_typing=True)
+                joining.hold(Broadcast(frame, key=typing_key(self.chat_id, user_id)), connection.codec)
         return True
 
     def begin_replay(self, connection: Connection) -> bool:
@@ -149,7 +170,7 @@ class Room:
         if self.begin_join(connection):
             return False
         joining = self._joining.get(connection)
-        self.connections.pop(connection, None)
+        self._take_out(connection)
         before = joining.head if joining is not None else None
         self._joining[connection] = _Joining(before=before or ChatHead())
         return True
@@ -175,7 +196,7 @@ class Room:
     def _let_go(self, connection: Connection, joining: _Joining, head: ChatHead) -> None:
         joining.head = head
         if joining.overflowed:
-            connection.send(encode(resync_frame(self.chat_id)))
+            connection.tell(resync_frame(self.chat_id))
         held, joining.held = joining.held, []
         for broadcast in held:
             self._pass(connection, joining, broadcast)
@@ -184,26 +205,32 @@ class Room:
         """Ends delivery at once; false if it was not in the room."""
         if self._joining.pop(connection, None) is not None:
             return True
-        if connection in self.connections:
-            del self.connections[connection]
-            return True
-        return False
+        return self._take_out(connection)
+
+    def _take_out(self, connection: Connection) -> bool:
+        joined = self._joined.get(connection.codec, {})
+        if connection not in joined:
+            return False
+        del joined[connection]
+        if not joined:
+            del self._joined[connection.codec]
+        return True
 
     def _broadcast_to_joining(self, broadcast: Broadcast, connections: Iterable[Connection]) -> None:
         for connection in list(connections):
             joining = self._joining[connection]
             if joining.head is None:
-                joining.hold(broadcast)
+                joining.hold(broadcast, connection.codec)
             else:
                 self._pass(connection, joining, broadcast)
 
     def _pass(self, connection: Connection, joining: _Joining, broadcast: Broadcast) -> None:
         if joining.head is None or not broadcast.is_after(joining.head):
             return
-        connection.send(broadcast.frame)
+        connection.send(broadcast.encoded(connection.codec))
         metrics.DELIVERIES.inc()
         if broadcast.seq and self._joining.pop(connection, None) is not None:
-            self.connections[connection] = None
+            self._joined.setdefault(connection.codec, {})[connection] = None
 
 
 class Rooms:

@@ -9,7 +9,6 @@ from edge.identity import Identity, TokenVerifier
 from edge.identity.revocations import Revocations
 from edge.protocol.errors import error_json
 from edge.protocol.events import error_frame, joined_data
-from edge.protocol.json_codec import encode
 from edge.protocol.request import Request
 from edge.rooms.membership import Membership
 from edge.rooms.pending_joins import PendingJoins
@@ -155,7 +154,7 @@ class Actions:
         if span is not None:
             span.fail(error)
         metrics.ERRORS.labels(error.code).inc()
-        self._connection.send(encode(error_frame(frame_id, error)))
+        self._connection.tell(error_frame(frame_id, error))
 
     def _sent(
         self,
@@ -249,7 +248,7 @@ class Actions:
         return frames.ReadPosition(chat_id=chat_id, seq=answer.seq, unread=answer.unread)
 
     def _answer(self, ack: frames.Ack) -> None:
-        self._connection.send(encode(ack))
+        self._connection.tell(ack)
 
 
 def _resumed(chats: list[Progress]) -> frames.Resumed:

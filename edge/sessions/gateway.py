@@ -9,6 +9,7 @@ from typing import Final
 
 from edge.admission import Ticket
 from edge.identity import Identity
+from edge.protocol.codec import JSON, Codec
 from edge.sessions.actions import SessionServices
 from edge.sessions.refusal import Refusal
 from edge.sessions.session import Session
@@ -61,7 +62,7 @@ class Gateway:
         self.draining = False
 
     async def accept(
-        self, peer: socket.socket, identity: Identity, ticket: Ticket, early: bytes = b""
+        self, peer: socket.socket, identity: Identity, ticket: Ticket, codec: Codec, early: bytes = b""
     ) -> None:
         """Takes over a socket whose handshake is done; `early` are bytes that came right behind it.
 
@@ -71,7 +72,9 @@ class Gateway:
             OSError: the peer is gone.
         """
         session = Session(identity, self._services, ticket, on_open=self._add, on_closed=self._remove)
-        await self._carry(peer, session, self._limits, identity.user_id, early)
+        await self._carry(
+            peer, session, codec=codec, limits=self._limits, user_id=identity.user_id, early=early
+        )
 
     async def refuse(
         self, peer: socket.socket, error: ParleyError, ticket: Ticket, early: bytes = b""
@@ -88,16 +91,24 @@ class Gateway:
             bytes_per_second=_REFUSED_BYTES,
             close_linger_seconds=_REFUSED_SECONDS,
         )
-        await self._carry(peer, Refusal(error, ticket), limits, "", early)
+        await self._carry(peer, Refusal(error, ticket), codec=JSON, limits=limits, user_id="", early=early)
 
     async def _carry(
-        self, peer: socket.socket, receiver: Receiver, limits: ConnectionLimits, user_id: str, early: bytes
+        self,
+        peer: socket.socket,
+        receiver: Receiver,
+        *,
+        codec: Codec,
+        limits: ConnectionLimits,
+        user_id: str,
+        early: bytes,
     ) -> None:
         def connection(send: Send) -> Connection:
             return Connection(
                 send,
                 new_object_id(),
                 user_id,
+                codec=codec,
                 limits=limits,
                 flusher=self._flusher,
                 receiver=receiver,

@@ -20,11 +20,11 @@ class Refusal:
         self._ticket.settle()
         connection.refuse(self._error)
 
-    def on_text(self, text: str) -> None:
+    def on_message(self, payload: bytes) -> None:
         """What is sent all the same is dropped."""
 
-    def on_limited(self, text: str, retry_after_ms: int) -> None:
-        """As any text."""
+    def on_limited(self, payload: bytes, retry_after_ms: int) -> None:
+        """As any message."""
 
     def on_closed(self) -> None:
         """The socket is gone."""

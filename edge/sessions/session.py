@@ -12,9 +12,7 @@ from typing import Final
 from edge import metrics
 from edge.admission import Ticket
 from edge.identity import Identity
-from edge.protocol import json_codec
 from edge.protocol.events import chat_created_frame, removed_frame, resync_frame
-from edge.protocol.json_codec import encode
 from edge.protocol.request import FrameError, Request
 from edge.rooms.membership import Joined
 from edge.rooms.pending_joins import PendingJoins
@@ -94,11 +92,11 @@ class Session:
         self._on_open(self)
         self._enqueue(self._open)
 
-    def on_text(self, text: str) -> None:
+    def on_message(self, payload: bytes) -> None:
         """A frame of the client."""
         self._services.presence.touch(self.connection.id)
         try:
-            request = json_codec.parse(text)
+            request = self.connection.codec.parse(payload)
         except FrameError as error:
             self._actions.refuse(error.id, error.error)
             return
@@ -119,11 +117,11 @@ class Session:
             self._queued_sends += is_send
             self._enqueue(lambda: self._run(request))
 
-    def on_limited(self, text: str, retry_after_ms: int) -> None:
+    def on_limited(self, payload: bytes, retry_after_ms: int) -> None:
         """A frame beyond the budget of the connection."""
         self._services.presence.touch(self.connection.id)
         try:
-            frame_id = json_codec.parse(text).id
+            frame_id = self.connection.codec.parse(payload).id
         except FrameError as error:
             frame_id = error.id
         self._actions.refuse(
@@ -156,7 +154,7 @@ class Session:
         self._unannounced.discard(chat_id)
         # Both: a chat may be pending for a new look while it is joined.
         if self._pending.discard(chat_id) | self._services.membership.leave(self.connection, chat_id):
-            self.connection.send(encode(removed_frame(event)))
+            self.connection.tell(removed_frame(event))
 
     def on_revoked(self, event: UserEvent) -> None:
         """Sessions of the user were revoked, perhaps this one: then it ends at once."""
@@ -179,7 +177,7 @@ class Session:
 
     def announce_drain(self, reconnect_after_ms: int) -> None:
         """Tells the client that this edge goes away, and when to connect to another."""
-        self.connection.send(encode(frames.DrainFrame(frames.Drain(reconnect_after_ms=reconnect_after_ms))))
+        self.connection.tell(frames.DrainFrame(frames.Drain(reconnect_after_ms=reconnect_after_ms)))
 
     def go_away(self) -> None:
         """Closes with 1001 once the messages in flight have their answers."""
@@ -254,8 +252,8 @@ class Session:
             added = ChatAdded(chat=(await self._chats.GetChat(request)).chat)
             self._unannounced.discard(chat_id)
             event = UserEvent(user_id=self.identity.user_id, chat_added=added)
-            self.connection.send(encode(chat_created_frame(event)))
-        self.connection.send(encode(resync_frame(chat_id)))
+            self.connection.tell(chat_created_frame(event))
+        self.connection.tell(resync_frame(chat_id))
 
     def _tell_removed(self, chat_id: str) -> None:
         """Tells that a chat is not the user's any more. Who did it was in the event that was missed."""
@@ -267,7 +265,7 @@ class Session:
             occurred_at_ms=now_ms(),
             chat_removed=ChatRemoved(chat_id=chat_id),
         )
-        self.connection.send(encode(removed_frame(removed)))
+        self.connection.tell(removed_frame(removed))
 
     # Jobs.
 
@@ -305,7 +303,7 @@ class Session:
         )
 
     def _warn(self, left_ms: int) -> None:
-        self.connection.send(encode(frames.TokenExpiringFrame(frames.TokenExpiry(expires_in_ms=left_ms))))
+        self.connection.tell(frames.TokenExpiringFrame(frames.TokenExpiry(expires_in_ms=left_ms)))
 
     def _refresh(self, identity: Identity) -> int:
         self.identity = identity
@@ -338,7 +336,7 @@ class Session:
             pending=[chat_id for chat_id, error in joined.refused if error.retryable],
             next_cursor=opened.next_cursor or None,
         )
-        self.connection.welcome(encode(frames.WelcomeFrame(welcome)))
+        self.connection.welcome(frames.WelcomeFrame(welcome))
         for chat_id in welcome.pending:
             self._pending.add(chat_id)
         services.membership.release(self.connection, joined)
@@ -355,12 +353,12 @@ class Session:
         self._unannounced.discard(chat_id)
         for head in joined.heads:
             self._pending.discard(chat_id)
-            self.connection.send(encode(chat_created_frame(event)))
+            self.connection.tell(chat_created_frame(event))
             if head.seq > event.chat_added.chat.seq:
                 # Something happened before this edge listened: no frame will tell it.
-                self.connection.send(encode(resync_frame(chat_id)))
+                self.connection.tell(resync_frame(chat_id))
         for _, refusal in joined.refused:
             if refusal.retryable:
-                self.connection.send(encode(chat_created_frame(event)))
+                self.connection.tell(chat_created_frame(event))
                 self._pending.add(chat_id)
         self._services.membership.release(self.connection, joined)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from edge import metrics
+from edge.protocol.codec import Codec
 from edge.protocol.errors import close_code_of
 from edge.websocket.backlog import Backlog
 from edge.websocket.flusher import Flusher
 from edge.websocket.framing import (
+    DATA,
     FrameReader,
     Message,
     Opcode,
@@ -27,6 +29,7 @@ from mesh.errors import ParleyError
 from mesh.logs import get_logger
 from mesh.token_bucket import TokenBucket
 from parley.edge.v1.close_codes import CloseCode
+from parley.edge.v1.frames import ServerFrame
 
 _PING: Final = frame(Opcode.PING, b"")
 
@@ -48,7 +51,7 @@ _log = get_logger()
 class ConnectionLimits:
     """What one connection may cost.
 
-    `frames_...` counts text messages, `bytes_...` everything that is received: its bytes, and a price for
+    `frames_...` counts messages, `bytes_...` everything that is received: its bytes, and a price for
     each frame and each read of the socket.
     """
 
@@ -63,16 +66,20 @@ class ConnectionLimits:
 
 
 class Receiver(Protocol):
-    """The session of a connection. Called from the event loop; must neither wait nor raise."""
+    """The session of a connection. Called from the event loop; must neither wait nor raise but as said."""
 
     def on_open(self, connection: "Connection") -> None:
         """Called once, first. From now on the welcome may be sent; what is sent before waits for it."""
 
-    def on_text(self, text: str) -> None:
-        """The client sent a text message."""
+    def on_message(self, payload: bytes) -> None:
+        """The client sent a message of the connection's codec.
 
-    def on_limited(self, text: str, retry_after_ms: int) -> None:
-        """The client sent a text message beyond its budget: refuse it."""
+        Raises:
+            WireError: it is none, and the connection cannot go on.
+        """
+
+    def on_limited(self, payload: bytes, retry_after_ms: int) -> None:
+        """The client sent a message beyond its budget: refuse it. Raises as `on_message`."""
 
     def on_closed(self) -> None:
         """Called once, last: the connection is gone."""
@@ -104,6 +111,7 @@ class Connection(asyncio.Protocol):
         "_send",
         "_transport",
         "_welcomed",
+        "codec",
         "congested",
         "id",
         "open",
@@ -116,6 +124,7 @@ class Connection(asyncio.Protocol):
         connection_id: str,
         user_id: str,
         *,
+        codec: Codec,
         limits: ConnectionLimits,
         flusher: Flusher,
         receiver: Receiver,
@@ -123,6 +132,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.id: Final = connection_id
         self.user_id: Final = user_id
+        self.codec: Final = codec
         self.open = False
         self.congested = False
         self._limits = limits
@@ -144,6 +154,10 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
 
+    def tell(self, frame: ServerFrame) -> None:
+        """Sends a frame that is for this connection alone."""
+        self.send(self.codec.encode(frame))
+
     def send(self, data: bytes) -> None:
         """Queues a complete frame; it leaves at the end of this turn, after the welcome and those before it.
 
@@ -155,11 +169,11 @@ class Connection(asyncio.Protocol):
                 self._flusher.add(self)
             outbox.append(data)
 
-    def welcome(self, data: bytes) -> None:
+    def welcome(self, frame: ServerFrame) -> None:
         """Sends the first frame, and then whatever is sent."""
         if self.open:
             self._welcomed = True
-            self._outbox.insert(0, data)
+            self._outbox.insert(0, self.codec.encode(frame))
             self._flusher.add(self)
             if self._pong is not None:
                 self._outbox.append(self._pong)
@@ -341,10 +355,10 @@ class Connection(asyncio.Protocol):
             pass
         elif opcode is Opcode.PING:
             self._answer_ping(frame(Opcode.PONG, payload))
-        elif opcode is Opcode.BINARY:
-            raise WireError(CloseCode.UNSUPPORTED_DATA, "binary message")
-        elif opcode is Opcode.TEXT:
-            self._on_text(payload)
+        elif opcode is self.codec.opcode:
+            self._on_data(payload)
+        elif opcode in DATA:
+            raise WireError(CloseCode.UNSUPPORTED_DATA, f"{opcode.name} message")
 
     def _answer_ping(self, pong: bytes) -> None:
         # Whatever else is refused. RFC 6455 section 5.5.3 asks for an answer to the latest ping alone: for a
@@ -354,18 +368,14 @@ class Connection(asyncio.Protocol):
         else:
             self.send(pong)
 
-    def _on_text(self, payload: bytes) -> None:
+    def _on_data(self, payload: bytes) -> None:
         verdict = self._budget.take(self._loop.time(), 1 + len(payload) // self._limits.frame_bytes)
         if verdict is Verdict.FLOOD or (not self._welcomed and len(self._outbox) >= _MOST_BEFORE_WELCOME):
             raise WireError(CloseCode.FLOOD, "far more messages than are allowed")
-        try:
-            text = payload.decode()
-        except UnicodeDecodeError as error:
-            raise WireError(CloseCode.INVALID_UTF8, "text that is not UTF-8") from error
         if verdict is Verdict.ALLOWED:
-            self._receiver.on_text(text)
+            self._receiver.on_message(payload)
         else:
-            self._receiver.on_limited(text, self._budget.retry_after_ms)
+            self._receiver.on_limited(payload, self._budget.retry_after_ms)
 
     def _on_close(self, payload: bytes) -> None:
         if self.open:

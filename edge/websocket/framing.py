@@ -41,7 +41,8 @@ class Opcode(IntEnum):
     PONG = 0xA
 
 
-_DATA: Final = frozenset((Opcode.TEXT, Opcode.BINARY))
+DATA: Final = frozenset((Opcode.TEXT, Opcode.BINARY))
+"""What a message may be that is no control frame."""
 _KNOWN: Final = {int(opcode): opcode for opcode in Opcode}
 
 
@@ -174,7 +175,7 @@ class FrameReader:
     def _assemble(self, is_final: int, opcode: Opcode, payload: bytes) -> Message | None:
         if opcode >= _CONTROL or (is_final and self._kind is None):
             return Message(opcode, payload)
-        if opcode in _DATA:
+        if opcode in DATA:
             self._kind = opcode
         self._parts += payload
         if not is_final or self._kind is None:

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
+from typing import Protocol
 
 import pytest
 
 from devstack.ports import free_port
+from edge.protocol.codec import JSON
 from tests.e2e.mesh import Client, Mesh, Rest, Service
 
 IDLE_SECONDS = 4.0
@@ -41,15 +43,18 @@ async def mesh(running_mesh: Mesh) -> Mesh:
     return running_mesh
 
 
-Connect = Callable[[str, Service], Awaitable[Client]]
+class Connect(Protocol):
+    """Opens a connection of a user to an edge."""
+
+    def __call__(self, user_id: str, edge: Service, subprotocol: str = ..., /) -> Awaitable[Client]: ...
 
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
     async with AsyncExitStack() as stack:
 
-        async def open_client(user_id: str, edge: Service) -> Client:
-            return await Client.open(edge, user_id, stack)
+        async def open_client(user_id: str, edge: Service, subprotocol: str = JSON.subprotocol, /) -> Client:
+            return await Client.open(edge, user_id, stack, subprotocol)
 
         yield open_client
 

@@ -15,6 +15,8 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
 from chaos.mesh import JWT_SECRET, ROOT, SERVICE_SECRET, Mesh, Service, token
+from edge.protocol.codec import BINARY, JSON
+from tests.support.declared_json import client_frame, server_frame
 
 __all__ = [
     "JWT_SECRET",
@@ -76,12 +78,14 @@ class Client:
     _reader: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, edge: Service, user_id: str, stack: AsyncExitStack) -> Self:
+    async def open(
+        cls, edge: Service, user_id: str, stack: AsyncExitStack, subprotocol: str = JSON.subprotocol
+    ) -> Self:
         """Connects and waits for the welcome; ``stack`` closes it."""
         socket = await connect(
             f"ws://127.0.0.1:{edge.port}/ws",
             additional_headers={"Authorization": f"Bearer {token(user_id)}"},
-            subprotocols=[Subprotocol("parley.v1.json")],
+            subprotocols=[Subprotocol(subprotocol)],
         )
         client = cls(user_id, socket, Rest(edge, user_id))
         client._reader = asyncio.create_task(client._read())
@@ -98,9 +102,11 @@ class Client:
 
     async def _read(self) -> None:
         with contextlib.suppress(ConnectionClosedError):  # the test looks at the close code
-            async for text in self.socket:
+            async for data in self.socket:
                 async with self._arrived:
-                    self.frames.append(msgspec.json.decode(text))
+                    # Text is JSON, and bytes are protobuf.
+                    frame = msgspec.json.decode(data) if isinstance(data, str) else server_frame(data)
+                    self.frames.append(frame)
                     self._arrived.notify_all()
         async with self._arrived:
             self._arrived.notify_all()
@@ -128,7 +134,8 @@ class Client:
         """Sends a frame, with ``more`` beside its data, and gives the whole reply, an ack or an error."""
         frame_id = uuid.uuid4().hex
         frame = {"event": event, "id": frame_id, "data": data, **more}
-        await self.socket.send(msgspec.json.encode(frame).decode())
+        is_binary = self.socket.subprotocol == BINARY.subprotocol
+        await self.socket.send(client_frame(frame) if is_binary else msgspec.json.encode(frame).decode())
         async with self._arrived:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._arrived.wait_for(

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from edge.protocol.codec import BINARY
 from tests.e2e.conftest import Connect
 from tests.e2e.mesh import Client, Mesh
 from tests.support.polling import eventually
@@ -53,6 +54,29 @@ async def test_what_was_acked_is_delivered_in_order_on_both_edges_and_is_the_his
     assert not page["hasMore"]
     stored = mesh.database().messages
     await eventually(lambda: stored.count_documents({"content": {"$regex": f"^{names[0]} "}}) == 25, "stored")
+
+
+async def test_a_binary_client_says_and_sees_the_same(
+    mesh: Mesh, connect: Connect, names: tuple[str, str]
+) -> None:
+    alice = await connect(names[0], mesh.edges[0], BINARY.subprotocol)
+    bob = await connect(names[1], mesh.edges[1])
+    chat_id = (await alice.rest.post("/chats", {"userId": bob.user_id}))["chat"]["id"]
+    created = [(await client.wait_for("chat-created"))[0]["chat"] for client in (alice, bob)]
+    assert created[0] == created[1]
+    for number in range(5):
+        await alice.say(chat_id, f"in bytes {number}")
+        await bob.say(chat_id, f"in text {number}")
+    told = [await client.wait_for("new-message", 10, chatId=chat_id) for client in (alice, bob)]
+    assert told[0] == told[1]
+    assert (await alice.ask("mark-chat-read", {"chatId": chat_id}))["data"]["unread"] == 0
+    await bob.wait_for("chat-read", readBy=alice.user_id)
+    again = await connect(names[0], mesh.edges[1], BINARY.subprotocol)
+    resumed = await again.ask(
+        "resume", {"chats": [{"chatId": chat_id, "seq": 4, "epoch": told[0][0]["epoch"]}]}
+    )
+    assert [chat["complete"] for chat in resumed["data"]["chats"]] == [True]
+    assert again.of("new-message", chatId=chat_id) == told[0][4:]
 
 
 async def test_mentions_are_seen_live_and_in_the_history(

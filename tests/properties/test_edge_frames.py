@@ -42,7 +42,7 @@ _FIELDS = {
     "mark-chat-read": st.fixed_dictionaries({"chatId": _IDS}),
 }
 _FRAME_IDS = st.none() | st.text(max_size=64) | st.integers(-(2**53), 2**53)
-_REQUESTS = st.sampled_from(sorted(_FIELDS)).flatmap(
+REQUESTS = st.sampled_from(sorted(_FIELDS)).flatmap(
     lambda event: st.fixed_dictionaries({"event": st.just(event), "id": _FRAME_IDS, "data": _FIELDS[event]})
 )
 _CUTS = st.lists(st.integers(1, 50), min_size=1, max_size=20)
@@ -130,7 +130,7 @@ def test_any_json_gives_a_command_or_a_typed_error(value: Any) -> None:
     _parse(json.dumps(value))
 
 
-@given(_REQUESTS, st.data())
+@given(REQUESTS, st.data())
 def test_any_damage_to_a_frame_gives_a_command_or_a_typed_error(request: dict[str, Any], data: Any) -> None:
     place = data.draw(st.sampled_from(["event", "id", "data", *request["data"]]))
     target = request["data"] if place in request["data"] else request
@@ -147,9 +147,9 @@ def test_any_depth_gives_a_typed_error(depth: int, opening: str) -> None:
     assert isinstance(_parse(opening * depth), FrameError)
 
 
-@given(_REQUESTS)
+@given(REQUESTS)
 def test_a_well_formed_frame_is_understood_as_it_was_meant(request: dict[str, Any]) -> None:
-    parsed = json_codec.parse(json.dumps(request))
+    parsed = json_codec.parse(json.dumps(request).encode())
     assert (parsed.event, parsed.id) == (request["event"], request["id"])
     assert msgspec.to_builtins(parsed.command) == request["data"]
 
@@ -171,7 +171,7 @@ def test_an_answer_is_one_frame_that_repeats_the_id(frame_id: Any, text: str, wa
 def _parse(text: str) -> Request | FrameError:
     result: Request | FrameError
     try:
-        result = json_codec.parse(text)
+        result = json_codec.parse(text.encode())
     except FrameError as error:
         result = error
     if isinstance(result, Request):

@@ -14,9 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from edge.rooms.rooms import Broadcast, Rooms
 from parley.common.v1.chat_pb2 import ChatHead
+from tests.support.labels import LABELS, labelled
 
 if TYPE_CHECKING:
     from edge.websocket.connection import Connection
+    from parley.edge.v1.frames import ServerFrame
 
 CHAT = "c" * 24
 EPOCH = 1
@@ -26,12 +28,16 @@ class Peer:
     """What the client was sent: positions, and None for a resync."""
 
     user_id = "alice"
+    codec = LABELS
 
     def __init__(self) -> None:
         self.sent: list[int | None] = []
 
     def send(self, data: bytes) -> None:
-        self.sent.append(None if b"resync" in data else int(data))
+        self.sent.append(None if data == CHAT.encode() else int(data))
+
+    def tell(self, frame: ServerFrame) -> None:
+        self.send(self.codec.encode(frame))
 
 
 class Client:
@@ -107,7 +113,7 @@ class RoomMachine(RuleBasedStateMachine):
             room.resync()
         self.heard = seq
         self.gathered.add(seq)
-        room.broadcast(Broadcast(b"%d" % seq, EPOCH, seq))
+        room.broadcast(Broadcast(labelled(str(seq)), EPOCH, seq))
         self.deliver()
 
     @precondition(lambda self: self.channel)

@@ -14,9 +14,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from edge.app import serve
+from edge.protocol.codec import BINARY, CODECS
 from edge.settings import EdgeSettings
 from mesh.lifecycle import Lifecycle
 from tests.integration.edge.scaffold import SECRET, SERVICE_SECRET, ScaffoldChat, scaffold_chat
+from tests.support.declared_json import client_frame, server_frame
 
 PATIENCE = 30.0
 
@@ -40,6 +42,7 @@ class Client:
         self._arrived = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
         self._read_from = 0
+        self._binary = connection.subprotocol == BINARY.subprotocol
 
     def start(self) -> None:
         """Begins to read."""
@@ -53,7 +56,8 @@ class Client:
 
     async def send(self, event: str, frame_id: Any = None, **data: Any) -> None:
         """Sends a frame."""
-        await self.connection.send(json.dumps({"event": event, "id": frame_id, "data": data}))
+        frame = {"event": event, "id": frame_id, "data": data}
+        await self.connection.send(client_frame(frame) if self._binary else json.dumps(frame))
 
     async def ask(self, event: str, frame_id: Any = "q", **data: Any) -> dict[str, Any]:
         """Sends a frame and gives the `ack` or `error` to it."""
@@ -88,7 +92,7 @@ class Client:
         try:
             async for text in self.connection:
                 async with self._arrived:
-                    self.frames.append(json.loads(text))
+                    self.frames.append(json.loads(text) if isinstance(text, str) else server_frame(text))
                     self._arrived.notify_all()
         except ConnectionClosed:
             pass
@@ -98,7 +102,9 @@ class Client:
 
 
 class Edge:
-    """A running edge."""
+    """A running edge. Clients speak `subprotocol` to it, unless they say otherwise."""
+
+    subprotocol: str | None = None
 
     def __init__(self, port: int, admin_port: int, chat: ScaffoldChat, life: Lifecycle) -> None:
         self.port = port
@@ -116,6 +122,8 @@ class Edge:
         """Connects; does not wait for the welcome."""
         headers = {"Authorization": f"Bearer {token(user_id)}"}
         options.setdefault("additional_headers", headers)
+        if self.subprotocol is not None:
+            options.setdefault("subprotocols", [self.subprotocol])
         client = Client(
             await connect(self.url, compression=None, ping_interval=None, close_timeout=2, **options)
         )
@@ -181,12 +189,28 @@ def chat(chat_and_port: tuple[ScaffoldChat, int]) -> ScaffoldChat:
 
 
 @pytest.fixture
-async def start_edge(redis_db: str, chat_and_port: tuple[ScaffoldChat, int]) -> AsyncIterator[StartEdge]:
+def subprotocol() -> str | None:
+    """What clients speak; None: they name nothing, which is JSON."""
+    return None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Where a module says so, each test with an edge runs in both forms of the protocol."""
+    if "subprotocol" in metafunc.fixturenames and getattr(metafunc.module, "BOTH_FORMS", False):
+        metafunc.parametrize("subprotocol", list(CODECS))
+
+
+@pytest.fixture
+async def start_edge(
+    redis_db: str, chat_and_port: tuple[ScaffoldChat, int], subprotocol: str | None
+) -> AsyncIterator[StartEdge]:
     """Starts edges, with settings of the test's choice."""
     async with AsyncExitStack() as stack:
 
         async def start(**fields: Any) -> Edge:
-            return await stack.enter_async_context(running_edge(redis_db, *chat_and_port, **fields))
+            edge = await stack.enter_async_context(running_edge(redis_db, *chat_and_port, **fields))
+            edge.subprotocol = subprotocol
+            return edge
 
         yield cast("StartEdge", start)
 

@@ -91,6 +91,18 @@ async def test_hostile_json_is_refused_and_the_connection_goes_on(alice: Client,
             "a",
             "each of mentions may be there once",
         ),
+        (
+            json.dumps(
+                {
+                    "event": "send-message",
+                    "id": "a",
+                    "data": {"chatId": CHAT, "content": "x", "clientMsgId": "m", "readSeq": -1},
+                }
+            ),
+            "INVALID_ARGUMENT",
+            "a",
+            "data.readSeq: Expected `int` >= 0",
+        ),
         ('{"event":"typing","id":"a","data":' + "[" * 9000 + "}", "MALFORMED_FRAME", None, ""),
         (
             r'{"event":"typing","id":7,"data":{"chatId":"\ud83d"}}',

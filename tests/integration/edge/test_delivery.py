@@ -23,6 +23,8 @@ from tests.integration.edge.conftest import Client, Edge, StartEdge, token
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.support.polling import eventually
 
+BOTH_FORMS = True  # of the protocol
+
 CHAT = "c" * 24
 OTHER = "d" * 24
 

@@ -5,6 +5,8 @@ import asyncio
 from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
 
+BOTH_FORMS = True  # of the protocol
+
 CHAT = "c" * 24
 
 

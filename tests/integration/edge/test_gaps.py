@@ -14,6 +14,8 @@ from tests.integration.edge.conftest import PATIENCE, Client, Edge, StartEdge, r
 from tests.integration.edge.scaffold import ScaffoldChat, scaffold_chat
 from tests.support.polling import eventually
 
+BOTH_FORMS = True  # of the protocol
+
 CHAT = "c" * 24
 
 

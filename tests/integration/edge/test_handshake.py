@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from edge.handshake import _log_unanswerable
+from edge.protocol.codec import CODECS
 from mesh.seldom import Seldom
 from tests.integration.edge.conftest import Edge, StartEdge, token
 from tests.integration.edge.scaffold import SECRET, ScaffoldChat
@@ -61,6 +62,23 @@ async def test_the_token_may_stand_in_three_places(edge: Edge) -> None:
             welcome = json.loads(await connection.recv())
             assert welcome["event"] == "welcome"
             assert welcome["data"]["userId"] == "alice"
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [
+        ["parley.v1.json"],
+        ["parley.v1.protobuf"],
+        ["parley.v1.json", "parley.v1.protobuf"],
+        ["parley.v1.protobuf", "parley.v1.json"],
+        ["parley.v9.json", "parley.v1.protobuf"],
+    ],
+)
+async def test_the_first_that_is_known_is_agreed_on(edge: Edge, offered: list[str]) -> None:
+    names = [Subprotocol(name) for name in (*offered, f"bearer.{token('alice')}")]
+    async with connect(edge.url, subprotocols=names) as connection:
+        assert connection.subprotocol == next(name for name in offered if name in CODECS)
+        assert isinstance(await connection.recv(), bytes) is (connection.subprotocol == "parley.v1.protobuf")
 
 
 async def test_the_subprotocol_is_agreed_on_and_the_token_is_not_repeated(edge: Edge) -> None:

@@ -12,6 +12,8 @@ from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.support.polling import eventually
 
+BOTH_FORMS = True  # of the protocol
+
 CHAT = "c" * 24
 OTHER = "d" * 24
 
@@ -181,6 +183,7 @@ async def test_cursors_fail_one_by_one(edge: Edge, chat: ScaffoldChat) -> None:
     ],
 )
 async def test_what_is_no_cursor_is_refused(edge: Edge, chats: Any) -> None:
+    edge.subprotocol = None  # most of it cannot be said in the binary form
     alice = await edge.client("alice")
     answer = await alice.ask("resume", chats=chats)
     assert (answer["event"], answer["data"]["code"]) == ("error", "INVALID_ARGUMENT")

@@ -10,6 +10,8 @@ from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.support.polling import eventually
 
+BOTH_FORMS = True  # of the protocol
+
 CHAT = "c" * 24
 
 
@@ -72,7 +74,8 @@ async def test_how_far_the_sender_has_read_goes_with_the_message_or_is_left_open
         assert (await alice.ask("send-message", number, **ask))["event"] == "ack"
     said = [item.read_seq if item.HasField("read_seq") else None for item in chat.items]
     assert said == [None, None, 0, 7]
-    refused = await alice.ask("send-message", 9, chatId=CHAT, content="x", clientMsgId="m", readSeq=-1)
+    beyond = {"chatId": CHAT, "content": "x", "clientMsgId": "m", "readSeq": 2**53 + 1}
+    refused = await alice.ask("send-message", 9, **beyond)
     assert (refused["data"]["code"], "data.readSeq" in refused["data"]["message"]) == (
         "INVALID_ARGUMENT",
         True,

@@ -7,6 +7,8 @@ from tests.integration.edge.conftest import Client, Edge
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.support.polling import eventually
 
+BOTH_FORMS = True  # of the protocol
+
 CHAT = "c" * 24
 
 

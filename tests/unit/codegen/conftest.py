@@ -13,4 +13,4 @@ PROTOS: Final = HERE.parents[2] / "protos"
 @pytest.fixture(scope="session")
 def tiny_protocol() -> Protocol:
     """That of `tiny.proto`, which has one of each kind of thing."""
-    return Protocol.of(read([HERE / "tiny.proto"], HERE, PROTOS))
+    return Protocol.of(read([HERE / "parley" / "edge" / "v1" / "tiny.proto"], HERE, PROTOS))

@@ -5,9 +5,13 @@ from typing import cast
 
 import pytest
 
+from edge.protocol.codec import BINARY, JSON, Codec
 from edge.rooms.rooms import Broadcast, Rooms
 from edge.websocket.connection import Connection
+from edge.websocket.framing import Opcode
 from parley.common.v1.chat_pb2 import ChatHead
+from parley.edge.v1.frames import ServerFrame
+from tests.support.labels import LABELS, labelled
 
 CHAT = "c" * 24
 
@@ -15,21 +19,25 @@ CHAT = "c" * 24
 class _Peer:
     """Stands for a connection: a room only sends to it."""
 
-    def __init__(self, user_id: str = "alice") -> None:
+    def __init__(self, user_id: str = "alice", codec: Codec = LABELS) -> None:
         self.user_id = user_id
+        self.codec = codec
         self.sent: list[bytes] = []
 
     def send(self, data: bytes) -> None:
         self.sent.append(data)
 
+    def tell(self, frame: ServerFrame) -> None:
+        self.send(self.codec.encode(frame))
 
-def _peer(user_id: str = "alice") -> tuple[_Peer, Connection]:
-    peer = _Peer(user_id)
+
+def _peer(user_id: str = "alice", codec: Codec = LABELS) -> tuple[_Peer, Connection]:
+    peer = _Peer(user_id, codec)
     return peer, cast("Connection", peer)
 
 
 def _entry(seq: int, epoch: int = 1) -> Broadcast:
-    return Broadcast(b"%d.%d" % (epoch, seq), epoch, seq)
+    return Broadcast(labelled(f"{epoch}.{seq}"), epoch, seq)
 
 
 def _head(seq: int, epoch: int = 1) -> ChatHead:
@@ -59,7 +67,7 @@ def _broadcast(rooms: Rooms, *entries: Broadcast) -> None:
 def test_held_entries_up_to_the_head_are_known_and_dropped(rooms: Rooms) -> None:
     peer, connection = _peer()
     assert rooms.begin_join(connection, CHAT)
-    _broadcast(rooms, _entry(4), _entry(5), Broadcast(b"typing"), _entry(6))
+    _broadcast(rooms, _entry(4), _entry(5), Broadcast(labelled("typing")), _entry(6))
     assert peer.sent == []
     rooms.release(connection, _head(5))
     assert peer.sent == [b"typing", b"1.6"]
@@ -71,7 +79,7 @@ def test_an_entry_that_comes_late_and_is_in_the_head_is_dropped_after_the_releas
     peer, connection = _peer()
     rooms.begin_join(connection, CHAT)
     rooms.release(connection, _head(5))
-    _broadcast(rooms, _entry(4), Broadcast(b"typing"), _entry(5), _entry(6), _entry(7))
+    _broadcast(rooms, _entry(4), Broadcast(labelled("typing")), _entry(5), _entry(6), _entry(7))
     assert peer.sent == [b"typing", b"1.6", b"1.7"]
 
 
@@ -98,10 +106,9 @@ def test_too_much_to_hold_becomes_a_resync(rooms: Rooms) -> None:
     peer, connection = _peer()
     rooms.begin_join(connection, CHAT)
     for seq in range(1, 400):
-        _broadcast(rooms, Broadcast(bytes(1024), 1, seq))
+        _broadcast(rooms, Broadcast(labelled("x" * 1024), 1, seq))
     rooms.release(connection, _head(0))
-    assert len(peer.sent) == 1
-    assert b'"resync"' in peer.sent[0]
+    assert peer.sent == [CHAT.encode()]  # the resync's
     _broadcast(rooms, _entry(400))
     assert peer.sent[-1] == b"1.400"
 
@@ -140,9 +147,50 @@ def test_broadcast_to_asks_for_everyone(rooms: Rooms) -> None:
     rooms.release(bob, _head(0))
     room = rooms.get(CHAT)
     assert room is not None
-    room.broadcast_to(Broadcast(b"typing"), lambda connection: connection.user_id != "bob")
+    room.broadcast_to(Broadcast(labelled("typing")), lambda connection: connection.user_id != "bob")
     rooms.release(carol, _head(0))
     assert (one.sent, two.sent, three.sent) == ([b"typing"], [], [b"typing"])
+
+
+def test_a_broadcast_is_encoded_once_for_each_codec_in_the_room_and_for_no_other(rooms: Rooms) -> None:
+    encoded: list[str] = []
+
+    def counting(name: str) -> Codec:
+        def encode(frame: ServerFrame) -> bytes:
+            encoded.append(name)
+            return LABELS.encode(frame)
+
+        return Codec(name, Opcode.TEXT, encode, JSON.parse)
+
+    text, binary = counting("text"), counting("binary")
+    peers = [_peer(f"user-{n}", codec) for n, codec in enumerate([text, binary] * 5)]
+    for n, (_, connection) in enumerate(peers):
+        rooms.begin_join(connection, CHAT)
+        if n > 3:
+            rooms.release(connection, _head(0))  # the others are still joining
+    _broadcast(rooms, _entry(1))
+    assert sorted(encoded) == ["binary", "text"]
+    for _, connection in peers[:4]:
+        rooms.release(connection, _head(0))
+    assert [peer.sent for peer, _ in peers] == [[b"1.1"]] * 10
+    for _, connection in peers[1::2]:
+        rooms.leave(connection, CHAT)
+    encoded.clear()
+    _broadcast(rooms, _entry(2))
+    assert encoded == ["text"]
+
+
+def test_each_gets_its_own_form_of_a_frame(rooms: Rooms) -> None:
+    (one, alice), (two, bob) = _peer("alice", JSON), _peer("bob", BINARY)
+    for connection in (alice, bob):
+        rooms.begin_join(connection, CHAT)
+        rooms.release(connection, _head(0))
+    room = rooms.get(CHAT)
+    assert room is not None
+    room.resync()
+    room.broadcast_to(Broadcast(labelled(CHAT)), lambda _: True)
+    assert one.sent == [JSON.encode(labelled(CHAT))] * 2
+    assert two.sent == [BINARY.encode(labelled(CHAT))] * 2
 
 
 async def test_typing_ends_by_itself_after_the_last_announcement() -> None:

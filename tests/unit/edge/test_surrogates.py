@@ -39,7 +39,7 @@ def test_a_half_is_found_wherever_it_stands(value: Any) -> None:
 def test_the_answer_carries_the_id_and_can_be_sent(frame_id: Any, value: Any, half: str) -> None:
     frame = {"event": "typing", "id": frame_id, "data": {"chatId": half, "other": value}}
     with pytest.raises(FrameError) as refused:
-        json_codec.parse(json.dumps(frame))
+        json_codec.parse(json.dumps(frame).encode())
     assert (refused.value.id, refused.value.error.code) == (frame_id, "INVALID_ARGUMENT")
     assert "half of a character" in refused.value.error.message
     assert json_codec.encode(error_frame(refused.value.id, refused.value.error))

@@ -46,7 +46,7 @@ def test_while_traces_are_off_nothing_is_counted() -> None:
 
 def test_a_frame_may_name_its_trace() -> None:
     frame = '{"event":"mark-chat-read","traceparent":%s,"data":{"chatId":"%s"}}'
-    assert json_codec.parse(frame % (f'"{FORCED}"', "a" * 24)).traceparent == FORCED
-    assert json_codec.parse(frame % ('"whatever"', "a" * 24)).traceparent == "whatever"
+    assert json_codec.parse((frame % (f'"{FORCED}"', "a" * 24)).encode()).traceparent == FORCED
+    assert json_codec.parse((frame % ('"whatever"', "a" * 24)).encode()).traceparent == "whatever"
     with pytest.raises(FrameError, match="traceparent"):
-        json_codec.parse(frame % ("5", "a" * 24))
+        json_codec.parse((frame % ("5", "a" * 24)).encode())
