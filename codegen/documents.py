@@ -1,10 +1,10 @@
-"""`make documents`, in the checkout: renews what is written from the contract into documents."""
+"""`make documents`, in the checkout: renews what is written from the contract and kept."""
 
 import json
 from pathlib import Path
 from typing import Final
 
-from codegen import tables
+from codegen import client_models, tables
 from codegen.__main__ import read
 from codegen.protocol import Protocol
 from edge.protocol import asyncapi
@@ -19,6 +19,7 @@ def documents() -> dict[Path, str]:
     page = _ROOT / "docs" / "websocket-protocol.md"
     return {
         page: tables.renew(page.read_text(), protocol),
+        _ROOT / "clients" / "python" / "parley_client" / "declared.py": client_models.write(protocol),
         _ROOT / "docs" / "asyncapi.json": json.dumps(asyncapi.document(), indent=2) + "\n",
     }
 

@@ -149,16 +149,16 @@ def event_name(field: Field) -> str:
     return field.name.replace("_", "-")
 
 
-def reached(schema: Schema, roots: Iterable[Field]) -> list[Message]:
-    """Every message that the fields hold, the inner ones first, each once."""
+def reached(schema: Schema, roots: Iterable[Message]) -> list[Message]:
+    """These messages and all that clients see in them, the inner ones first, each once."""
     found: dict[str, Message] = {}
 
-    def visit(field: Field) -> None:
-        if field.kind == "message" and field.type_name not in found:
-            message = schema.message_of(field)
-            for inner in (*message.shown, *(each for oneof in message.oneofs for each in oneof.fields)):
-                visit(inner)
-            found[field.type_name] = message
+    def visit(message: Message) -> None:
+        if message.full_name not in found:
+            for field in (*message.shown, *(each for oneof in message.oneofs for each in oneof.fields)):
+                if field.kind == "message":
+                    visit(schema.message_of(field))
+            found[message.full_name] = message
 
     for root in roots:
         visit(root)

@@ -39,11 +39,12 @@ class Protocol:
 
     def sent(self) -> list[Message]:
         """Every message inside of commands, and these, the inner ones first."""
-        return reached(self.schema, self.commands)
+        return reached(self.schema, map(self.schema.message_of, self.commands))
 
     def shown(self) -> list[Message]:
         """Every message inside of events and answers, the inner ones first."""
-        found = reached(self.schema, (*self.events, *self.acks, *self.refusal.fields))
+        fields = (*self.events, *self.acks, *self.refusal.fields)
+        found = reached(self.schema, map(self.schema.message_of, fields))
         return [message for message in found if message.full_name != self.frame_id.full_name]
 
 

@@ -10,7 +10,7 @@ _SCALARS: Final = {"string": "str", "bool": "bool", "int": "int", "float": "floa
 
 def annotation(schema: Schema, field: Field) -> str:
     """The type of a property that clients see; what may be absent may be None, or unset."""
-    about = repr(field.about.replace(", Unix milliseconds", "")) if field.json.rfc3339 else repr(field.about)
+    about = repr(field.shown_about)
     if field.repeated:
         limits = {"min_length": field.limits.min_items, "max_length": field.limits.max_items}
         kind = _annotated(f"list[{limited(schema, field)}]", **_set(limits), description=about)

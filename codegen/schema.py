@@ -30,6 +30,11 @@ class Field:
         return self.json_name.removesuffix("Ms") if self.json.rfc3339 else self.json_name
 
     @property
+    def shown_about(self) -> str:
+        """Its comment, for readers of JSON: a time is shown as a time."""
+        return self.about.replace(", Unix milliseconds", "") if self.json.rfc3339 else self.about
+
+    @property
     def attribute(self) -> str:
         """Its name in Python."""
         return self.name.removesuffix("_ms") if self.json.rfc3339 else self.name

@@ -14,6 +14,7 @@ import sys
 try:
     from parley_client.backoff import Backoff
     from parley_client.client import ParleyClient, TokenSource
+    from parley_client.declared import Chat, ChatHead, DirectChat, GroupChat, Message, Sent
     from parley_client.errors import (
         BusyError,
         ClientClosedError,
@@ -42,7 +43,7 @@ try:
         Read,
         Typing,
     )
-    from parley_client.models import Chat, Head, Message, Page, Sent
+    from parley_client.models import Page
     from parley_client.notifications import Device, Notifications
 except ModuleNotFoundError as error:
     if error.name not in {"httpx", "websockets"}:
@@ -59,16 +60,18 @@ __all__ = [
     "Chat",
     "ChatChanged",
     "ChatCreated",
+    "ChatHead",
     "ClientClosedError",
     "ClientDefectError",
     "ConflictError",
     "Connected",
     "Delivered",
     "Device",
+    "DirectChat",
     "Disconnected",
     "Event",
     "Gap",
-    "Head",
+    "GroupChat",
     "InputError",
     "Message",
     "NewMessage",

@@ -6,8 +6,8 @@ import threading
 from collections.abc import AsyncIterator
 
 from parley_client.client import ParleyClient
+from parley_client.declared import Message
 from parley_client.events import Connected, Delivered, NewMessage, Read, Typing
-from parley_client.models import Message
 from parley_client.notifications import Notifications
 from parley_client.screen import line_of, note_of, plain, row_of, tick_of
 from parley_client.sessions import Login

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from parley_client.backoff import Backoff
 from parley_client.connection import Connection
+from parley_client.declared import Chat, Sent, sent_from
 from parley_client.errors import (
     ClientClosedError,
     ClientDefectError,
@@ -29,7 +30,7 @@ from parley_client.events import (
 )
 from parley_client.inbox import Inbox
 from parley_client.link import Link
-from parley_client.models import Chat, ChatPage, MemberPage, Page, Sent, sent_from
+from parley_client.models import ChatPage, MemberPage, Page
 from parley_client.notifications import Notifications
 from parley_client.order import Order
 from parley_client.rest import RestClient

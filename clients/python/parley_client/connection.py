@@ -12,19 +12,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from parley_client.declared import FINAL_CLOSE_CODES, NEW_TOKEN_CLOSE_CODES, Json
 from parley_client.errors import ParleyError, SessionEndedError, TokenError, UnreachableError, error_from
 from parley_client.events import Connected, FromServer, Incoming, event_from
-from parley_client.models import Json
 from parley_client.rest import describe, refusal
 
 _SUBPROTOCOL: Final = Subprotocol("parley.v1.json")
 _ANSWER_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0
 _MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
-
-# What docs/websocket-protocol.md says not to come back after, unless something is changed.
-_FINAL_CLOSE_CODES: Final = frozenset({1000, 1002, 1003, 1007, 1009, 4403, 4410})
-_TOKEN_REFUSED: Final = 4401
 
 _log = logging.getLogger(__name__)
 
@@ -176,11 +172,11 @@ async def _welcome(socket: ClientConnection) -> Connected:
 def _ending(socket: ClientConnection) -> ParleyError:
     # 1006 stands for a connection that broke without a close frame (RFC 6455 section 7.1.5).
     code, reason = socket.close_code or 1006, socket.close_reason or ""
-    if code == _TOKEN_REFUSED:
+    if code in NEW_TOKEN_CLOSE_CODES:
         # A refused session begins its reason with the error's code.
         error, found, message = reason.partition(": ")
         return TokenError(error, message) if found else TokenError("TOKEN_EXPIRED", reason)
-    if code in _FINAL_CLOSE_CODES:
+    if code in FINAL_CLOSE_CODES:
         return SessionEndedError(code, reason)
     return UnreachableError(f"the connection ended: {reason or 'without a reason'} [{code}]")
 

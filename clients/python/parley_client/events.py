@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from parley_client.errors import ParleyError, error_from
-from parley_client.models import (
+from parley_client.declared import (
     Chat,
-    Head,
+    ChatHead,
     Json,
     Message,
-    Told,
+    ResumedChat,
     chat_from,
-    head_from,
+    chat_head_from,
     message_from,
-    told_from,
+    resumed_chat_from,
 )
+from parley_client.errors import ParleyError, error_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Connected:
 
     user_id: str
     connection_id: str
-    chats: tuple[Head, ...]
+    chats: tuple[ChatHead, ...]
     pending: tuple[str, ...] = ()
     next_cursor: str | None = None
 
@@ -127,14 +127,14 @@ class Resync:
 class Heads:
     """How far some chats go, told by the server outside of their order."""
 
-    chats: tuple[Head, ...]
+    chats: tuple[ChatHead, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """The server has told what was missed of some chats, or why it cannot."""
 
-    chats: tuple[Told, ...]
+    chats: tuple[ResumedChat, ...]
     errors: tuple[tuple[str, ParleyError], ...]
 
 
@@ -182,7 +182,7 @@ _PARSERS: Final[Mapping[str, Callable[[Json], FromServer]]] = {
     "welcome": lambda data: Connected(
         data["userId"],
         data["connectionId"],
-        tuple(head_from(head) for head in data["chats"]),
+        tuple(map(chat_head_from, data["chats"])),
         tuple(data["pending"]),
         data["nextCursor"],
     ),
@@ -204,13 +204,13 @@ _PARSERS: Final[Mapping[str, Callable[[Json], FromServer]]] = {
 
 def heads_from(data: Json) -> Heads:
     """The ack of a `join-chats`."""
-    return Heads(tuple(head_from(head) for head in data["chats"]))
+    return Heads(tuple(map(chat_head_from, data["chats"])))
 
 
 def resumed_from(data: Json) -> Resumed:
     """The ack of a `resume`."""
     return Resumed(
-        tuple(told_from(told) for told in data["chats"]),
+        tuple(map(resumed_chat_from, data["chats"])),
         tuple((refused["chatId"], error_from(refused["error"])) for refused in data["errors"]),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from parley_client.models import Json
+from parley_client.declared import Json
 from parley_client.rest import RestClient
 
 _PREFERENCES: Final = "notification-preferences"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Final
 
 from parley_client.backoff import Backoff
+from parley_client.declared import ChatHead, Message, ResumedChat
 from parley_client.errors import ParleyError
 from parley_client.events import (
     ChatChanged,
@@ -20,7 +21,7 @@ from parley_client.events import (
     Resumed,
     Resync,
 )
-from parley_client.models import Cursor, Head, Message, Page, Told
+from parley_client.models import Cursor, Page
 
 PAGE: Final = 100
 MAX_RECOVERED: Final = 1000
@@ -81,7 +82,7 @@ class Order:
             case Resync(chat_id):
                 self._ask([chat_id])
             case NewMessage(message):
-                event = self._in_turn(Cursor(message.chat_id, message.seq, message.epoch), incoming)
+                event = self._in_turn(Cursor(message.chat_id, message.seq, message.epoch or 0), incoming)
             case ChatChanged(chat_id, seq) if seq > 0:
                 event = self._in_turn(Cursor(chat_id, seq, incoming.data["epoch"]), incoming)
             case ChatCreated(chat):
@@ -91,7 +92,7 @@ class Order:
                 event = incoming
         return event
 
-    def _compare(self, heads: Iterable[Head]) -> None:
+    def _compare(self, heads: Iterable[ChatHead]) -> None:
         cursors = [Cursor(head.chat_id, head.seq, head.epoch) for head in heads]
         self._ask(
             [cursor.chat_id for cursor in cursors if self._at.setdefault(cursor.chat_id, cursor) != cursor]
@@ -135,13 +136,13 @@ class Order:
             else:
                 _log.warning("chat %s cannot be resumed: %s", chat_id, error)
 
-    def _advance(self, told: Told) -> None:
+    def _advance(self, told: ResumedChat) -> None:
         # Further than what was seen, if the last entries are of a kind that this version does not know.
         at = self._at.get(told.chat_id)
         if at is None or told.seq >= at.seq:
             self._at[told.chat_id] = Cursor(told.chat_id, told.seq, told.epoch)
 
-    async def _reload(self, told: Told) -> AsyncIterator[Event]:
+    async def _reload(self, told: ResumedChat) -> AsyncIterator[Event]:
         """The newest messages of the history, where the log cannot tell what was missed or it is too much."""
         at = self._at.get(told.chat_id, Cursor(told.chat_id, 0))
         messages, complete = await self._missed(told.chat_id, at.seq)

@@ -6,13 +6,12 @@ from typing import Any, Final, Self
 
 import httpx
 
+from parley_client.declared import Chat, chat_from
 from parley_client.errors import ClientClosedError, ParleyError, UnreachableError, error_from
 from parley_client.models import (
-    Chat,
     ChatPage,
     MemberPage,
     Page,
-    chat_from,
     chat_page_from,
     member_page_from,
     page_from,

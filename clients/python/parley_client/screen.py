@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from parley_client.declared import DirectChat, Message, Sent
 from parley_client.events import (
     ChatChanged,
     ChatCreated,
@@ -12,7 +13,6 @@ from parley_client.events import (
     NewMessage,
     Presence,
 )
-from parley_client.models import Message, Sent
 from parley_client.notifications import Device
 
 
@@ -41,7 +41,8 @@ def note_of(event: Event) -> str | None:
         case Gap():
             note = "* some older messages were missed and are not shown here"
         case ChatCreated(chat):
-            note = f"* you are in a new chat: {plain(chat.name or ', '.join(chat.users))} [{chat.id}]"
+            name = ", ".join(chat.users) if isinstance(chat, DirectChat) else chat.name
+            note = f"* you are in a new chat: {plain(name)} [{chat.id}]"
         case ChatChanged(_, _, what):
             note = f"* {what.replace('-', ' ')}"
         case NewMessage(message):

@@ -87,6 +87,9 @@ class SmallServer:
             "content": content,
             "clientMsgId": client_msg_id,
             "createdAt": "2026-01-31T12:00:00.000Z",
+            "status": "sent",
+            "readBy": [],
+            "mentions": [],
         }
         self.log.append(message)
         return message
@@ -129,7 +132,10 @@ class SmallServer:
                 await self._on_send(socket, frame["id"], data)
             case "join-chats":
                 self.joins.append(data["chatIds"])
-                heads = [{"chatId": chat, "seq": 0, "epoch": 1, "unread": 0} for chat in data["chatIds"]]
+                heads = [
+                    {"chatId": chat, "seq": 0, "number": 0, "epoch": 1, "unread": 0}
+                    for chat in data["chatIds"]
+                ]
                 await _reply(socket, "ack", frame["id"], {"chats": heads, "errors": []})
             case "resume":
                 await self._on_resume(socket, frame["id"], data["chats"])
@@ -159,7 +165,9 @@ class SmallServer:
                 {
                     "chatId": cursor["chatId"],
                     "seq": last,
+                    "number": last,
                     "epoch": self.epoch,
+                    "unread": 0,
                     "complete": complete,
                     "reset": self.reset,
                 }
@@ -179,7 +187,7 @@ class SmallServer:
             return
         ack = {
             "messageId": message["id"],
-            **{name: message[name] for name in ("chatId", "seq", "number", "createdAt")},
+            **{name: message[name] for name in ("chatId", "seq", "number", "epoch", "createdAt")},
         }
         await _reply(socket, "ack", frame_id, ack | {"duplicate": len(self.log) == before})
 

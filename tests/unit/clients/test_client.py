@@ -173,6 +173,8 @@ async def test_a_new_chat_begins_where_the_server_joined_us(
     server: SmallServer, client: ParleyClient
 ) -> None:
     chat = {"id": "d" * 24, "type": "direct", "users": ["alice", "bob"], "unread": 0, "seq": 0, "epoch": 1}
+    chat |= {"role": "member", "latestMessage": None, "onlineUserIds": []}
+    chat |= dict.fromkeys(("createdAt", "updatedAt"), "2026-01-31T12:00:00.000Z")
     await server.tell("chat-created", {"chat": chat, "actorId": "bob"})
     first = server.store("bob", "first", "x") | {"chatId": "d" * 24}
     await server.tell("new-message", first)

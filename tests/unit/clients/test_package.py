@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import parley_client
-from parley_client import events, models
+from parley_client import declared, events
 
 HOME = Path(parley_client.__file__).parents[1]
 PROJECT = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
@@ -18,7 +18,7 @@ def test_what_a_program_matches_on_is_exported() -> None:
     public |= {"Message", "Chat", "Page", "Sent", "ParleyError", "UnavailableError", "TokenSourceError"}
     assert public <= set(parley_client.__all__)
     assert all(hasattr(parley_client, name) for name in parley_client.__all__)
-    assert parley_client.Message is models.Message
+    assert parley_client.Message is declared.Message
 
 
 def test_the_command_is_there_and_needs_what_the_package_names() -> None:
