@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge.protocol.codec import BINARY, JSON
-from parley.edge.v1.command_pb2 import ClientFrame
+from parley.edge.v1.command_pb2 import ClientFrame, Cursor, JoinChats, Resume, SendMessage
 from parley.edge.v1.frame_id_pb2 import FrameId
 from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
@@ -82,6 +82,29 @@ async def test_a_bad_message_gets_its_error_and_the_connection_goes_on(
     answer = await alice.next("error")
     assert (answer["id"], answer["data"]["code"]) == (frame_id, code)
     assert names in answer["data"]["message"]
+    assert (await alice.ask("mark-chat-read", "still", chatId=CHAT))["event"] == "ack"
+
+
+HOSTILE = 60_000  # of the smallest things that a message may hold
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        ClientFrame(resume=Resume(chats=[Cursor()] * HOSTILE)).SerializeToString(),
+        ClientFrame(join_chats=JoinChats(chat_ids=[""] * HOSTILE)).SerializeToString(),
+        ClientFrame(send_message=SendMessage(mentions=[""] * HOSTILE)).SerializeToString(),
+        b"\xfb\x7f" * HOSTILE,  # groups in groups
+        b"\xf8\x7f\x00" * (HOSTILE // 2),  # fields that nobody knows
+        b"\x42\x00" * HOSTILE,  # the same command again and again
+        b"\x2a\xff\xff\xff\xff\x0f",  # a command of 4 GiB, it says
+    ],
+    ids=["cursors", "ids", "mentions", "groups", "fields", "commands", "length"],
+)
+async def test_a_hostile_message_is_refused_and_the_connection_goes_on(alice: Client, payload: bytes) -> None:
+    await alice.connection.send(payload)
+    error = (await alice.next("error"))["data"]
+    assert error["code"] in {"MALFORMED_FRAME", "INVALID_ARGUMENT", "UNKNOWN_EVENT"}
     assert (await alice.ask("mark-chat-read", "still", chatId=CHAT))["event"] == "ack"
 
 
