@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from chat_service.domain.model import ChatKind, Group, Role
+from contract import limits
 from contract.names import MAX_NAME_LENGTH
 from contract.text import is_visible
 from contract.user_ids import USER_ID_RULE, is_user_id
@@ -17,10 +18,6 @@ from parley.common.v1.message_pb2 import Message, MessageType
 
 CONNECTION_ID_LIMIT = 64
 EDGE_ID_LIMIT = 64
-DESCRIPTION_LIMIT = 1_000
-AVATAR_LIMIT = 500
-MEMBERS_PER_CALL = 100
-MENTIONS_LIMIT = 50
 _BYTES_PER_PRICE = 128
 _TYPES: Final = frozenset(MessageType.values()) - {MessageType.MESSAGE_TYPE_UNSPECIFIED}
 
@@ -121,8 +118,8 @@ def check_message(message: Message, content_limit: int) -> None:
 
 
 def _check_mentions(mentions: Sequence[str]) -> None:
-    if len(mentions) > MENTIONS_LIMIT:
-        raise invalid(f"mentions names more than {MENTIONS_LIMIT} users")
+    if len(mentions) > limits.MENTIONS:
+        raise invalid(f"mentions names more than {limits.MENTIONS} users")
     if len(set(mentions)) < len(mentions):
         raise invalid("mentions names a user twice")
     for user_id in mentions:
@@ -146,12 +143,12 @@ def check_group(group: Group) -> None:
     """
     if len(group.name) > MAX_NAME_LENGTH or not is_visible(group.name):
         raise invalid(f"name must have 1 to {MAX_NAME_LENGTH} characters, at least one of them visible")
-    if len(group.description) > DESCRIPTION_LIMIT:
-        raise invalid(f"description is longer than {DESCRIPTION_LIMIT} characters")
+    if len(group.description) > limits.DESCRIPTION_LENGTH:
+        raise invalid(f"description is longer than {limits.DESCRIPTION_LENGTH} characters")
     if group.description and not is_visible(group.description):
         raise invalid("description shows nothing; leave it out")
-    if len(group.avatar) > AVATAR_LIMIT:
-        raise invalid(f"avatar is longer than {AVATAR_LIMIT} characters")
+    if len(group.avatar) > limits.AVATAR_LENGTH:
+        raise invalid(f"avatar is longer than {limits.AVATAR_LENGTH} characters")
     check_member_ids(group.member_ids)
 
 
@@ -162,8 +159,8 @@ def check_member_ids(member_ids: Iterable[str]) -> tuple[str, ...]:
         InvalidArgument: too many for one call, or one is no user id.
     """
     distinct = tuple(dict.fromkeys(member_ids))
-    if len(distinct) > MEMBERS_PER_CALL:
-        raise invalid(f"memberIds names more than {MEMBERS_PER_CALL} users")
+    if len(distinct) > limits.MEMBERS_PER_CALL:
+        raise invalid(f"memberIds names more than {limits.MEMBERS_PER_CALL} users")
     for member_id in distinct:
         check_user_id(member_id, "memberIds")
     return distinct

@@ -25,6 +25,7 @@ from chat_service.use_cases.revoke_sessions import RevokeSessions
 from chat_service.use_cases.send_messages import SendMessages
 from chat_service.use_cases.set_typing import SetTyping
 from chat_service.use_cases.views import ChatViews
+from contract import limits
 from mesh import tracing
 from mesh.clock import now_ms
 from mesh.errors import InvalidArgument, ParleyError, to_item_error
@@ -36,8 +37,6 @@ from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.chat_event_pb2 import ChatEvent
 
 SEND_LIMIT = 64
-JOIN_LIMIT = 1_000
-CURSOR_LIMIT = 1_000
 RENEW_LIMIT = 1_000
 DELIVERY_LIMIT = 256
 PRESENCE_LIMIT = 500
@@ -159,13 +158,13 @@ class ChatRpc(ChatServiceServicer):
 
     async def JoinChats(self, request: pb.JoinChatsRequest, context: Context) -> pb.JoinChatsResponse:
         """See the proto."""
-        _check_count("chat_ids", len(request.chat_ids), JOIN_LIMIT)
+        _check_count("chat_ids", len(request.chat_ids), limits.CHATS_PER_CALL)
         states = await self._do.join_chats(_user(request), request.chat_ids, by_user=request.by_user)
         return pb.JoinChatsResponse(results=map(_join_result, states))
 
     async def ReadLog(self, request: pb.ReadLogRequest, context: Context) -> pb.ReadLogResponse:
         """See the proto."""
-        _check_count("cursors", len(request.cursors), CURSOR_LIMIT)
+        _check_count("cursors", len(request.cursors), limits.CHATS_PER_CALL)
         cursors = [Cursor(item.chat_id, item.epoch, item.seq) for item in request.cursors]
         slices = await self._do.read_log(_user(request), cursors, request.limit)
         return pb.ReadLogResponse(

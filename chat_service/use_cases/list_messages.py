@@ -10,12 +10,10 @@ from chat_service.ports.log import ChatLog, RecentLog
 from chat_service.ports.store import Store
 from chat_service.use_cases.history_gaps import check_gaps
 from chat_service.use_cases.membership_states import MembershipStates
+from contract import limits
 from mesh.errors import Unavailable
 from parley.common.v1.message_pb2 import Message
 
-DEFAULT_LIMIT = 50
-MAX_LIMIT = 100
-MAX_PAGE = 1_000
 # Above this many members, who has read what is not shown with each message: too much work for what it tells.
 RECEIPTS_MEMBER_LIMIT = 100
 
@@ -39,11 +37,11 @@ class ListMessages:
             PermissionDenied: NOT_A_MEMBER.
             Unavailable: Redis is down; the store is down or behind, and the page goes beyond the recent log.
         """
-        limit = limit or DEFAULT_LIMIT
-        if limit > MAX_LIMIT:
-            raise rules.invalid(f"limit must be 1 to {MAX_LIMIT}")
-        if page > MAX_PAGE:
-            raise rules.invalid(f"page must be 1 to {MAX_PAGE}; page with before instead")
+        limit = limit or limits.DEFAULT_PAGE_SIZE
+        if limit > limits.PAGE_SIZE:
+            raise rules.invalid(f"limit must be 1 to {limits.PAGE_SIZE}")
+        if page > limits.PAGES:
+            raise rules.invalid(f"page must be 1 to {limits.PAGES}; page with before instead")
         if page and before_seq:
             raise rules.invalid("page and before cannot be used together")
         state = await self._states.of_member(user_id, chat_id)

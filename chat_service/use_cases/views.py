@@ -19,11 +19,9 @@ from chat_service.ports.sessions import Presence
 from chat_service.ports.store import Store
 from chat_service.use_cases.membership_states import MembershipStates
 from chat_service.use_cases.throttle import Throttle
+from contract import limits
 from mesh.errors import ParleyError
 from parley.common.v1.chat_pb2 import LatestMessage
-
-PAGE_DEFAULT = 50
-PAGE_LIMIT = 100
 
 
 class ChatViews:
@@ -124,9 +122,9 @@ class ChatViews:
 
 
 def _page_limit(limit: int) -> int:
-    if limit > PAGE_LIMIT:
-        raise rules.invalid(f"limit must be 1 to {PAGE_LIMIT}")
-    return limit or PAGE_DEFAULT
+    if limit > limits.PAGE_SIZE:
+        raise rules.invalid(f"limit must be 1 to {limits.PAGE_SIZE}")
+    return limit or limits.DEFAULT_PAGE_SIZE
 
 
 def _has_left(state: MembershipState | ParleyError) -> bool:

@@ -5,6 +5,8 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from contract import limits
+from contract.names import MAX_NAME_LENGTH
 from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
 from edge.protocol import surrogates
 from edge.rest import body_errors
@@ -59,13 +61,18 @@ class GroupSettingsBody(Request, frozen=True, kw_only=True):
 class CreateGroupBody(Request, frozen=True, kw_only=True):
     """Makes a group; whoever makes it is its first admin."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    description: Annotated[str, Meta(max_length=1000)] = ""
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
+    description: Annotated[str, Meta(max_length=limits.DESCRIPTION_LENGTH)] = ""
     member_ids: Annotated[
         list[UserId],
-        Meta(max_length=100, description="Other first members; repeats and the maker are ignored."),
+        Meta(
+            max_length=limits.MEMBERS_PER_CALL,
+            description="Other first members; repeats and the maker are ignored.",
+        ),
     ] = msgspec.field(default_factory=list)
-    avatar: Annotated[str, Meta(max_length=500, description="URL or your own id of a picture.")] = ""
+    avatar: Annotated[
+        str, Meta(max_length=limits.AVATAR_LENGTH, description="URL or your own id of a picture.")
+    ] = ""
     settings: GroupSettingsBody = GroupSettingsBody()
 
     def __post_init__(self) -> None:
@@ -75,7 +82,7 @@ class CreateGroupBody(Request, frozen=True, kw_only=True):
 class AddMembersBody(Request, frozen=True):
     """Adds members to a group."""
 
-    user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=100)]
+    user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=limits.MEMBERS_PER_CALL)]
 
     def __post_init__(self) -> None:
         check_user_ids("userIds", self.user_ids)

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
+from contract import limits
 from edge.rest.bodies import MessagesAnswer
 from edge.rest.errors import invalid
 from edge.rest.handler import RestHandler
@@ -12,7 +13,6 @@ from parley.chat.v1.chat_service_pb2 import ListMessagesRequest
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.edge.v1.conversions import message_from_pb
 
-MAX_PAGE: Final = 1000
 MAX_SEQ: Final = 2**53 - 1  # what a JavaScript number holds exactly
 
 # 0 is what chat_service takes for "not asked for".
@@ -25,7 +25,7 @@ _BEFORE: Final = Parameter(
 _PAGE: Final = Parameter(
     "page",
     "Page counted from the newest message, instead of `before`. Pages shift when messages arrive.",
-    number(MAX_PAGE),
+    number(limits.PAGES),
     default=0,
 )
 

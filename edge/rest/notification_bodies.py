@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
+from contract import limits
 from edge.rest.bodies import Answer, ChatId, Request
 from parley.edge.v1.frames import Timestamp
 
@@ -21,7 +22,6 @@ WallTime: TypeAlias = Annotated[
     ),
 ]
 
-MAX_MUTED_CHATS: Final = 1000
 OWN_KINDS: Final[tuple[DeviceKindName, ...]] = ("web-push", "fcm", "apns", "log")
 """Kinds that users may register themselves.
 
@@ -51,12 +51,14 @@ class RegisterDeviceBody(Request, frozen=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            max_length=4096,
+            max_length=limits.DEVICE_ADDRESS_LENGTH,
             description="The `endpoint` of a browser's subscription, the registration token of an app by "
             "FCM, or its device token by APNs in hexadecimal digits.",
         ),
     ]
-    label: Annotated[str, Meta(max_length=100, description="For people, such as `Ada's phone`.")] = ""
+    label: Annotated[
+        str, Meta(max_length=limits.LABEL_LENGTH, description="For people, such as `Ada's phone`.")
+    ] = ""
     keys: WebPushKeysBody | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +101,7 @@ class PreferencesJson(Request, frozen=True, kw_only=True):
         bool, Meta(description="Who is mentioned is told in quiet hours and muted chats as well.")
     ]
     email_digest: Annotated[bool, Meta(description="What stays unread is mailed.")]
-    muted_chats: Annotated[list[MutedChatJson], Meta(max_length=MAX_MUTED_CHATS)]
+    muted_chats: Annotated[list[MutedChatJson], Meta(max_length=limits.MUTED_CHATS)]
 
 
 class MuteBody(Request, frozen=True):

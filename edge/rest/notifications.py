@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
+from contract import limits
 from edge.rest.errors import invalid
 from edge.rest.handler import RestHandler
 from edge.rest.notification_bodies import ExplanationAnswer, LedgerAnswer
@@ -14,7 +15,9 @@ from parley.notify.v1 import notify_service_pb2 as pb
 # Empty or 0 is what notify_service takes for "not asked for".
 _OF_USER: Final = Parameter("userId", "Of this user.", USER_ID, default="")
 _OF_MESSAGE: Final = Parameter("messageId", "Of this message.", OBJECT_ID, default="")
-_LIMIT: Final = Parameter("limit", "How many entries at most.", number(500, default=100), default=0)
+_LIMIT: Final = Parameter(
+    "limit", "How many entries at most.", number(limits.RECORDS, default=limits.DEFAULT_RECORDS), default=0
+)
 _BEFORE: Final = Parameter(
     "before", "Older than this entry: the last `id` of the page before this one.", OBJECT_ID, default=""
 )

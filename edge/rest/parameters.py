@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
+from contract import limits
 from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
 from edge.rest.operation import Format, Parameter, ValueT
 from mesh.ids import is_object_id
@@ -53,7 +54,12 @@ def text(most: int, rule: str) -> Format[str]:
 
 
 CHAT: Final = Parameter("chatId", "The chat.", OBJECT_ID, in_path=True)
-LIMIT: Final = Parameter("limit", "How many at most.", number(100, default=50), default=50)
+LIMIT: Final = Parameter(
+    "limit",
+    "How many at most.",
+    number(limits.PAGE_SIZE, default=limits.DEFAULT_PAGE_SIZE),
+    default=limits.DEFAULT_PAGE_SIZE,
+)
 CURSOR: Final = Parameter(
     "cursor",
     "Where to go on: the `nextCursor` of the page before. Read nothing in it.",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from contract import limits
 from edge.rest.bodies import Answer, ChatId, Request, UserId, check_user_ids
 from parley.edge.v1.frames import Timestamp
 
@@ -21,20 +22,25 @@ class SubscriptionBody(Request, frozen=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            max_length=2048,
+            max_length=limits.WEBHOOK_URL_LENGTH,
             description="Where requests go: https, and not into a private network.",
         ),
     ]
-    types: Annotated[list[EventTypeName], Meta(max_length=100)] = msgspec.field(default_factory=list)
-    chat_ids: Annotated[list[ChatId], Meta(max_length=100)] = msgspec.field(default_factory=list)
+    types: Annotated[list[EventTypeName], Meta(max_length=limits.WEBHOOK_FILTER)] = msgspec.field(
+        default_factory=list
+    )
+    chat_ids: Annotated[list[ChatId], Meta(max_length=limits.WEBHOOK_FILTER)] = msgspec.field(
+        default_factory=list
+    )
     actor_ids: Annotated[
-        list[UserId], Meta(max_length=100, description="Whoever sends the message, or changes the chat.")
+        list[UserId],
+        Meta(max_length=limits.WEBHOOK_FILTER, description="Whoever sends the message, or changes the chat."),
     ] = msgspec.field(default_factory=list)
     include_content: Annotated[bool, Meta(description="False: requests leave out what messages say.")] = True
     enabled: Annotated[
         bool, Meta(description="False: nothing is sent, and what happens meanwhile is not kept.")
     ] = True
-    label: Annotated[str, Meta(max_length=100, description="For people.")] = ""
+    label: Annotated[str, Meta(max_length=limits.LABEL_LENGTH, description="For people.")] = ""
 
     def __post_init__(self) -> None:
         check_user_ids("actorIds", self.actor_ids)

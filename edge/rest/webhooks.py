@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
+from contract import limits
 from edge.rest.handler import RestHandler
 from edge.rest.operation import Access, Operation, Parameter
 from edge.rest.parameters import OBJECT_ID, number, one_of
@@ -43,7 +44,9 @@ _DELIVERY: Final = Parameter("deliveryId", "The `webhook-id` of its requests.", 
 _OUTCOME: Final = Parameter(
     "outcome", "Only with this outcome.", one_of(_OUTCOMES), default=pb.HOOK_OUTCOME_UNSPECIFIED
 )
-_LIMIT: Final = Parameter("limit", "How many deliveries at most.", number(500, default=100), default=0)
+_LIMIT: Final = Parameter(
+    "limit", "How many deliveries at most.", number(limits.RECORDS, default=limits.DEFAULT_RECORDS), default=0
+)
 
 
 class SubscriptionsHandler(RestHandler):

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
+from contract import limits
 from edge.pubsub.channels import Channels, chat_channel, user_channel
-from edge.rooms.permission import CHATS_PER_CALL, JoinPermission
+from edge.rooms.permission import JoinPermission
 from edge.rooms.rooms import Rooms
 from edge.websocket.connection import Connection
 from mesh.errors import ParleyError, PermissionDenied, from_item_error
@@ -96,8 +97,8 @@ class Membership:
         return joined
 
     async def _ask(self, user_id: str, chat_ids: list[str], *, by_user: bool) -> AsyncIterator[JoinResult]:
-        for start in range(0, len(chat_ids), CHATS_PER_CALL):
-            some = chat_ids[start : start + CHATS_PER_CALL]
+        for start in range(0, len(chat_ids), limits.CHATS_PER_CALL):
+            some = chat_ids[start : start + limits.CHATS_PER_CALL]
             request = JoinChatsRequest(user_id=user_id, chat_ids=some, by_user=by_user)
             response = await self._chats.JoinChats(request)
             for result in response.results:

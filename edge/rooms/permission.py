@@ -1,14 +1,12 @@
 """Whether a user may join chats, asked before this edge subscribes to anything for it."""
 
 from collections.abc import Iterable
-from typing import Final
 
+from contract import limits
 from edge.pubsub.channels import Channels, chat_channel
 from mesh.errors import ParleyError, from_item_error
 from parley.chat.v1.chat_service_pb2 import JoinChatsRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
-
-CHATS_PER_CALL: Final = 1_000  # the limit of JoinChats
 
 
 class JoinPermission:
@@ -30,8 +28,8 @@ class JoinPermission:
         """
         unheard = [chat_id for chat_id in chat_ids if not self._channels.has(chat_channel(chat_id))]
         refused: dict[str, ParleyError] = {}
-        for start in range(0, len(unheard), CHATS_PER_CALL):
-            some = unheard[start : start + CHATS_PER_CALL]
+        for start in range(0, len(unheard), limits.CHATS_PER_CALL):
+            some = unheard[start : start + limits.CHATS_PER_CALL]
             request = JoinChatsRequest(user_id=user_id, chat_ids=some, by_user=True)
             response = await self._chats.JoinChats(request)
             for chat_id, result in zip(some, response.results, strict=True):

@@ -10,7 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 import idna
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 
-from notify_service.domain.device import MAX_ADDRESS, DeviceKind, WebPushKeys
+from contract import limits
+from notify_service.domain.device import DeviceKind, WebPushKeys
 from notify_service.domain.limits import invalid, require_length
 from notify_service.domain.network import is_loopback, is_public
 
@@ -34,7 +35,7 @@ def normal_address(kind: DeviceKind, address: str, *, allow_loopback: bool) -> s
     Raises:
         InvalidArgument: it cannot be an address of this kind, or leads where notifications must not go.
     """
-    require_length("address", address, 1, MAX_ADDRESS)
+    require_length("address", address, 1, limits.DEVICE_ADDRESS_LENGTH)
     match kind:
         case DeviceKind.WEB_PUSH | DeviceKind.WEBHOOK:
             require_url("address", address, allow_loopback=allow_loopback)

@@ -5,8 +5,6 @@ from enum import Enum
 
 MAX_DEVICES = 50
 """Devices of one user. One more, and the one refreshed longest ago is forgotten."""
-MAX_ADDRESS = 4096
-MAX_LABEL = 100
 
 
 class DeviceKind(Enum):

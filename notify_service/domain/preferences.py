@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from zoneinfo import available_timezones
 
+from contract import limits
 from mesh.ids import is_object_id
 from notify_service.domain.limits import invalid
 
-MAX_MUTED_CHATS = 1000
 MINUTES_OF_DAY = 1440
 _LAST_MS = 253_402_300_799_999  # of the year 9999: what every calendar here can hold
 
@@ -60,8 +60,8 @@ class Preferences:
 
 def check_preferences(preferences: Preferences) -> None:
     """Raises `InvalidArgument`, naming the field."""
-    if len(preferences.muted_chats) > MAX_MUTED_CHATS:
-        raise invalid(f"preferences.muted_chats: at most {MAX_MUTED_CHATS} chats")
+    if len(preferences.muted_chats) > limits.MUTED_CHATS:
+        raise invalid(f"preferences.muted_chats: at most {limits.MUTED_CHATS} chats")
     for chat in preferences.muted_chats:
         check_muted_chat("preferences.muted_chats", chat)
     if preferences.quiet_hours is not None:

@@ -1,12 +1,10 @@
 """Why a person was told, or was not."""
 
+from contract import limits
 from mesh.ids import is_object_id
 from notify_service.domain.ledger import LedgerEntry
 from notify_service.domain.limits import invalid, require_user_id
 from notify_service.ports import Ledger
-
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 500
 
 
 class LedgerQuery:
@@ -28,9 +26,9 @@ class LedgerQuery:
             raise invalid("user_id, message_id: at least one of them is needed")
         if user_id:
             require_user_id(user_id)
-        if limit > MAX_LIMIT:
-            raise invalid(f"limit: at most {MAX_LIMIT}")
+        if limit > limits.RECORDS:
+            raise invalid(f"limit: at most {limits.RECORDS}")
         for field, value in (("message_id", message_id), ("before_id", before_id)):
             if value and not is_object_id(value):
                 raise invalid(f"{field}: must be 24 lower-case hex digits")
-        return await self._ledger.find(user_id, message_id, limit or DEFAULT_LIMIT, before_id)
+        return await self._ledger.find(user_id, message_id, limit or limits.DEFAULT_RECORDS, before_id)

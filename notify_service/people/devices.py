@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 
+from contract import limits
 from mesh.clock import now_ms
 from mesh.errors import NotFound
 from notify_service.domain.address import normal_address, normal_keys
-from notify_service.domain.device import MAX_DEVICES, MAX_LABEL, Device, DeviceKind, WebPushKeys
+from notify_service.domain.device import MAX_DEVICES, Device, DeviceKind, WebPushKeys
 from notify_service.domain.limits import invalid, require_label, require_user_id
 from notify_service.domain.signature import BadSecretError, check_secret, new_secret
 from notify_service.ports import DeviceStore
@@ -40,7 +41,7 @@ class Devices:
             InvalidArgument: a field is missing or wrong, or there is no sender for this kind here.
         """
         require_user_id(user_id)
-        require_label("label", label, MAX_LABEL)
+        require_label("label", label, limits.LABEL_LENGTH)
         if kind not in self._kinds:
             raise invalid(f"kind: this deployment has no sender for {kind.value} devices")
         return await self._store.register(

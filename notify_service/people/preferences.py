@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from contract import limits
 from mesh.clock import now_ms
 from notify_service.domain.limits import invalid, require_user_id
 from notify_service.domain.preferences import (
-    MAX_MUTED_CHATS,
     MutedChat,
     Preferences,
     check_muted_chat,
@@ -56,8 +56,8 @@ class UserPreferences:
         at_ms = now_ms()
         if not chat.is_muted(at_ms):
             raise invalid("chat.until_ms: is in the past")
-        if not await self._store.mute(user_id, chat, keep=MAX_MUTED_CHATS, at_ms=at_ms):
-            raise invalid(f"chat: {MAX_MUTED_CHATS} chats are muted already")
+        if not await self._store.mute(user_id, chat, keep=limits.MUTED_CHATS, at_ms=at_ms):
+            raise invalid(f"chat: {limits.MUTED_CHATS} chats are muted already")
 
     async def unmute(self, user_id: str, chat_id: str) -> None:
         """Ends the muting of one chat; one that is not muted is left as is.

@@ -1,8 +1,8 @@
 """What became of events for a subscription, and sending them again."""
 
 from itertools import chain
-from typing import Final
 
+from contract import limits
 from mesh.clock import now_ms
 from mesh.errors import NotFound
 from mesh.ids import is_object_id
@@ -11,9 +11,6 @@ from notify_service.domain.limits import invalid
 from notify_service.webhooks.hook_delivery import STORED_AS, HookDelivery, HookOutcome, shown
 from notify_service.webhooks.known_subscriptions import KnownSubscriptions
 from parley.common.v1.error_pb2 import ErrorReason
-
-DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 500
 
 
 class HookDeliveryDesk:
@@ -25,16 +22,16 @@ class HookDeliveryDesk:
         self._expire_ms = round(expire_seconds * 1000)
 
     async def list(self, subscription_id: str, outcome: HookOutcome | None, limit: int) -> list[HookDelivery]:
-        """The newest first; a limit of 0 stands for `DEFAULT_LIMIT`.
+        """The newest first; a limit of 0 stands for `limits.DEFAULT_RECORDS`.
 
         Raises:
-            InvalidArgument: the limit is over `MAX_LIMIT`.
+            InvalidArgument: the limit is over `limits.RECORDS`.
             NotFound: SUBSCRIPTION_NOT_FOUND.
         """
-        if not 0 <= limit <= MAX_LIMIT:
-            raise invalid(f"limit: must be 1 to {MAX_LIMIT}")
+        if not 0 <= limit <= limits.RECORDS:
+            raise invalid(f"limit: must be 1 to {limits.RECORDS}")
         await self._require(subscription_id)
-        limit = limit or DEFAULT_LIMIT
+        limit = limit or limits.DEFAULT_RECORDS
         if outcome is None:
             found = await self._deliveries.of_target(subscription_id, None, limit)
         elif outcome is HookOutcome.PENDING:

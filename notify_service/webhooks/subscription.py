@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from contract import limits
 from mesh.ids import is_object_id
 from notify_service.domain.limits import invalid, require_label, require_length, require_user_id
 from notify_service.webhooks.event import HookEvent, HookEventType
 
 MAX_SUBSCRIPTIONS: Final = 100
-MAX_FILTERED: Final = 100
 """Chats, and actors, that one subscription names."""
-MAX_URL: Final = 2048
-MAX_LABEL: Final = 100
 MAX_SECRETS: Final = 5
 """Secrets of one subscription at a time, however often it is rotated; the oldest are dropped."""
 SECRET_OVERLAP_MS: Final = 86_400_000
@@ -104,8 +102,8 @@ class HookKey:
 
 def check_spec(spec: SubscriptionSpec) -> None:
     """Raises `InvalidArgument`, naming the field. What a URL may be is not checked here."""
-    require_length("spec.url", spec.url, 1, MAX_URL)
-    require_label("spec.label", spec.label, MAX_LABEL)
+    require_length("spec.url", spec.url, 1, limits.WEBHOOK_URL_LENGTH)
+    require_label("spec.label", spec.label, limits.LABEL_LENGTH)
     _check_many("spec.chat_ids", spec.chat_ids)
     _check_many("spec.actor_ids", spec.actor_ids)
     for chat_id in spec.chat_ids:
@@ -116,5 +114,5 @@ def check_spec(spec: SubscriptionSpec) -> None:
 
 
 def _check_many(name: str, values: Sequence[str] | frozenset[str]) -> None:
-    if len(values) > MAX_FILTERED:
-        raise invalid(f"{name}: at most {MAX_FILTERED}")
+    if len(values) > limits.WEBHOOK_FILTER:
+        raise invalid(f"{name}: at most {limits.WEBHOOK_FILTER}")

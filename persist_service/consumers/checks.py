@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from contract import limits
 from contract.user_ids import USER_ID_RULE, is_user_id
 from mesh.amqp.batches import BadItemError
 from mesh.ids import is_object_id
@@ -9,8 +10,6 @@ from parley.common.v1.message_pb2 import Message, MessageType
 
 _INT64_LIMIT: Final = 2**63
 _LAST_MS: Final = 253_402_300_799_999  # the end of the year 9999
-_CLIENT_MSG_ID_LIMIT: Final = 64
-_MENTIONS_LIMIT: Final = 50
 # Far above any setting of chat_service: only what no sender could have meant is refused here.
 _CONTENT_LIMIT: Final = 1_000_000
 
@@ -44,13 +43,13 @@ def check_message(message: Message) -> None:
     check_id("message.id", message.id)
     check_id("message.chat_id", message.chat_id)
     check_user("message.sender_id", message.sender_id)
-    if not 1 <= len(message.client_msg_id) <= _CLIENT_MSG_ID_LIMIT:
-        raise BadItemError(f"message.client_msg_id has not 1 to {_CLIENT_MSG_ID_LIMIT} characters")
+    if not 1 <= len(message.client_msg_id) <= limits.CLIENT_MSG_ID_LENGTH:
+        raise BadItemError(f"message.client_msg_id has not 1 to {limits.CLIENT_MSG_ID_LENGTH} characters")
     if not 1 <= len(message.content) <= _CONTENT_LIMIT:
         raise BadItemError(f"message.content has not 1 to {_CONTENT_LIMIT} characters")
     check_time("message.created_at_ms", message.created_at_ms)
-    if len(message.mentions) > _MENTIONS_LIMIT:
-        raise BadItemError(f"message.mentions names more than {_MENTIONS_LIMIT} users")
+    if len(message.mentions) > limits.MENTIONS:
+        raise BadItemError(f"message.mentions names more than {limits.MENTIONS} users")
     for user_id in message.mentions:
         check_user("message.mentions", user_id)
     if message.type == MessageType.MESSAGE_TYPE_UNSPECIFIED:

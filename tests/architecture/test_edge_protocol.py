@@ -6,6 +6,8 @@ from typing import Any, Final
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+import contract.limits
+from contract.user_ids import MAX_USER_ID_LENGTH
 from mesh.errors import CATEGORY_OF
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.common.v1.options_pb2 import TextRule, bare, json, limits, names, tag, text
@@ -157,3 +159,25 @@ def test_an_error_ends_a_session_with_one_code() -> None:
 def test_the_code_of_an_error_is_its_name_without_the_prefix(reason: ErrorReason.ValueType) -> None:
     shown = ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
     assert CATEGORY_OF[reason](reason, "why").code == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "option_name", "limit"),
+    [
+        ("SendMessage.mentions", "max_items", contract.limits.MENTIONS),
+        ("SendMessage.mentions", "max_length", MAX_USER_ID_LENGTH),
+        ("JoinChats.chat_ids", "max_items", contract.limits.CHATS_PER_CALL),
+        ("LeaveChats.chat_ids", "max_items", contract.limits.CHATS_PER_CALL),
+        ("Resume.chats", "max_items", contract.limits.CHATS_PER_CALL),
+    ],
+)
+def test_limits_are_those_that_the_services_hold(name: str, option_name: str, limit: int) -> None:
+    message, _, field = name.partition(".")
+    declared = SENT[f"parley.edge.v1.{message}"].fields_by_name[field]
+    assert getattr(option(declared, limits), option_name) == limit
+
+
+def test_a_key_of_a_message_is_as_long_as_it_may_be() -> None:
+    pattern = option(TextRule.DESCRIPTOR.values_by_name["TEXT_RULE_CLIENT_KEY"], text).pattern
+    assert re.fullmatch(pattern, "k" * contract.limits.CLIENT_MSG_ID_LENGTH)
+    assert not re.fullmatch(pattern, "k" * (contract.limits.CLIENT_MSG_ID_LENGTH + 1))
