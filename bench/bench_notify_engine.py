@@ -1,7 +1,7 @@
 """What a delivery costs notify_service: the engine with a sender that does nothing, and the bare driver.
 
 All deliveries wait in MongoDB when the engine starts, as after an outage. It runs in this process, with the
-courier for devices: each delivery is claimed, its device looked up, its attempt made, entered into the ledger
+handler for devices: each delivery is claimed, its device looked up, its attempt made, entered into the ledger
 and settled. The floor is what that takes at least of PyMongo: for every 64 deliveries one find, one
 update to claim, one insert_many of the ledger's entries and one update to settle, on documents of the same
 size and with the same indexes. CPU is this process's alone, without MongoDB's.
@@ -34,7 +34,7 @@ from notify_service.adapters.mongo.indexes import INDEXES, make_indexes
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.delivery.brake import BrakeLimits
-from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.device_handler import DeviceDeliveryHandler
 from notify_service.delivery.engine import Deliver, Pace
 from notify_service.delivery.provider_limiter import Limits
 from notify_service.delivery.trust import Trust
@@ -149,7 +149,7 @@ async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
         adding = _Watch()
         await store.add(new)
         added = adding.stop(count)
-        courier = DeviceCourier(
+        handler = DeviceDeliveryHandler(
             devices,
             {DeviceKind.FCM: NullSender()},
             MongoLedger(mongo),
@@ -157,7 +157,7 @@ async def _engine(url: str, count: int, slots: int) -> tuple[Cost, Cost]:
             Trust(BrakeLimits()),
         )
         limits = Limits(concurrency=slots, rate=1e9, unearned=slots, shared=slots)
-        deliver = Deliver(store, {Lane.DEVICE: courier}, limits, Pace())
+        deliver = Deliver(store, {Lane.DEVICE: handler}, limits, Pace())
         delivering = _Watch()
         task = asyncio.create_task(deliver.run())
         await _settled(mongo)

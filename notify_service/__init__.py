@@ -1,1 +1,1 @@
-"""Who is told of what, and through which device: devices, preferences, and the ledger of notifications."""
+"""Who is notified of what, and through which device: devices, preferences, and the ledger."""

@@ -9,7 +9,7 @@ from notify_service.settings import NotifySettings
 
 
 def main() -> None:
-    """Runs the service until it is told to stop."""
+    """Runs the service until a signal stops it."""
     settings = load(NotifySettings)
     run_service("notify", settings, partial(serve, settings))
 

@@ -20,7 +20,7 @@ from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.adapters.persist import members, recent_messages, unread_chats
 from notify_service.delivery.brake import BrakeLimits
-from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.device_handler import DeviceDeliveryHandler
 from notify_service.delivery.engine import Deliver, Pace
 from notify_service.delivery.provider_limiter import Limits
 from notify_service.delivery.trust import Trust
@@ -29,22 +29,22 @@ from notify_service.domain.address import require_url
 from notify_service.domain.decision import Policy
 from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
-from notify_service.email.delivery_handler import EmailCourier
+from notify_service.email.delivery_handler import EmailDeliveryHandler
 from notify_service.email.intake import EmailIntake
 from notify_service.email.ports import Mailer
 from notify_service.email.proto_codec import EMAILS
 from notify_service.email.queue import BrokerEmailQueue
-from notify_service.email.renderer import MailLetters
+from notify_service.email.renderer import TemplateEmailRenderer
 from notify_service.email.send_digests import DigestTimes, SendDigests
 from notify_service.email.unsubscribe import Unsubscribe
 from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
-from notify_service.inbox.dispatch import Tell
+from notify_service.inbox.dispatch import Dispatch
 from notify_service.inbox.inbox import Rhythm
 from notify_service.inbox.last_look import LastLook
 from notify_service.inbox.note_active import NoteActive
-from notify_service.inbox.poller import Teller
+from notify_service.inbox.poller import InboxPoller
 from notify_service.inbox.recheck_active import RecheckActive
-from notify_service.intake.intake import TakeIn
+from notify_service.intake.intake import NotificationIntake
 from notify_service.intake.proto_codec import NOTIFICATIONS
 from notify_service.ledger.explain import ExplainNotification
 from notify_service.ledger.query import LedgerQuery
@@ -52,7 +52,7 @@ from notify_service.people.devices import Devices
 from notify_service.people.lookup import People
 from notify_service.people.preferences import UserPreferences
 from notify_service.people.push_config import GetPushConfig
-from notify_service.ports import Courier, Sender
+from notify_service.ports import DeliveryHandler, Sender
 from notify_service.providers.context import ProviderContext
 from notify_service.providers.registry import NAMED_BY_SETTINGS, open_senders
 from notify_service.providers.smtp.mailer import open_mailer
@@ -61,9 +61,9 @@ from notify_service.providers.webhook.sender import WebhookClient
 from notify_service.rpc.notify import NotifyRpc, NotifyUseCases
 from notify_service.rpc.webhooks import WebhookRpc
 from notify_service.settings import NotifySettings
-from notify_service.webhooks.dead_events import DeadEventLetters
+from notify_service.webhooks.dead_events import BrokerDeadEvents
 from notify_service.webhooks.delivery_desk import HookDeliveryDesk
-from notify_service.webhooks.delivery_handler import HookCourier
+from notify_service.webhooks.delivery_handler import HookDeliveryHandler
 from notify_service.webhooks.intake import EventIntake
 from notify_service.webhooks.known_subscriptions import KnownSubscriptions
 from notify_service.webhooks.proto_codec import EVENTS, to_bytes
@@ -88,10 +88,10 @@ class _Transports:
     hooks: WebhookClient
 
     @classmethod
-    async def open(cls, mongo: Mongo, settings: NotifySettings, life: Lifecycle) -> Self:
+    async def open(cls, mongo: Mongo, settings: NotifySettings, lifecycle: Lifecycle) -> Self:
         """Those that the settings name; opens no connection yet."""
-        context = await ProviderContext.open(settings, life, MongoKeyStore(mongo))
-        mailer = await open_mailer(settings, life)
+        context = await ProviderContext.open(settings, lifecycle, MongoKeyStore(mongo))
+        mailer = await open_mailer(settings, lifecycle)
         return cls(open_senders(context), context.vapid, mailer, WebhookClient(context.guarded))
 
     @property
@@ -105,7 +105,7 @@ class _Parts:
     """What the rest is made of."""
 
     settings: NotifySettings
-    life: Lifecycle
+    lifecycle: Lifecycle
     work: Work
     broker: Broker
     persist: PersistServiceStub
@@ -122,23 +122,23 @@ class _Parts:
         return LastLook(self.stores.inboxes, self.members, self.people, self.policy)
 
 
-async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
+async def serve(settings: NotifySettings, lifecycle: Lifecycle) -> Mapping[str, int]:
     """Starts everything; gives the bound ports. Does not wait for the backing servers."""
     readiness = Readiness()
     url = settings.mongo_url.get_secret_value()
-    mongo = await life.enter(open_mongo(url, operation_seconds=settings.notify_mongo_seconds))
+    mongo = await lifecycle.enter(open_mongo(url, operation_seconds=settings.notify_mongo_seconds))
     readiness.add("mongodb", mongo.check, field="mongo_url")
-    broker = await life.enter(Broker(settings.amqp_url, name="notify"))
+    broker = await lifecycle.enter(Broker(settings.amqp_url, name="notify"))
     readiness.add("rabbitmq", broker.check, field="amqp_url")
-    channel = await _open_persist(settings, life)
+    channel = await _open_persist(settings, lifecycle)
     readiness.add("persist", channel.check, required=False, field="persist_target")
     stores = Stores.of(mongo, _rhythm(settings), digest_after_seconds=settings.notify_digest_after_seconds)
-    transports = await _Transports.open(mongo, settings, life)
+    transports = await _Transports.open(mongo, settings, lifecycle)
     persist = PersistServiceStub(channel)
     parts = _Parts(
         settings=settings,
-        life=life,
-        work=Work(life, mongo.wait_prepared),
+        lifecycle=lifecycle,
+        work=Work(lifecycle, mongo.wait_prepared),
         broker=broker,
         persist=persist,
         members=members.PersistMembers(persist),
@@ -150,32 +150,32 @@ async def serve(settings: NotifySettings, life: Lifecycle) -> Mapping[str, int]:
         tokens=UnsubscribeTokens(settings.service_secret.get_secret_value()),
     )
 
-    server = await life.enter(
+    server = await lifecycle.enter(
         RpcServer("notify", settings.service_secret, tls=settings.tls, concurrency=settings.rpc_concurrency)
     )
     server.add(add_NotifyServiceServicer_to_server, _notify_rpc(parts))
     server.add(add_WebhookServiceServicer_to_server, _webhook_rpc(parts))
     port = await server.start(settings.bind_host, settings.notify_port, field="notify_port")
-    admin = await life.enter(
+    admin = await lifecycle.enter(
         open_admin(settings.bind_host, settings.notify_admin_port, readiness, field="notify_admin_port")
     )
     readiness.on_change(server.set_serving)
-    life.supervise("readiness", readiness.run)
-    life.supervise("queue depths", QueueDepths(broker).run)
+    lifecycle.supervise("readiness", readiness.run)
+    lifecycle.supervise("queue depths", QueueDepths(broker).run)
 
     later = partial(make_others, keep_days=settings.notify_ledger_days)
-    life.supervise("make indexes", partial(mongo.prepare, make_needed, later))
+    lifecycle.supervise("make indexes", partial(mongo.prepare, make_needed, later))
     engine = _start_delivering(parts)
-    _start_telling(parts, engine)
+    _start_inboxes(parts, engine)
     _start_mailing(parts, engine)
     _start_hooks(parts, engine)
-    life.on_drain("grpc", partial(server.stop, _GRPC_GRACE_SECONDS))
-    life.on_drain("readiness", readiness.start_drain)
+    lifecycle.on_drain("grpc", partial(server.stop, _GRPC_GRACE_SECONDS))
+    lifecycle.on_drain("readiness", readiness.start_drain)
     return {"grpc": port, "admin": admin}
 
 
-async def _open_persist(settings: NotifySettings, life: Lifecycle) -> RpcChannel:
-    return await life.enter(
+async def _open_persist(settings: NotifySettings, lifecycle: Lifecycle) -> RpcChannel:
+    return await lifecycle.enter(
         open_channel(
             settings.persist_target,
             caller="notify",
@@ -225,43 +225,45 @@ def _start_delivering(parts: _Parts) -> Deliver:
         settings.notify_provider_concurrency, settings.notify_provider_rate, named=NAMED_BY_SETTINGS
     )
     pace = Pace.answering_within(settings.notify_send_seconds)
-    engine = Deliver(stores.deliveries, _couriers(parts), limits, pace)
+    engine = Deliver(stores.deliveries, _delivery_handlers(parts), limits, pace)
     parts.work.supervise("deliver", engine.run)
     parts.work.supervise("keep deliveries", Upkeep(stores.deliveries).run)
-    parts.life.on_drain("deliveries", engine.drain)
+    parts.lifecycle.on_drain("deliveries", engine.drain)
     return engine
 
 
-def _couriers(parts: _Parts) -> dict[Lane, Courier]:
+def _delivery_handlers(parts: _Parts) -> dict[Lane, DeliveryHandler]:
     stores, transports, settings = parts.stores, parts.transports, parts.settings
     trust = Trust(BrakeLimits(settings.notify_brake_share, settings.notify_brake_least))
-    couriers: dict[Lane, Courier] = {
-        Lane.DEVICE: DeviceCourier(
+    handlers: dict[Lane, DeliveryHandler] = {
+        Lane.DEVICE: DeviceDeliveryHandler(
             stores.devices, transports.senders, stores.ledger, parts.last_look(), trust
         ),
-        Lane.HOOK: HookCourier(
-            parts.known, stores.subscriptions, transports.hooks, DeadEventLetters(parts.broker)
+        Lane.HOOK: HookDeliveryHandler(
+            parts.known, stores.subscriptions, transports.hooks, BrokerDeadEvents(parts.broker)
         ),
     }
     if transports.mailer:
-        couriers[Lane.EMAIL] = EmailCourier(
+        handlers[Lane.EMAIL] = EmailDeliveryHandler(
             devices=stores.devices,
             preferences=stores.preferences,
             members=parts.members,
-            letters=MailLetters(settings.notify_smtp_from, settings.notify_public_url, parts.tokens),
+            renderer=TemplateEmailRenderer(
+                settings.notify_smtp_from, settings.notify_public_url, parts.tokens
+            ),
             mailer=transports.mailer,
             ledger=stores.ledger,
             trust=trust,
         )
-    return couriers
+    return handlers
 
 
-def _start_telling(parts: _Parts, engine: Deliver) -> None:
+def _start_inboxes(parts: _Parts, engine: Deliver) -> None:
     stores, settings = parts.stores, parts.settings
     people, policy = parts.people, parts.policy
     after_seconds = settings.notify_active_recheck_seconds
     note_active = NoteActive(stores.active_users, after_ms=_ms(after_seconds))
-    tell = Tell(
+    dispatch = Dispatch(
         inboxes=stores.inboxes,
         members=parts.members,
         people=people,
@@ -274,9 +276,9 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
         policy=policy,
         expire_ms=_ms(settings.notify_push_expire_seconds),
     )
-    teller = Teller(stores.inboxes, tell)
-    parts.work.supervise("tell", teller.run)
-    parts.life.on_drain("teller", teller.stop)
+    poller = InboxPoller(stores.inboxes, dispatch)
+    parts.work.supervise("poll inboxes", poller.run)
+    parts.lifecycle.on_drain("inbox poller", poller.stop)
     recheck = RecheckActive(
         users=stores.active_users,
         activity=parts.members,
@@ -288,7 +290,7 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
         poll_seconds=min(_ACTIVE_POLL_SECONDS, after_seconds),
     )
     parts.work.supervise("recheck active", recheck.run)
-    take_in = TakeIn(
+    intake = NotificationIntake(
         inboxes=stores.inboxes,
         people=people,
         ledger=stores.ledger,
@@ -296,7 +298,7 @@ def _start_telling(parts: _Parts, engine: Deliver) -> None:
         note_active=note_active,
         policy=policy,
     )
-    parts.work.consume(parts.broker, NOTIFICATION_SEND, NOTIFICATIONS, take_in)
+    parts.work.consume(parts.broker, NOTIFICATION_SEND, NOTIFICATIONS, intake)
 
 
 def _start_mailing(parts: _Parts, engine: Deliver) -> None:
@@ -317,12 +319,12 @@ def _start_mailing(parts: _Parts, engine: Deliver) -> None:
         poll_seconds=min(_DIGEST_POLL_SECONDS, settings.notify_digest_after_seconds),
     )
     parts.work.supervise("mail digests", digests.run)
-    take_in = EmailIntake(engine, expire_seconds=settings.notify_push_expire_seconds)
-    parts.work.consume(parts.broker, EMAIL_SEND, EMAILS, take_in)
+    intake = EmailIntake(engine, expire_seconds=settings.notify_push_expire_seconds)
+    parts.work.consume(parts.broker, EMAIL_SEND, EMAILS, intake)
 
 
 def _start_hooks(parts: _Parts, engine: Deliver) -> None:
-    take_in = EventIntake(
+    intake = EventIntake(
         parts.stores.inboxes,
         parts.known,
         engine,
@@ -330,7 +332,7 @@ def _start_hooks(parts: _Parts, engine: Deliver) -> None:
         encode=to_bytes,
         expire_seconds=parts.settings.notify_hook_expire_seconds,
     )
-    parts.work.consume(parts.broker, EVENT_HOOKS, EVENTS, take_in)
+    parts.work.consume(parts.broker, EVENT_HOOKS, EVENTS, intake)
 
 
 def _policy(settings: NotifySettings, transports: _Transports) -> Policy:

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 DECISIONS: Final = Counter(
     "parley_notification_decisions_total",
-    "Messages times the users they were for, by what was decided: told, or why not.",
+    "Decisions, one per message and user: notified, or the reason against it.",
     ("decision",),
 )
 ATTEMPTS: Final = Counter(
@@ -22,12 +22,12 @@ SEND_SECONDS: Final = Histogram(
 )
 DIGESTS: Final = Counter(
     "parley_digests_total",
-    "Looks at what users have not read, by what came of it: mailed, later, or why neither.",
+    "Digest checks of what users have not read, by decision: mailed, later, or the reason against both.",
     ("decision",),
 )
 ACTIVE_RECHECKS: Final = Counter(
     "parley_active_rechecks_total",
-    "Looks at users who were not told for being active, by what became of that: seen, active (still), over.",
+    "Rechecks of users who were not notified for being active, by finding: seen, active (still), over.",
     ("finding",),
 )
 WAITING: Final = Gauge(

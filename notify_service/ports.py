@@ -15,7 +15,7 @@ from notify_service.domain.push import Push
 
 
 class SendError(Exception):
-    """The provider did not take it; the text holds its words, fit for the ledger and free of secrets."""
+    """The provider did not take it; the text holds its answer, fit for the ledger and free of secrets."""
 
 
 class SendRefusedError(SendError):
@@ -47,9 +47,9 @@ class SendDelayedError(SendError):
     """
 
     def __init__(
-        self, words: str, *, retry_after_seconds: float | None = None, provider_down: bool = True
+        self, detail: str, *, retry_after_seconds: float | None = None, provider_down: bool = True
     ) -> None:
-        super().__init__(words)
+        super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
         self.provider_down = provider_down
 
@@ -114,7 +114,7 @@ class PushKey(Protocol):
         ...
 
 
-class Courier(Protocol):
+class DeliveryHandler(Protocol):
     """Carries out the deliveries of one lane."""
 
     async def deliver(self, delivery: Delivery) -> str:
@@ -153,7 +153,7 @@ class Digests(Protocol):
     async def arm(self, user_ids: Collection[str], at_ms: int) -> None:
         """Looks at what these users have not read, `notify_digest_after_seconds` after `at_ms` (Unix ms).
 
-        For whoever has a device of kind `EMAIL` and wants digests, when a message was told or kept quiet. One
+        For whoever has a device of kind `EMAIL` and wants digests, when a message was pushed or suppressed. One
         round trip, idempotent: a look that is due earlier stays.
 
         Raises:

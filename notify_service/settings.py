@@ -45,16 +45,16 @@ class NotifySettings(ServerSettings):
 
     notify_mongo_seconds: Annotated[float, Field(ge=0.1, le=10)] = 3.0
     """How long one operation on MongoDB may take; the largest inserts 500 deliveries. Callers of an RPC, who
-    usually wait 5 s, are told what is down if it is less. Claims last 15 s longer than attempts."""
+    usually wait 5 s, learn what is down if it is less. Claims last 15 s longer than attempts."""
 
     notify_idle_seconds: _UpToAMonth = 300.0
-    """A connected user who did nothing for so long is told as if there were no connection."""
+    """A connected user who did nothing for so long is notified as if there were no connection."""
     notify_active_recheck_seconds: _UpToAMonth = 60.0
-    """How long after a message a user who was active then, and so was not told, is looked at again."""
+    """How long after a message a user who was active then, and so was not notified, is looked at again."""
     notify_delay_seconds: _UpToAMonth = 1.0
-    """How long a chat must be silent before its members are told, so that a burst is told once."""
+    """How long a chat must be silent before its members are notified, so that a burst is notified once."""
     notify_delay_max_seconds: _UpToAMonth = Field(default=5.0, validate_default=True)
-    """They are told after this time even when it is never silent."""
+    """They are notified after this time even when it is never silent."""
     notify_repeat_seconds: Annotated[float, Field(ge=0, le=_MONTH)] = 10.0
     """The next notification of the same chat comes at least so long after the one before it."""
     notify_digest_after_seconds: _UpToAMonth = 3600.0

@@ -21,8 +21,8 @@ _PREFETCH: Final = 16
 class Work:
     """What runs beside the servers. Nothing begins before `prepared` returns: uniqueness rests on indexes."""
 
-    def __init__(self, life: Lifecycle, prepared: Callable[[], Awaitable[None]]) -> None:
-        self._life = life
+    def __init__(self, lifecycle: Lifecycle, prepared: Callable[[], Awaitable[None]]) -> None:
+        self._lifecycle = lifecycle
         self._prepared = prepared
 
     def supervise(self, name: str, run: Run) -> None:
@@ -32,7 +32,7 @@ class Work:
             await self._prepared()
             await run()
 
-        self._life.supervise(name, work)
+        self._lifecycle.supervise(name, work)
 
     def consume(
         self,
@@ -45,4 +45,4 @@ class Work:
         handler = BatchHandler(queue, codec, work, broker.publish_many)
         consumer = Consumer(broker, queue, handler, prefetch=_PREFETCH, batch_size=_BATCH)
         self.supervise(f"consume {queue}", consumer.run)
-        self._life.on_drain(f"consumer {queue}", consumer.stop)
+        self._lifecycle.on_drain(f"consumer {queue}", consumer.stop)

@@ -1,4 +1,4 @@
-"""The courier of pushes to devices."""
+"""The handler of pushes to devices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ import msgspec
 
 from mesh.clock import now_ms
 from notify_service.delivery.attempt import kind_of
-from notify_service.delivery.batcher import Together
+from notify_service.delivery.batcher import Batcher
 from notify_service.delivery.trust import Trust
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.domain.device import Device, DeviceKind, implicit_log_device
@@ -31,8 +31,8 @@ _FRESH_MS: Final = 3_000
 _IMPLICIT = implicit_log_device("").id
 
 
-class DeviceCourier:
-    """A `Courier`: a push through the sender of the device's kind, and an entry in the ledger per attempt.
+class DeviceDeliveryHandler:
+    """Sends a push through the sender of the device's kind, and writes a ledger entry per attempt.
 
     Whoever had to wait is looked at once more before each attempt, as many as ask at the same time together.
     """
@@ -49,8 +49,8 @@ class DeviceCourier:
         self._senders = senders
         self._ledger = ledger
         self._trust = trust
-        self._lookups = Together(devices.get_many)
-        self._last_looks = Together(last_look)
+        self._lookups = Batcher(devices.get_many)
+        self._last_looks = Batcher(last_look)
         self._gone: dict[str, Device] = {}
         """By the delivery's id: the device as it was when its provider called it gone."""
 

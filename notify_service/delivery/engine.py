@@ -1,4 +1,4 @@
-"""The engine: takes deliveries that are due, lets their couriers try, and has it written down."""
+"""The engine: takes deliveries that are due, lets their handlers try, and has it written down."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ from notify_service.delivery.provider_limiter import Gates, Limits, Ticket
 from notify_service.delivery.record import Claim, Recorder
 from notify_service.domain.delivery import Attempt, Delivery, Lane, NewDelivery
 from notify_service.metrics import ATTEMPTS, PROVIDER_BREAKER
-from notify_service.ports import Courier
+from notify_service.ports import DeliveryHandler
 
 _LEAST_PAGE: Final = 16
 _PAGES: Final = 16
@@ -72,13 +72,13 @@ class Deliver:
     def __init__(
         self,
         store: DeliveryStore,
-        couriers: Mapping[Lane, Courier],
+        handlers: Mapping[Lane, DeliveryHandler],
         limits: Limits,
         pace: Pace,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
-        self._couriers = couriers
+        self._delivery_handlers = handlers
         self._pace = pace
         self._clock = clock
         self._gates = Gates(limits, _show_breaker)
@@ -86,9 +86,9 @@ class Deliver:
         self._lease_ms = round((pace.send_seconds + pace.lease_margin_seconds) * 1000)
         self._recorders = {
             lane: Recorder(
-                store, courier, Claim(self._holder, self._lease_ms), clock, on_recorded=self._forget
+                store, handler, Claim(self._holder, self._lease_ms), clock, on_recorded=self._forget
             )
-            for lane, courier in couriers.items()
+            for lane, handler in handlers.items()
         }
         self._held: set[str] = set()
         self._doubtful: list[Delivery] = []
@@ -198,8 +198,8 @@ class Deliver:
             random.shuffle(due)
         begun = await self._begin(due, at_ms)
         # Where there is more than can begin, everybody gets on. Every other page that begins any is of what
-        # became due last: a message to one person does not wait until a group of 100,000 was told. The others
-        # are of what has waited longest, and each goes on behind the last provider.
+        # became due last: a message to one person does not wait until a group of 100,000 was notified. The
+        # others are of what has waited longest, and each goes on behind the last provider.
         if newest_first:
             self._newest_first = scope.limited and not begun
             return bool(begun)
@@ -248,7 +248,9 @@ class Deliver:
 
     async def _attempt(self, delivery: Delivery, ticket: Ticket) -> None:
         lane = delivery.what.lane
-        result = await make_attempt(self._couriers[lane], delivery, self._pace.send_seconds, self._clock)
+        result = await make_attempt(
+            self._delivery_handlers[lane], delivery, self._pace.send_seconds, self._clock
+        )
         self._gates.end(ticket, result.verdict, self._clock(), result.pause_seconds)
         if self._crowded:
             self.wake()
@@ -274,7 +276,7 @@ class Deliver:
         self._held.difference_update(attempt.delivery.id for attempt in recorded)
 
     async def _give_up_expired(self) -> None:
-        """Also what no provider was asked for, because it was away all the time or has no courier here."""
+        """Also what no provider was asked for, because it was away all the time or has no handler here."""
         at_ms = self._clock()
         lanes = [lane for lane in Lane if lane not in self._recorders or not self._recorders[lane].crowded]
         if not self._may_take_over(at_ms):

@@ -107,6 +107,6 @@ class DeliveryLog(Protocol):
         """
         ...
 
-    async def give_up(self, target_id: str, words: str, at_ms: int) -> int:
+    async def give_up(self, target_id: str, detail: str, at_ms: int) -> int:
         """Settles what waits for the target as `FAILED`, with no further attempt; how many they were."""
         ...

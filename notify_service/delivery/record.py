@@ -1,4 +1,4 @@
-"""Writes down how attempts ended, one lane for itself: what a lane's courier waits for holds up no other."""
+"""Writes down how attempts ended, one lane for itself: what a lane's handler waits for holds up no other."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from mesh.logs import get_logger
 from mesh.outage import Outage
 from notify_service.delivery.ports import DeliveryStore
 from notify_service.domain.delivery import Attempt
-from notify_service.ports import Courier
+from notify_service.ports import DeliveryHandler
 
 CROWDED: Final = 256
 """With so many unrecorded, no more should be begun."""
@@ -40,14 +40,14 @@ class Recorder:
     def __init__(
         self,
         store: DeliveryStore,
-        courier: Courier,
+        handler: DeliveryHandler,
         claim: Claim,
         clock: Callable[[], int],
         *,
         on_recorded: Callable[[Sequence[Attempt]], None],
     ) -> None:
         self._store = store
-        self._courier = courier
+        self._handler = handler
         self._claim = claim
         self._clock = clock
         self._on_recorded = on_recorded
@@ -97,7 +97,7 @@ class Recorder:
     async def _write(self, batch: Sequence[Attempt]) -> None:
         """What follows from them comes first: once their state is stored nobody would do it any more."""
         try:
-            await self._courier.conclude(batch)
+            await self._handler.conclude(batch)
         except Unavailable:
             raise
         except Exception:  # noqa: BLE001 - what one attempt trips over must not hold up the lane
@@ -108,7 +108,7 @@ class Recorder:
     async def _conclude_one_by_one(self, batch: Sequence[Attempt]) -> None:
         for attempt in batch:
             try:
-                await self._courier.conclude([attempt])
+                await self._handler.conclude([attempt])
             except Unavailable:
                 raise
             except Exception:  # noqa: BLE001 - as above

@@ -1,4 +1,4 @@
-"""What couriers believe of a provider that calls devices unknown."""
+"""What handlers believe of a provider that calls devices unknown."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Whether a user is told, and through which devices. Pure."""
+"""Whether a user is notified, and through which devices. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from notify_service.domain.preferences import Preferences, QuietHours
 
 
 class Reason(Enum):
-    """Why a user is not told of a message; the value is the ledger's `detail`."""
+    """Why a user is not notified of a message; the value is the ledger's `detail`."""
 
     NOT_A_MEMBER = "not-a-member"
     DELETED = "deleted"
     COLLAPSED = "collapsed"
-    """Told together with a later message."""
+    """Notified together with a later message."""
     READ = "read"
     SEEN = "seen"
     ACTIVE = "active"
@@ -30,7 +30,7 @@ class Reason(Enum):
 
 
 MAY_STAY_UNREAD: Final = frozenset({Reason.SEEN, Reason.ACTIVE, Reason.QUIET_HOURS, Reason.NO_DEVICE})
-"""Reasons after which a digest may have something to tell to those who wish for one."""
+"""Reasons after which a digest may hold something for those who want one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,16 @@ class Policy:
     """What this deployment does; fixed while the process lives."""
 
     kinds: Collection[DeviceKind]
-    """Kinds of devices that are told at once, and that there is a sender for."""
+    """Kinds of devices that are notified at once, and that there is a sender for."""
     implicit_log_device: bool
     """Development only: a user without a device is shown notifications in the log."""
     idle_ms: int
-    """A connected user who did nothing for so long is told."""
+    """A connected user who did nothing for so long is notified."""
     badge_counts_muted: bool = False
     """What is unread in muted chats is in the badge."""
 
     def active(self, last_active_ms: int, at_ms: int, *, partial: bool = False) -> bool:
-        """Whether a user with a live connection, and busy with it, needs no telling.
+        """Whether a user with a live connection, and busy with it, needs no notification.
 
         A ``partial`` connection does not receive all chats of the user, so that it shows nothing for sure.
         """
@@ -78,7 +78,7 @@ class Policy:
         return frozenset(chat.chat_id for chat in muted)
 
     def reach(self, person: Person) -> tuple[Device, ...]:
-        """Those of the user's devices that can be told."""
+        """Those of the user's devices that can be notified."""
         if self.implicit_log_device and not person.devices:
             return (implicit_log_device(person.user_id),)
         return tuple(device for device in person.devices if device.kind in self.kinds)
@@ -86,7 +86,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What there is to tell, as far as a user's wishes go by it."""
+    """What there is to notify of, as far as the user's preferences go by it."""
 
     chat_id: str
     direct: bool
@@ -97,15 +97,15 @@ class Occasion:
 
 
 def decide(occasion: Occasion, person: Person, policy: Policy) -> Decision:
-    """The user's own wishes come first, so that the ledger names them even where no device is left."""
-    wishes = person.preferences
-    if not wishes.enabled:
+    """The user's own preferences come first, so that the ledger names them even where no device is left."""
+    preferences = person.preferences
+    if not preferences.enabled:
         return Suppress(Reason.DISABLED)
-    mentioned = occasion.mentioned and wishes.mention_overrides
-    if not mentioned and _muted(occasion, wishes):
+    mentioned = occasion.mentioned and preferences.mention_overrides
+    if not mentioned and _muted(occasion, preferences):
         return Suppress(Reason.MUTED)
-    comes_through = mentioned or (occasion.direct and wishes.direct_overrides)
-    if not comes_through and wishes.quiet_hours and is_quiet(wishes.quiet_hours, occasion.at_ms):
+    comes_through = mentioned or (occasion.direct and preferences.direct_overrides)
+    if not comes_through and preferences.quiet_hours and is_quiet(preferences.quiet_hours, occasion.at_ms):
         return Suppress(Reason.QUIET_HOURS)
     devices = policy.reach(person)
     return SendTo(devices) if devices else Suppress(Reason.NO_DEVICE)
@@ -121,7 +121,7 @@ def suppressed(
     id_at_ms: int,
     at_ms: int,
 ) -> LedgerEntry:
-    """The entry that says why these users were not told; the same parts and time give the same id."""
+    """The entry that says why these users were not notified; the same parts and time give the same id."""
     return LedgerEntry(
         id=entry_id(id_at_ms, *id_parts, reason.value),
         user_ids=tuple(user_ids),
@@ -136,7 +136,7 @@ def suppressed(
 def is_quiet(hours: QuietHours, at_ms: int) -> bool:
     """Whether the clock on the user's wall stands in the quiet hours, whatever daylight saving did to it.
 
-    A time zone that this machine does not know makes no hour quiet: rather told than lost.
+    A time zone that this machine does not know makes no hour quiet: rather notified than lost.
     """
     try:
         zone = ZoneInfo(hours.time_zone)

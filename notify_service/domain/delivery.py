@@ -5,7 +5,7 @@ from enum import Enum
 
 
 class Lane(Enum):
-    """Who carries a delivery: each lane has a courier of its own."""
+    """Who carries a delivery: each lane has a handler of its own."""
 
     DEVICE = "device"
     """A `Push` for a device, through the sender of its kind; e-mail has a lane of its own."""
@@ -30,7 +30,7 @@ class NewDelivery:
     target_id: str
     """The device or the subscription."""
     payload: bytes
-    """What the lane's courier made of the content and will read again; forgotten when it is settled."""
+    """What the lane's handler made of the content and will read again; forgotten when it is settled."""
     created_at_ms: int
     expires_at_ms: int
     """No attempt begins after this: then it is given up."""
@@ -50,7 +50,7 @@ class Delivery:
     attempt: int
     """Counts attempts from 1; one that was cut off counts too."""
     what: NewDelivery
-    last_words: str = ""
+    last_detail: str = ""
     """What the provider said to the attempt before."""
 
 
@@ -75,7 +75,7 @@ class Attempt:
     delivery: Delivery
     outcome: AttemptOutcome
     detail: str
-    """The provider's words, up to `ledger.MAX_DETAIL` characters."""
+    """What the provider said, up to `ledger.MAX_DETAIL` characters."""
     at_ms: int
     next_at_ms: int = 0
     """When the next attempt is due; 0 unless it is `DELAYED`."""
@@ -91,7 +91,7 @@ class StoredDelivery:
     """Its payload is empty once the content is forgotten."""
     outcome: AttemptOutcome | None
     """What became of it; None while it is on its way."""
-    last_words: str
+    last_detail: str
     at_ms: int
     """When the next attempt is due, or when it was settled."""
 

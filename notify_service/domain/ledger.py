@@ -14,9 +14,9 @@ MAX_MESSAGES = 100
 """Messages that one entry names: the last ones it is about."""
 
 
-def cut_detail(words: str) -> str:
-    """As much of somebody's words as an entry holds."""
-    return cut(words, MAX_DETAIL, code_points=MAX_DETAIL)
+def cut_detail(detail: str) -> str:
+    """As much of what somebody said as an entry holds."""
+    return cut(detail, MAX_DETAIL, code_points=MAX_DETAIL)
 
 
 class Outcome(Enum):

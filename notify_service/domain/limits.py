@@ -1,4 +1,4 @@
-"""Limits on what callers pass in, each broken one told by its field."""
+"""Limits on what callers pass in, each broken one named by its field."""
 
 from contract.text import is_visible
 from contract.user_ids import USER_ID_RULE, is_user_id

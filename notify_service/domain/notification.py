@@ -35,7 +35,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A member who may have to be told, and how busy with the app when the job was made."""
+    """A member who may have to be notified, and how busy with the app when the job was made."""
 
     user_id: str
     last_active_ms: int
@@ -46,7 +46,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """These members, at most 500 and never the sender, may have to be told of a message."""
+    """These members, at most 500 and never the sender, may have to be notified of a message."""
 
     message: Message
     recipients: tuple[Recipient, ...]

@@ -1,4 +1,4 @@
-"""What is known of a user who may have to be told."""
+"""What is known of a user who may have to be notified."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from notify_service.domain.preferences import Preferences
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user with wishes and devices."""
+    """A user with preferences and devices."""
 
     user_id: str
     preferences: Preferences
@@ -18,6 +18,6 @@ class Person:
     @property
     def wants_digests(self) -> bool:
         """Whether what stays unread is mailed."""
-        wishes = self.preferences
+        preferences = self.preferences
         has_mailbox = any(device.kind is DeviceKind.EMAIL for device in self.devices)
-        return has_mailbox and wishes.enabled and wishes.email_digest
+        return has_mailbox and preferences.enabled and preferences.email_digest

@@ -1,4 +1,4 @@
-"""What a user wants to be told."""
+"""What a user wants to be notified."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -39,7 +39,7 @@ class MutedChat:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """One user's wishes. The defaults hold for a user who never set any."""
+    """One user's preferences. The defaults hold for a user who never set any."""
 
     enabled: bool = True
     muted_chats: tuple[MutedChat, ...] = ()

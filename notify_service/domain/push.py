@@ -1,4 +1,4 @@
-"""What devices are told, in terms that every provider's sender can put into its own."""
+"""What devices are sent, in terms that every provider's sender can put into its own."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +17,7 @@ class PushKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One thing to tell a device. There is one notification per chat, so the chat's id is its tag."""
+    """One thing to show on a device, or to take away; the chat's id is its tag, since each chat has one."""
 
     kind: PushKind
     chat_id: str
@@ -48,7 +48,7 @@ class Push:
     mentioned: bool = False
     """Some message that it is about mentions the user."""
     delivery_id: str = ""
-    """The delivery that carries it, by which a receiver may know a repeat; set by the courier."""
+    """The delivery that carries it, by which a receiver may know a repeat; set by the handler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def seconds_left(push: Push, keep_seconds: float, now_ms: int) -> int:
 
     Args:
         push: what goes out; one that does not say when its message was accepted is as new as can be.
-        keep_seconds: how long it is worth telling.
+        keep_seconds: how long it is worth showing.
         now_ms: Unix milliseconds.
     """
     age_ms = max(0, now_ms - push.at_ms) if push.at_ms else 0

@@ -1,4 +1,4 @@
-"""The courier of mails."""
+"""The handler of mails."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from mesh.clock import now_ms
-from notify_service.delivery.batcher import Together
+from notify_service.delivery.batcher import Batcher
 from notify_service.delivery.trust import Trust
 from notify_service.domain.decision import Reason
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
@@ -16,7 +16,7 @@ from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.ledger import attempt_entry
 from notify_service.domain.preferences import Preferences
 from notify_service.email.digest import Email, still_unread
-from notify_service.email.ports import Letters, Mailer
+from notify_service.email.ports import EmailRenderer, Mailer
 from notify_service.email.proto_codec import from_proto
 from notify_service.inbox.inbox import InboxKey
 from notify_service.inbox.ports import Members
@@ -36,8 +36,8 @@ from parley.events.v1 import jobs_pb2
 _UTC: Final = "UTC"
 
 
-class EmailCourier:
-    """A `Courier`. What a mail says, and to whom, is looked at once more before each attempt."""
+class EmailDeliveryHandler:
+    """A `DeliveryHandler`. What a mail says, and to whom, is looked at once more before each attempt."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class EmailCourier:
         devices: DeviceStore,
         preferences: PreferenceStore,
         members: Members,
-        letters: Letters,
+        renderer: EmailRenderer,
         mailer: Mailer,
         ledger: Ledger,
         trust: Trust,
@@ -53,8 +53,8 @@ class EmailCourier:
         self._devices = devices
         self._preferences = preferences
         self._members = members
-        self._attention = Together(self._ask)
-        self._letters = letters
+        self._attention = Batcher(self._ask)
+        self._renderer = renderer
         self._mailer = mailer
         self._ledger = ledger
         self._trust = trust
@@ -67,7 +67,9 @@ class EmailCourier:
             email = from_proto(jobs_pb2.Email.FromString(delivery.what.payload))
         except DecodeError as error:
             raise NotAskedError("the mail cannot be read") from error
-        device, preferences = await asyncio.gather(self._device(delivery), self._wishes(email.user_id))
+        device, preferences = await asyncio.gather(
+            self._device(delivery), self._preferences_of(email.user_id)
+        )
         if device is None or device.kind is not DeviceKind.EMAIL or device.user_id != email.user_id:
             raise NotAskedError("the device was removed")
         if not preferences.enabled or not preferences.email_digest:
@@ -75,9 +77,9 @@ class EmailCourier:
         email = await self._wanted(email, preferences)
         # The one place where a user says what the time is.
         time_zone = preferences.quiet_hours.time_zone if preferences.quiet_hours else _UTC
-        letter = self._letters.write(email, device.address, time_zone)
+        message = self._renderer.render(email, device.address, time_zone)
         try:
-            words = await self._mailer.send(letter)
+            detail = await self._mailer.send(message)
         except SendError as error:
             # A server that relays wrongly may call all mailboxes unknown, and none registers anew by itself.
             doubtful = isinstance(error, TargetGoneError)
@@ -86,7 +88,7 @@ class EmailCourier:
                 self._gone[delivery.id] = device
             raise found from error
         self._trust.took(PROVIDER)
-        return words
+        return detail
 
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Writes the ledger, and forgets mailboxes that do not exist."""
@@ -116,5 +118,5 @@ class EmailCourier:
         device_id = delivery.what.target_id
         return (await self._devices.get_many((device_id,))).get(device_id)
 
-    async def _wishes(self, user_id: str) -> Preferences:
+    async def _preferences_of(self, user_id: str) -> Preferences:
         return (await self._preferences.of_users((user_id,))).get(user_id, Preferences())

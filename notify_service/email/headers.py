@@ -80,7 +80,7 @@ def _registry() -> HeaderRegistry:
 
 # Seven bits everywhere: what the mail server and those after it can take need not be known.
 POLICY: Final = cast("EmailPolicy", policy.SMTP.clone(header_factory=_registry(), cte_type="7bit"))
-"""For a letter as it is written."""
+"""For a message as it is written."""
 
 
 def _take_literally(value: str, kwds: dict[str, Any]) -> None:

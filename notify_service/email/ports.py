@@ -56,11 +56,11 @@ class EmailQueue(Protocol):
         ...
 
 
-class Letters(Protocol):
-    """Writes mails."""
+class EmailRenderer(Protocol):
+    """Renders e-mails."""
 
-    def write(self, email: Email, address: str, time_zone: str) -> EmailMessage:
-        """The letter to a mail address, with its times in a zone of the IANA database. Pure.
+    def render(self, email: Email, address: str, time_zone: str) -> EmailMessage:
+        """The message to a mail address, with its times in a zone of the IANA database. Pure.
 
         Raises:
             NotAskedError: the address cannot be written to.
@@ -69,10 +69,10 @@ class Letters(Protocol):
 
 
 class Mailer(Protocol):
-    """Sends letters. Many may be under way at once."""
+    """Sends messages. Many may be under way at once."""
 
-    async def send(self, letter: EmailMessage) -> str:
-        """Returns once the mail server took it, with the server's words. Safe to cancel.
+    async def send(self, message: EmailMessage) -> str:
+        """Returns once the mail server took it, with the server's answer. Safe to cancel.
 
         Raises:
             SendError: one of the three above; `TargetGoneError` when there is no such mailbox.

@@ -37,8 +37,8 @@ class _Shown:
     when: str
 
 
-class MailLetters:
-    """The `Letters` port.
+class TemplateEmailRenderer:
+    """The `EmailRenderer` port.
 
     `sender` is a mailbox such as `Parley <chat@example.com>`, whose display name is how the mails call this
     deployment; `public_url` is where people reach the edge.
@@ -58,28 +58,32 @@ class MailLetters:
             keep_trailing_newline=True,
         )
 
-    def write(self, email: Email, address: str, time_zone: str) -> EmailMessage:
-        """The letter, with one body for each way of reading it."""
+    def render(self, email: Email, address: str, time_zone: str) -> EmailMessage:
+        """The message, with one body for each way of reading it."""
         heading = _heading(email.digest)
         link = f"{self._app_url}/api/v1/unsubscribe?{urlencode({'token': self._tokens.token(email.user_id)})}"
-        letter = EmailMessage(policy=POLICY)
-        letter["From"] = self._from
-        letter["To"] = _mailbox(address)
-        letter["Subject"] = heading
-        letter["Date"] = format_datetime(datetime.fromtimestamp(email.created_at_ms / 1000, UTC))
-        letter["Message-ID"] = f"<{email.id}@{self._from.domain}>"
-        letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice comes back
-        letter["List-Unsubscribe"] = f"<{link}>"
+        message = EmailMessage(policy=POLICY)
+        message["From"] = self._from
+        message["To"] = _mailbox(address)
+        message["Subject"] = heading
+        message["Date"] = format_datetime(datetime.fromtimestamp(email.created_at_ms / 1000, UTC))
+        message["Message-ID"] = f"<{email.id}@{self._from.domain}>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice comes back
+        message["List-Unsubscribe"] = f"<{link}>"
         if urlsplit(link).scheme == "https":
-            letter["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058: https alone
-        words = self._words(email.digest, heading, link, _zone(time_zone))
-        letter.set_content(self._templates.get_template("digest.txt").render(words), cte="quoted-printable")
-        letter.add_alternative(
-            self._templates.get_template("digest.html").render(words), subtype="html", cte="quoted-printable"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058: https alone
+        context = self._context(email.digest, heading, link, _zone(time_zone))
+        message.set_content(
+            self._templates.get_template("digest.txt").render(context), cte="quoted-printable"
         )
-        return letter
+        message.add_alternative(
+            self._templates.get_template("digest.html").render(context),
+            subtype="html",
+            cte="quoted-printable",
+        )
+        return message
 
-    def _words(self, digest: Digest, heading: str, link: str, zone: ZoneInfo) -> Mapping[str, object]:
+    def _context(self, digest: Digest, heading: str, link: str, zone: ZoneInfo) -> Mapping[str, object]:
         chats = [_shown(chat, zone) for chat in digest.chats]
         hidden = digest.unread - sum(chat.unread for chat in digest.chats)
         return {

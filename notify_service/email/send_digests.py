@@ -155,13 +155,13 @@ class SendDigests:
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def verdict(one: DueDigest) -> _Verdict:
-            wishes = preferences.get(one.user_id, Preferences())
+            own = preferences.get(one.user_id, Preferences())
             mailboxes = tuple(
                 device for device in devices.get(one.user_id, ()) if device.kind is DeviceKind.EMAIL
             )
             async with slots:
                 try:
-                    return await self._verdict(one, wishes, mailboxes, at_ms)
+                    return await self._verdict(one, own, mailboxes, at_ms)
                 except Unavailable:
                     raise
                 except ParleyError as error:

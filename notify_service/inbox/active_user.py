@@ -1,4 +1,4 @@
-"""Users who were not told because they were active, and what became of that. Pure.
+"""Users who were not notified because they were active, and what became of that. Pure.
 
 One document per user stands for all messages that were suppressed: which ones they were is in the ledger.
 """

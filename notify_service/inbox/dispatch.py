@@ -1,4 +1,4 @@
-"""Tells users, after a last look, what has waited long enough."""
+"""Notifies users, after a last look, of what has waited long enough."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from notify_service.domain.wording import word
 from notify_service.inbox.inbox import Batch, Inbox, Shown
 from notify_service.inbox.note_active import NoteActive
 from notify_service.inbox.ports import HandedOver, Inboxes, Members
-from notify_service.inbox.recheck import Attention, Findings, Telling, Verdict, judge
+from notify_service.inbox.recheck import Attention, Findings, ToNotify, Verdict, judge
 from notify_service.metrics import DECISIONS
 from notify_service.people.lookup import People
 from notify_service.ports import Deliveries, Digests, Ledger, Sender
 
-_TOLD: Final = "told"
+_NOTIFIED: Final = "notified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class _Case:
     span: tracing.Span | None = None
 
     @property
-    def telling(self) -> Telling | None:
-        return self.verdict.telling if self.verdict else None
+    def to_notify(self) -> ToNotify | None:
+        return self.verdict.to_notify if self.verdict else None
 
     @property
     def was_active(self) -> bool:
-        """The user was not told for being active, which may be over soon."""
+        """The user was not notified for being active, which may be over soon."""
         return self.verdict is not None and any(
             reason is Reason.ACTIVE for reason, _ in self.verdict.suppressed
         )
@@ -50,10 +50,10 @@ class _Case:
     @property
     def clearing(self) -> Shown | None:
         """What is shown in place of it takes it away as well."""
-        return None if self.telling else self.inbox.to_clear
+        return None if self.to_notify else self.inbox.to_clear
 
 
-class Tell:
+class Dispatch:
     """Decides claimed batches and hands over what goes out.
 
     The order makes it safe to be cut off anywhere: deliveries and ledger entries have ids that a repeat makes
@@ -91,7 +91,7 @@ class Tell:
         """Returns when all is handed over and settled.
 
         Raises:
-            Unavailable: MongoDB or persist_service cannot be reached. Nobody is told blindly; call again.
+            Unavailable: MongoDB or persist_service cannot be reached. Nobody is notified blindly; call again.
         """
         at_ms = now_ms()
         cases = await self._look(claimed, at_ms)
@@ -114,8 +114,10 @@ class Tell:
         await self._note_active(active, at_ms)
         if mailed := {case.person.user_id for case in cases if _may_stay_unread(case)}:
             await self._digests.arm(mailed, at_ms)
-        told_before = await self._told_before(cases)
-        await self._inboxes.change({case.inbox.key: _settlement(case, told_before, at_ms) for case in cases})
+        notified_before = await self._notified_before(cases)
+        await self._inboxes.change(
+            {case.inbox.key: _settlement(case, notified_before, at_ms) for case in cases}
+        )
 
     async def _look(self, claimed: Sequence[Inbox], at_ms: int) -> list[_Case]:
         waiting = [(inbox.key, inbox.firing) for inbox in claimed if inbox.firing]
@@ -134,33 +136,33 @@ class Tell:
             cases.append(_Case(inbox, person, attention, verdict, _begin_span(inbox, verdict)))
         return cases
 
-    async def _told_before(self, cases: Sequence[_Case]) -> Mapping[str, Sequence[str]]:
-        """Devices that were told by an earlier decision, which broke off and is another now; by the batch."""
+    async def _notified_before(self, cases: Sequence[_Case]) -> Mapping[str, Sequence[str]]:
+        """Devices that an earlier decision notified, which broke off and is another now; by the batch."""
         devices = {
             _key(batch, device): (batch.id, device.id)
             for case in cases
-            if (batch := case.inbox.firing) and not case.telling
+            if (batch := case.inbox.firing) and not case.to_notify
             for device in self._policy.reach(case.person)
         }
-        told: dict[str, list[str]] = {}
+        notified: dict[str, list[str]] = {}
         for key in await self._handed_over.known(devices) if devices else ():
             batch_id, device_id = devices[key]
-            told.setdefault(batch_id, []).append(device_id)
-        return told
+            notified.setdefault(batch_id, []).append(device_id)
+        return notified
 
     async def _badges(self, cases: Sequence[_Case], at_ms: int) -> Mapping[str, int]:
-        people = {case.person.user_id: case.person for case in cases if case.telling or case.clearing}
+        people = {case.person.user_id: case.person for case in cases if case.to_notify or case.clearing}
         if not people:
             return {}
         without = {user_id: self._policy.uncounted(person, at_ms) for user_id, person in people.items()}
         return await self._members.unread_totals(without)
 
     def _deliveries_of(self, case: _Case, badge: int, at_ms: int) -> list[NewDelivery]:
-        if case.telling and case.inbox.firing:
+        if case.to_notify and case.inbox.firing:
             counts = case.inbox.key.chat_id not in self._policy.uncounted(case.person, at_ms)
-            push = _show(case, case.inbox.firing, case.telling, badge, counts=counts)
+            push = _show(case, case.inbox.firing, case.to_notify, badge, counts=counts)
             traceparent = case.span.traceparent if case.span else ""
-            message_ids = tuple(message.id for message in case.telling.messages)
+            message_ids = tuple(message.id for message in case.to_notify.messages)
             return [
                 self._delivery(
                     _key(case.inbox.firing, device),
@@ -170,7 +172,7 @@ class Tell:
                     at_ms,
                     traceparent=traceparent,
                 )
-                for device in case.telling.devices
+                for device in case.to_notify.devices
             ]
         if case.clearing:
             push = Push(
@@ -217,47 +219,47 @@ def _key(batch: Batch, device: Device) -> str:
 
 
 def _begin_span(inbox: Inbox, verdict: Verdict | None) -> tracing.Span | None:
-    """One for all messages that one push tells of."""
-    if not tracing.on() or verdict is None or verdict.telling is None:
+    """One for all messages that one push is about."""
+    if not tracing.on() or verdict is None or verdict.to_notify is None:
         return None
     return tracing.together(
-        "tell user",
-        (message.traceparent for message in verdict.telling.messages),
+        "notify user",
+        (message.traceparent for message in verdict.to_notify.messages),
         attributes={
             "parley.chat_id": inbox.key.chat_id,
-            "parley.messages": len(verdict.telling.messages),
-            "parley.devices": len(verdict.telling.devices),
+            "parley.messages": len(verdict.to_notify.messages),
+            "parley.devices": len(verdict.to_notify.devices),
         },
     )
 
 
-def _show(case: _Case, batch: Batch, telling: Telling, badge: int, *, counts: bool) -> Push:
+def _show(case: _Case, batch: Batch, to_notify: ToNotify, badge: int, *, counts: bool) -> Push:
     # What is asked at two moments may not fit: there is one message at least, and it is in the total.
     count = max(1, case.attention.unread)
     shows = case.person.preferences.show_preview
-    wording = word(batch.preview, count, show_preview=shows, deleted=telling.last_deleted)
+    wording = word(batch.preview, count, show_preview=shows, deleted=to_notify.last_deleted)
     return Push(
         kind=PushKind.SHOW,
         chat_id=case.inbox.key.chat_id,
         badge=max(count if counts else 1, badge),
         title=wording.title,
         body=wording.body,
-        message_id=telling.messages[-1].id,
-        sender_id="" if telling.last_deleted else batch.preview.sender_id,
+        message_id=to_notify.messages[-1].id,
+        sender_id="" if to_notify.last_deleted else batch.preview.sender_id,
         count=count,
         at_ms=batch.preview.at_ms,
         batch_id=batch.id,
         chat_title=batch.preview.chat_title,
-        seq=telling.messages[-1].seq,
+        seq=to_notify.messages[-1].seq,
         direct=batch.direct,
-        mentioned=any(message.mentions for message in telling.messages),
+        mentioned=any(message.mentions for message in to_notify.messages),
     )
 
 
 def _entries(case: _Case, at_ms: int) -> list[LedgerEntry]:
-    """Why messages of it are not told, and why what is shown is taken away.
+    """Why messages of it are not notified, and why what is shown is taken away.
 
-    What is told has an entry per attempt, written by who makes it.
+    What is notified has an entry per attempt, written by who makes it.
     """
     return [*_suppressions(case, at_ms), *_clearings(case, at_ms)]
 
@@ -268,7 +270,7 @@ def _clearings(case: _Case, at_ms: int) -> list[LedgerEntry]:
     reason = case.inbox.why_cleared.value
     return [
         LedgerEntry(
-            id=entry_id(case.inbox.told_at_ms, case.clearing.batch_id, Outcome.CLEARED.value),
+            id=entry_id(case.inbox.notified_at_ms, case.clearing.batch_id, Outcome.CLEARED.value),
             user_ids=(case.person.user_id,),
             message_ids=(case.clearing.message_id,),
             chat_id=case.inbox.key.chat_id,
@@ -299,15 +301,15 @@ def _suppressions(case: _Case, at_ms: int) -> list[LedgerEntry]:
 
 
 def _settlement(
-    case: _Case, told_before: Mapping[str, Sequence[str]], at_ms: int
+    case: _Case, notified_before: Mapping[str, Sequence[str]], at_ms: int
 ) -> Callable[[Inbox], Inbox]:
     batch, shown = case.inbox.firing, None
-    if batch and case.telling:
-        device_ids = tuple(device.id for device in case.telling.devices)
-        last = case.telling.messages[-1]
+    if batch and case.to_notify:
+        device_ids = tuple(device.id for device in case.to_notify.devices)
+        last = case.to_notify.messages[-1]
         shown = Shown(batch.id, last.seq, last.id, device_ids)
-    elif batch and batch.id in told_before:
-        shown = Shown(batch.id, batch.last.seq, batch.last.id, tuple(told_before[batch.id]))
+    elif batch and batch.id in notified_before:
+        shown = Shown(batch.id, batch.last.seq, batch.last.id, tuple(notified_before[batch.id]))
     return partial(
         Inbox.settle,
         claim_id=case.inbox.claim_id,
@@ -322,12 +324,14 @@ def _settlement(
 def _may_stay_unread(case: _Case) -> bool:
     if case.verdict is None or not case.person.wants_digests:
         return False
-    return case.telling is not None or any(reason in MAY_STAY_UNREAD for reason, _ in case.verdict.suppressed)
+    return case.to_notify is not None or any(
+        reason in MAY_STAY_UNREAD for reason, _ in case.verdict.suppressed
+    )
 
 
 def _count(cases: Sequence[_Case]) -> None:
     for case in cases:
-        if case.telling:
-            DECISIONS.labels(_TOLD).inc(len(case.telling.messages))
+        if case.to_notify:
+            DECISIONS.labels(_NOTIFIED).inc(len(case.to_notify.messages))
         for reason, messages in case.verdict.suppressed if case.verdict else ():
             DECISIONS.labels(reason.value).inc(len(messages))

@@ -1,4 +1,4 @@
-"""What one user has still to be told of one chat, and what the user's devices show of it. Pure.
+"""What one user has still to be notified of in one chat, and what the user's devices show of it. Pure.
 
 A message that comes in joins the batch that waits, until that is due. Then the batch is claimed and decided
 as a whole, while a next one may gather behind it. Positions of decided messages are remembered for a while,
@@ -21,12 +21,12 @@ MAX_HANDLED: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """When a chat's members are told, in milliseconds."""
+    """When a chat's members are notified, in milliseconds."""
 
     delay_ms: int
     """The chat must be silent for so long."""
     delay_max_ms: int
-    """After this time they are told even when it is not."""
+    """After this time they are notified even when it is not."""
     repeat_ms: int
     """The next time comes at least so long after the one before."""
 
@@ -41,7 +41,7 @@ class InboxKey:
 
 @dataclass(frozen=True, slots=True)
 class WaitingMessage:
-    """A message that waits to be told."""
+    """A message that waits."""
 
     id: str
     seq: int
@@ -65,7 +65,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages that are told together."""
+    """Messages that are notified together."""
 
     id: str
     """24 lower-case hex digits."""
@@ -115,9 +115,9 @@ class Inbox:
     """Positions of the last decided messages, ascending."""
     floor: int = 0
     """Whatever is up to this position counts as decided."""
-    told_seq: int = 0
-    told_at_ms: int = 0
-    """When the user was last told of this chat."""
+    notified_seq: int = 0
+    notified_at_ms: int = 0
+    """When the user was last notified of this chat."""
     read_seq: int = 0
     left_seq: int = 0
     """Where the user last left the chat or was removed: up to there nothing is the user's to see any more."""
@@ -149,7 +149,7 @@ class Inbox:
             return None
         silent = self.waiting.last_at_ms + rhythm.delay_ms
         latest = self.waiting.first_at_ms + rhythm.delay_max_ms
-        earliest = self.told_at_ms + rhythm.repeat_ms
+        earliest = self.notified_at_ms + rhythm.repeat_ms
         return max(min(silent, latest), earliest)
 
     def take(self, arrival: Arrival) -> "Inbox":
@@ -158,11 +158,11 @@ class Inbox:
         return self if seq <= self.floor or seq in self.handled else self._add(arrival)
 
     def reconsider(self, arrival: Arrival) -> "Inbox":
-        """With this message waiting although it was decided already; unchanged when it was told or read.
+        """With this message waiting although it was decided already; unchanged when it was notified or read.
 
-        It has no other batch than it would have had: one that was told is known by `told_seq`.
+        It has no other batch than it would have had: one that was notified is known by `notified_seq`.
         """
-        over = max(self.told_seq, self.read_seq, self.left_seq)
+        over = max(self.notified_seq, self.read_seq, self.left_seq)
         return self if arrival.message.seq <= over else self._add(arrival)
 
     def _add(self, arrival: Arrival) -> "Inbox":
@@ -215,7 +215,7 @@ class Inbox:
         Args:
             claim_id: the claim that ends with it.
             batch_id: the batch that was decided; empty for none.
-            shown: what devices show from now on; None when the user is not told.
+            shown: what devices show from now on; None when the user is not notified.
             cleared_id: the batch whose notification was taken away; empty for none.
             read_seq: how far the user had read when it was decided; 0 where nobody asked.
             at_ms: when.
@@ -226,7 +226,7 @@ class Inbox:
         if self.firing and self.firing.id == batch_id:
             after = _decided(after, self.firing)
             if shown:
-                after = replace(after, shown=shown, told_seq=shown.seq, told_at_ms=at_ms)
+                after = replace(after, shown=shown, notified_seq=shown.seq, notified_at_ms=at_ms)
         after = after.read(read_seq)
         # A claim that ran out may be another's by now.
         return replace(after, claim_id="", claimed_until_ms=0) if self.claim_id == claim_id else after
@@ -248,7 +248,7 @@ class Inbox:
         return Reason.READ if shows and self.to_clear else None
 
     def _open(self, arrival: Arrival) -> Batch:
-        # The same for the same message: a message never begins two batches of which any is told.
+        # The same for the same message: a message never begins two batches of which any is notified.
         opening = entry_id(
             arrival.preview.at_ms, self.key.user_id, self.key.chat_id, arrival.message.id, "batch"
         )

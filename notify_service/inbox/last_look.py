@@ -30,7 +30,7 @@ class LastLook:
         """For each push what may go out by now, or why nothing may.
 
         Raises:
-            Unavailable: MongoDB or persist_service cannot be reached. Nobody is told blindly; ask again.
+            Unavailable: MongoDB or persist_service cannot be reached. Nobody is notified blindly; ask again.
         """
         shows = [waiting for waiting in pushes if waiting.push.kind is PushKind.SHOW]
         keys = sorted({_key(waiting) for waiting in shows}, key=lambda key: (key.chat_id, key.user_id))

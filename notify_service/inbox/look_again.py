@@ -13,7 +13,7 @@ def look_again(
 ) -> Push | Reason:
     """What may go out by now: the push, or less of it, or nothing for a reason.
 
-    What takes a notification away may always: it tells nothing.
+    What takes a notification away may always: it shows nothing.
 
     Args:
         waiting: what was decided.

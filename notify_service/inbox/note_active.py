@@ -1,4 +1,4 @@
-"""Notes that users were not told because they were active, so that they are looked at again."""
+"""Notes that users were not notified because they were active, so that they are looked at again."""
 
 from collections.abc import Mapping
 

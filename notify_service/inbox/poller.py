@@ -1,4 +1,4 @@
-"""Finds what is due to be told, again and again."""
+"""Finds the inboxes that are due, and has them dispatched."""
 
 import asyncio
 from typing import Final
@@ -8,7 +8,7 @@ from mesh.clock import now_ms
 from mesh.errors import Unavailable
 from mesh.logs import get_logger
 from mesh.outage import Outage
-from notify_service.inbox.dispatch import Tell
+from notify_service.inbox.dispatch import Dispatch
 from notify_service.inbox.inbox import Inbox
 from notify_service.inbox.ports import Inboxes
 
@@ -20,16 +20,16 @@ AT_ONCE: Final = 200
 _log = get_logger()
 
 
-class Teller:
+class InboxPoller:
     """Supervise `run` in every process, and register `stop` as a drain phase.
 
     Where more is due than one round takes, every other round takes what became due last: a message to one
-    person does not wait until a group of 100,000 is told, and the group gets on as well.
+    person does not wait until a group of 100,000 is notified, and the group gets on as well.
     """
 
-    def __init__(self, inboxes: Inboxes, tell: Tell, *, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(self, inboxes: Inboxes, dispatch: Dispatch, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._inboxes = inboxes
-        self._tell = tell
+        self._dispatch = dispatch
         self._poll_seconds = poll_seconds
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
@@ -37,29 +37,29 @@ class Teller:
         self._latest_first = False
         self._claimed: list[Inbox] = []
         self._claimed_until_ms = 0
-        self._outage = Outage("notify.telling_waits", "notify.telling_goes_on")
+        self._outage = Outage("notify.dispatch_waits", "notify.dispatch_goes_on")
 
     async def run(self) -> None:
-        """Tells what is due until `stop`, waiting for what is down as long as it takes."""
+        """Dispatches what is due until `stop`, waiting for what is down as long as it takes."""
         self._idle.clear()
         backoff = Backoff(base=0.2, cap=5.0)
         try:
             while not self._stopping.is_set():
                 try:
-                    told = await self._round()
+                    claimed = await self._round()
                 except Unavailable as error:
                     self._outage.failed(dependency=error.dependency)
                     await self._wait(backoff.next_delay())
                 else:
                     self._outage.worked()
                     backoff.reset()
-                    if told < AT_ONCE:
+                    if claimed < AT_ONCE:
                         await self._wait(self._poll_seconds)
         finally:
             self._idle.set()
 
     async def stop(self) -> None:
-        """Returns when what was claimed is told; what could not be is due again when its claim is over."""
+        """Returns when what was claimed is dispatched; the rest is due again when its claim is over."""
         self._stopping.set()
         await self._idle.wait()
 
@@ -72,30 +72,30 @@ class Teller:
             self._claimed = await self._inboxes.claim(
                 now, self._claimed_until_ms, AT_ONCE, latest_first=self._latest_first
             )
-        told = len(self._claimed)
-        self._latest_first = told == AT_ONCE and not self._latest_first
-        if told:
-            await self._tell_all()
+        claimed = len(self._claimed)
+        self._latest_first = claimed == AT_ONCE and not self._latest_first
+        if claimed:
+            await self._dispatch_all()
             self._claimed = []
-        return told
+        return claimed
 
-    async def _tell_all(self) -> None:
+    async def _dispatch_all(self) -> None:
         try:
-            await self._tell(self._claimed)
+            await self._dispatch(self._claimed)
         except Unavailable:
             raise
-        except Exception:  # noqa: BLE001 - one bad inbox must not keep the others untold for ever
-            _log.exception("notify.telling_failed", claimed=len(self._claimed))
+        except Exception:  # noqa: BLE001 - one bad inbox must not keep the others waiting for ever
+            _log.exception("notify.dispatch_failed", claimed=len(self._claimed))
             for inbox in self._claimed:
-                await self._tell_alone(inbox)
+                await self._dispatch_alone(inbox)
 
-    async def _tell_alone(self, inbox: Inbox) -> None:
+    async def _dispatch_alone(self, inbox: Inbox) -> None:
         try:
-            await self._tell([inbox])
+            await self._dispatch([inbox])
         except Unavailable:
             raise
         except Exception:  # noqa: BLE001 - it stays claimed, and is tried again when that is over
-            _log.exception("notify.telling_one_failed", chat_id=inbox.key.chat_id, user_id=inbox.key.user_id)
+            _log.exception("notify.dispatch_one_failed", chat_id=inbox.key.chat_id, user_id=inbox.key.user_id)
 
     async def _wait(self, seconds: float) -> None:
         try:

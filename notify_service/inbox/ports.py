@@ -10,7 +10,7 @@ from notify_service.inbox.recheck import Attention
 
 
 class Inboxes(Protocol):
-    """What users have still to be told. Any number of processes use it at once."""
+    """What users have still to be notified. Any number of processes use it at once."""
 
     async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> None:
         """Stores what each function makes of the inbox, in a few round trips for all of them.
@@ -36,7 +36,7 @@ class Inboxes(Protocol):
         ...
 
     async def is_waiting(self, user_id: str, message_id: str) -> bool:
-        """Whether the user has still to be told of this message, or not; in one round trip."""
+        """Whether the user has still to be notified of this message, or not; in one round trip."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What is left to tell when the delay is over. Pure."""
+"""What is left to notify of when the delay is over. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """The user is told of these messages, at most 100, through these devices."""
+class ToNotify:
+    """The user is notified of these messages, at most 100, through these devices."""
 
     messages: tuple[WaitingMessage, ...]
     devices: tuple[Device, ...]
@@ -41,7 +41,7 @@ class Verdict:
     """What becomes of each message of a batch: it is in exactly one place."""
 
     suppressed: tuple[tuple[Reason, tuple[WaitingMessage, ...]], ...]
-    telling: Telling | None
+    to_notify: ToNotify | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Findings:
 
 
 def judge(inbox: Inbox, batch: Batch, findings: Findings, policy: Policy) -> Verdict:
-    """Drops what needs no telling any more, and decides about the rest together."""
+    """Drops what needs no notification any more, and decides about the rest together."""
     read_seq = max(inbox.read_seq, findings.attention.read_seq)
     fates: dict[Reason, list[WaitingMessage]] = {}
     left: list[WaitingMessage] = []
@@ -66,11 +66,11 @@ def judge(inbox: Inbox, batch: Batch, findings: Findings, policy: Policy) -> Ver
             fates.setdefault(Reason.DELETED, []).append(message)
         elif message.seq <= read_seq:
             fates.setdefault(Reason.READ, []).append(message)
-        elif message.seq <= inbox.told_seq:
+        elif message.seq <= inbox.notified_seq:
             fates.setdefault(Reason.COLLAPSED, []).append(message)
         else:
             left.append(message)
-    telling = None
+    to_notify = None
     if left:
         match _decide(inbox, batch, left, findings, policy):
             case Suppress(reason):
@@ -79,8 +79,8 @@ def judge(inbox: Inbox, batch: Batch, findings: Findings, policy: Policy) -> Ver
                 if before := left[:-MAX_MESSAGES]:
                     fates.setdefault(Reason.COLLAPSED, []).extend(before)
                 last_deleted = left[-1].id != batch.preview.message_id
-                telling = Telling(tuple(left[-MAX_MESSAGES:]), devices, last_deleted)
-    return Verdict(tuple((reason, tuple(messages)) for reason, messages in fates.items()), telling)
+                to_notify = ToNotify(tuple(left[-MAX_MESSAGES:]), devices, last_deleted)
+    return Verdict(tuple((reason, tuple(messages)) for reason, messages in fates.items()), to_notify)
 
 
 def _decide(

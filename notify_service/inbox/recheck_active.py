@@ -1,4 +1,4 @@
-"""Looks again at users who were not told because they were active: who is gone since then is told."""
+"""Looks again at users who were not notified because they were active: who is gone since then is notified."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,7 @@ _AT_ONCE: Final = 4
 _ENTRIES: Final = 1_000
 """Of a user's ledger, the last ones: more than anybody is sent in a few minutes."""
 _SKEW_MS: Final = 10_000
-"""The ledger's clock may be behind the one by which activity is told."""
+"""The ledger's clock may be behind the one by which activity is noted."""
 
 _log = get_logger()
 
@@ -33,8 +33,8 @@ class RecheckActive:
     """Supervise `run`; several processes may, each has its own users.
 
     What was suppressed after the user's last activity goes into the inbox, where the ordinary second look
-    decides. It may be cut off anywhere: an inbox knows what waits in it and what it told, and the user is
-    settled last.
+    decides. It may be cut off anywhere: an inbox knows what waits in it and what it notified of, and the
+    user is settled last.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RecheckActive:
         """Looks at one batch of users who are due; returns how many there were.
 
         Raises:
-            Unavailable: a server cannot be reached, and nobody is told blindly; the batch comes up again.
+            Unavailable: a server cannot be reached, and nobody is notified blindly; the batch comes up again.
         """
         due = await self._users.claim(_BATCH, at_ms)
         if not due:
@@ -93,7 +93,7 @@ class RecheckActive:
         findings = {user: consider(user, active[user.user_id], at_ms, self._policy) for user in due}
         gone = [user for user, finding in findings.items() if finding is Finding.OVER]
         if gone:
-            await self._take_in(gone, active, at_ms)
+            await self._store(gone, active, at_ms)
         again = {user: at_ms + self._after_ms for user, f in findings.items() if f is Finding.ACTIVE}
         # Who comes back is suppressed without another note until then.
         again.update({user: user.until_ms for user in gone if user.until_ms > at_ms})
@@ -102,22 +102,22 @@ class RecheckActive:
         for finding in findings.values():
             ACTIVE_RECHECKS.labels(finding.value).inc()
 
-    async def _take_in(self, gone: Sequence[ActiveUser], active: Mapping[str, int], at_ms: int) -> None:
-        """Puts into their inboxes what they were not told of, in a few round trips for all of them."""
+    async def _store(self, gone: Sequence[ActiveUser], active: Mapping[str, int], at_ms: int) -> None:
+        """Puts into their inboxes what they were not notified of, in a few round trips for all of them."""
         since = {user.user_id: max(user.active_at_ms, active[user.user_id]) for user in gone}
-        untold = await self._untold(since)
-        chats = {chat_id for messages in untold.values() for chat_id in messages}
+        missed = await self._missed(since)
+        chats = {chat_id for messages in missed.values() for chat_id in messages}
         recent = await self._recent.of_chats(chats) if chats else {}
         changes = {
             InboxKey(user_id, chat_id): partial(_reconsider, arrivals)
-            for user_id, messages in untold.items()
+            for user_id, messages in missed.items()
             for chat_id, ids in messages.items()
             if (arrivals := _arrivals(user_id, since[user_id], ids, recent.get(chat_id, ()), at_ms))
         }
         if changes:
             await self._inboxes.change(changes)
 
-    async def _untold(self, since: Mapping[str, int]) -> Mapping[str, Mapping[str, Collection[str]]]:
+    async def _missed(self, since: Mapping[str, int]) -> Mapping[str, Mapping[str, Collection[str]]]:
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def of_user(user_id: str, since_ms: int) -> Mapping[str, Collection[str]]:
@@ -129,7 +129,7 @@ class RecheckActive:
 
 
 def _arrivals(
-    user_id: str, since_ms: int, untold: Collection[str], recent: Sequence[Message], at_ms: int
+    user_id: str, since_ms: int, missed: Collection[str], recent: Sequence[Message], at_ms: int
 ) -> list[Arrival]:
     return [
         Arrival(
@@ -140,7 +140,7 @@ def _arrivals(
             at_ms=at_ms,
         )
         for message in recent
-        if message.id in untold and message.created_at_ms >= since_ms
+        if message.id in missed and message.created_at_ms >= since_ms
     ]
 
 

@@ -1,4 +1,4 @@
-"""Takes in what members may have to be told of, and keeps what is worth waiting for."""
+"""Decides what members need no notification of, and keeps the rest waiting in their inboxes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -38,14 +38,14 @@ class _Consequences:
     entries: list[LedgerEntry] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)
     active: dict[str, int] = field(default_factory=dict)
-    """The last activity of users who would be told if they were not active."""
+    """The last activity of users who would be notified if they were not active."""
 
 
-class TakeIn:
+class NotificationIntake:
     """Handles batches of jobs, at least once each; a repeat changes nothing.
 
-    What needs no recheck is decided here: a member who is busy with the app, or wishes not to be told, or has
-    no device. It is decided by the time at which the message was accepted, so that a job that waited or comes
+    What needs no recheck is decided here: a member who is busy with the app, does not want to be notified, or
+    has no device. It is decided by the time at which the message was accepted, so that a job that waited or comes
     again is decided alike. Who is busy is noted, and looked at again when that is over. For whoever is left
     it waits in an inbox, where it meets others of its chat.
     """
@@ -74,13 +74,13 @@ class TakeIn:
             Unavailable: MongoDB cannot be reached. Call again with the same notifications.
         """
         if not tracing.on():
-            await self._take_in(notifications)
+            await self._store(notifications)
             return
         notifications, spans = _traced(notifications)
         with tracing.ending(spans):
-            await self._take_in(notifications)
+            await self._store(notifications)
 
-    async def _take_in(self, notifications: Sequence[Notification]) -> None:
+    async def _store(self, notifications: Sequence[Notification]) -> None:
         at_ms = now_ms()
         new = [job for job in notifications if isinstance(job, NewMessage)]
         people = await self._people.find({recipient.user_id for job in new for recipient in job.recipients})
@@ -103,7 +103,7 @@ class TakeIn:
     def _sort(self, job: NewMessage, people: Mapping[str, Person], then: _Consequences, at_ms: int) -> None:
         """Whom the message waits for, and whom it does not."""
         message, shown = job.message, preview(job.message)
-        untold: defaultdict[Reason, list[str]] = defaultdict(list)
+        missed: defaultdict[Reason, list[str]] = defaultdict(list)
         for recipient in job.recipients:
             person = people[recipient.user_id]
             mentioned = recipient.user_id in message.mentions
@@ -126,14 +126,14 @@ class TakeIn:
                 key = InboxKey(recipient.user_id, message.chat_id)
                 then.changes[key].append(partial(Inbox.take, arrival=arrival))
             else:
-                untold[reason].append(recipient.user_id)
+                missed[reason].append(recipient.user_id)
                 if reason in MAY_STAY_UNREAD and person.wants_digests:
                     then.digests.add(recipient.user_id)
-        for reason, user_ids in untold.items():
+        for reason, user_ids in missed.items():
             then.entries.append(_entry(reason, user_ids, message, at_ms))
 
     def _reason_against(self, message: Message, person: Person, *, mentioned: bool) -> Reason | None:
-        """Why the person would not be told, active or not."""
+        """Why the person would not be notified, active or not."""
         occasion = Occasion(
             chat_id=message.chat_id, direct=message.direct, mentioned=mentioned, at_ms=message.created_at_ms
         )
@@ -154,7 +154,7 @@ def _traced(notifications: Sequence[Notification]) -> tuple[Sequence[Notificatio
 
 def _begin_span(job: NewMessage) -> tracing.Span | None:
     return tracing.follow(
-        "take notification in",
+        "intake notification",
         job.message.traceparent,
         attributes={
             "parley.chat_id": job.message.chat_id,

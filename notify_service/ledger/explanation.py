@@ -1,4 +1,4 @@
-"""Why a person was told of a message, or was not. Pure."""
+"""Why a person was notified of a message, or was not. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from notify_service.domain.ledger import LedgerEntry, Outcome
 from notify_service.domain.preferences import Preferences
 
 _NO_TRACE: Final = (
-    "There is no trace: the user was not to be told of this message, or it is not handled yet, or it is"
+    "There is no trace: the user was not to be notified of this message, or it is not handled yet, or it is"
     " longer ago than the ledger is kept."
 )
 _REASONS: Final = {
     Reason.NOT_A_MEMBER: "the user was no member of the chat any more",
-    Reason.DELETED: "the message was deleted before anybody was told",
-    Reason.COLLAPSED: "it was told together with a later message of the chat",
+    Reason.DELETED: "the message was deleted before anybody was notified",
+    Reason.COLLAPSED: "it is part of the notification of a later message of the chat",
     Reason.READ: "the user had read it already",
     Reason.SEEN: "it had reached an application of the user already",
     Reason.ACTIVE: "the user was busy in an application, which showed it",
@@ -50,7 +50,7 @@ class Waiting(Enum):
 
     NOTHING = auto()
     DECISION = auto()
-    """For the delay before it is decided whether to tell."""
+    """For the delay before it is decided whether to notify."""
     DELIVERY = auto()
     """For an attempt."""
 
@@ -83,15 +83,15 @@ class Explanation:
 def explain(trace: Trace, devices: Sequence[Device], preferences: Preferences) -> Explanation:
     """Draws the answer from what one user's ledger says about one message.
 
-    It was told when any device was reached; otherwise what may still come counts, and after that what came
-    last. What stays unread is mailed, and the next mail is part of the answer.
+    The user was notified when any device was reached; otherwise what may still come counts, and after that
+    what came last. What stays unread is mailed, and the next mail is part of the answer.
     """
     entries = tuple(sorted(trace.entries, key=lambda entry: (entry.at_ms, entry.attempt, entry.id)))
-    told = [entry for entry in entries if entry.outcome is not Outcome.CLEARED]
-    outcome, summary = _answer(told, trace.waiting)
-    if outcome is Outcome.SENT and (cleared := [entry for entry in entries if entry not in told]):
+    attempts = [entry for entry in entries if entry.outcome is not Outcome.CLEARED]
+    outcome, summary = _answer(attempts, trace.waiting)
+    if outcome is Outcome.SENT and (cleared := [entry for entry in entries if entry not in attempts]):
         summary = f"{summary} {_taken_away(cleared[-1])}"
-    digest = _next_digest(trace.digest) if told and told[-1].detail not in _NEVER_MAILED else ()
+    digest = _next_digest(trace.digest) if attempts and attempts[-1].detail not in _NEVER_MAILED else ()
     if digest:
         summary = f"{summary} {_mailed(digest[-1])}"
     return Explanation(outcome, summary, (*entries, *digest), tuple(devices), preferences)
@@ -110,7 +110,7 @@ def _mailed(last: LedgerEntry) -> str:
         case Outcome.SUPPRESSED:
             return f"No mail followed at {to_rfc3339(last.at_ms)}: {_NO_MAIL.get(last.detail, last.detail)}."
         case _:
-            return f"The next mail about what was unread: {_words(last)}."
+            return f"The next mail about what was unread: {_detail(last)}."
 
 
 def _answer(entries: Sequence[LedgerEntry], waiting: Waiting) -> tuple[Outcome | None, str]:
@@ -120,10 +120,10 @@ def _answer(entries: Sequence[LedgerEntry], waiting: Waiting) -> tuple[Outcome |
     if waiting is Waiting.DELIVERY:
         delayed = [entry for entry in _last_words(entries) if entry.outcome is Outcome.DELAYED]
         if delayed:
-            return Outcome.DELAYED, f"It is on its way and will be tried again: {_words(delayed[-1])}."
+            return Outcome.DELAYED, f"It is on its way and will be tried again: {_detail(delayed[-1])}."
         return Outcome.PENDING, "It is on its way: the first attempt is still to come."
     if waiting is Waiting.DECISION:
-        return Outcome.PENDING, "It waits for the short delay after which it is decided whether to tell."
+        return Outcome.PENDING, "It waits for the short delay after which it is decided whether to notify."
     if not entries:
         return None, _NO_TRACE
     return entries[-1].outcome, _not_told(entries[-1])
@@ -133,9 +133,11 @@ def _told(sent: Sequence[LedgerEntry], last: Sequence[LedgerEntry]) -> str:
     reached = list(dict.fromkeys(entry.device_id for entry in sent))
     how = ", ".join(dict.fromkeys(_kind(entry) for entry in sent))
     devices = "one device" if len(reached) == 1 else f"{len(reached)} devices"
-    told = f"It was told through {devices} ({how}), first at {to_rfc3339(sent[0].at_ms)}"
+    sent_through = f"The user was notified through {devices} ({how}), first at {to_rfc3339(sent[0].at_ms)}"
     failed = [entry for entry in last if entry.device_id not in reached]
-    return f"{told}; another was not reached: {_words(failed[-1])}." if failed else f"{told}."
+    return (
+        f"{sent_through}; another was not reached: {_detail(failed[-1])}." if failed else f"{sent_through}."
+    )
 
 
 def _taken_away(entry: LedgerEntry) -> str:
@@ -145,11 +147,11 @@ def _taken_away(entry: LedgerEntry) -> str:
 def _not_told(entry: LedgerEntry) -> str:
     match entry.outcome:
         case Outcome.SUPPRESSED:
-            return f"It was not told: {_SENTENCES.get(entry.detail, entry.detail)}."
+            return f"The user was not notified: {_SENTENCES.get(entry.detail, entry.detail)}."
         case Outcome.PRUNED:
-            return f"It was not told: the device is no more, and was forgotten: {_words(entry)}."
+            return f"The user was not notified: the device is no more, and was forgotten: {_detail(entry)}."
         case _:
-            return f"It was not told: {_words(entry)}."
+            return f"The user was not notified: {_detail(entry)}."
 
 
 def _last_words(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
@@ -157,7 +159,7 @@ def _last_words(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     return list({entry.device_id: entry for entry in entries if entry.device_id}.values())
 
 
-def _words(entry: LedgerEntry) -> str:
+def _detail(entry: LedgerEntry) -> str:
     said = f" said “{entry.detail}”" if entry.detail else ""
     return f"{_kind(entry)}{said} at {to_rfc3339(entry.at_ms)}, attempt {entry.attempt}"
 

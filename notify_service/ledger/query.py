@@ -1,4 +1,4 @@
-"""Why a person was told, or was not."""
+"""Why a person was notified, or was not."""
 
 from contract import limits
 from mesh.ids import is_object_id

@@ -1,4 +1,4 @@
-"""Looks up the wishes and devices of many users."""
+"""Looks up the preferences and devices of many users."""
 
 import asyncio
 from collections.abc import Collection, Mapping

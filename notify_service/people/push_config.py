@@ -17,7 +17,7 @@ class PushConfig:
 
 
 class GetPushConfig:
-    """Tells what can be registered."""
+    """Says what can be registered."""
 
     def __init__(self, kinds: Collection[DeviceKind], push_key: PushKey) -> None:
         self._kinds = kinds

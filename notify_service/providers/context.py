@@ -28,7 +28,7 @@ class ProviderContext:
     vapid: Vapid
 
     @classmethod
-    async def open(cls, settings: NotifySettings, life: Lifecycle, keys: KeyStore) -> Self:
+    async def open(cls, settings: NotifySettings, lifecycle: Lifecycle, keys: KeyStore) -> Self:
         """Opens the clients, which connect to nobody yet."""
         guarded = open_http(
             seconds=settings.notify_send_seconds,
@@ -37,7 +37,10 @@ class ProviderContext:
         )
         trusted = open_http2(seconds=settings.notify_send_seconds, ca_file=settings.notify_ca_file)
         return cls(
-            settings, await life.enter(guarded), await life.enter(trusted), _make_vapid(settings, keys)
+            settings,
+            await lifecycle.enter(guarded),
+            await lifecycle.enter(trusted),
+            _make_vapid(settings, keys),
         )
 
 

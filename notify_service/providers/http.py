@@ -50,7 +50,7 @@ class Answer:
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
-    def words(self) -> str:
+    def detail(self) -> str:
         """One line for the ledger: the status and the beginning of the body."""
         text = quote(self.body.decode(errors="replace"))
         return f"HTTP {self.status}: {text}" if text else f"HTTP {self.status}"
@@ -123,16 +123,16 @@ def failure(answer: Answer, *, gone: Container[int] = (HTTPStatus.NOT_FOUND, HTT
     """
     status = answer.status
     if status in gone:
-        return TargetGoneError(answer.words)
+        return TargetGoneError(answer.detail)
     if status in _BUSY:
         return SendDelayedError(
-            answer.words, retry_after_seconds=retry_after_seconds(answer.headers), provider_down=False
+            answer.detail, retry_after_seconds=retry_after_seconds(answer.headers), provider_down=False
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return SendDelayedError(answer.words, retry_after_seconds=retry_after_seconds(answer.headers))
+        return SendDelayedError(answer.detail, retry_after_seconds=retry_after_seconds(answer.headers))
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return SendRefusedError(f"HTTP {status}: redirects are not followed")
-    return SendRefusedError(answer.words)
+    return SendRefusedError(answer.detail)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

@@ -71,7 +71,7 @@ class NotifyRpc(NotifyServiceServicer):
     async def GetPushConfig(
         self, request: pb.GetPushConfigRequest, context: Context
     ) -> pb.GetPushConfigResponse:
-        """Tells what can be registered."""
+        """Says what can be registered."""
         config = await self._do.push_config()
         return pb.GetPushConfigResponse(
             kinds=[codec.KINDS_OUT[kind] for kind in config.kinds], vapid_public_key=config.vapid_public_key
@@ -111,7 +111,7 @@ class NotifyRpc(NotifyServiceServicer):
         return pb.UnsubscribeResponse()
 
     async def ListLedger(self, request: pb.ListLedgerRequest, context: Context) -> pb.ListLedgerResponse:
-        """Tells what was decided and tried."""
+        """Lists what was decided and tried."""
         entries = await self._do.ledger.find(
             request.user_id, request.message_id, request.limit, request.before_id
         )
@@ -120,6 +120,6 @@ class NotifyRpc(NotifyServiceServicer):
     async def ExplainNotification(
         self, request: pb.ExplainNotificationRequest, context: Context
     ) -> pb.ExplainNotificationResponse:
-        """Tells why a person was told of a message, or was not."""
+        """Explains why a person was notified of a message, or was not."""
         explanation = await self._do.explain(request.user_id, request.message_id)
         return codec.explanation_to(explanation)

@@ -49,7 +49,7 @@ def device_to(device: Device) -> pb.Device:
 
 
 def preferences_from(message: pb.Preferences) -> Preferences:
-    """What a user wants to be told; limits are not checked here."""
+    """What a user wants to be notified; limits are not checked here."""
     hours = message.quiet_hours
     return Preferences(
         enabled=message.enabled,
@@ -65,7 +65,7 @@ def preferences_from(message: pb.Preferences) -> Preferences:
 
 
 def preferences_to(preferences: Preferences) -> pb.Preferences:
-    """What a user wants to be told."""
+    """What a user wants to be notified."""
     hours = preferences.quiet_hours
     return pb.Preferences(
         enabled=preferences.enabled,
@@ -106,7 +106,7 @@ def entry_to(entry: LedgerEntry) -> pb.LedgerEntry:
 
 
 def explanation_to(explanation: Explanation) -> pb.ExplainNotificationResponse:
-    """Why a person was told of a message, or was not."""
+    """Why a person was notified of a message, or was not."""
     outcome = explanation.outcome
     return pb.ExplainNotificationResponse(
         outcome=pb.OUTCOME_UNSPECIFIED if outcome is None else _OUTCOMES[outcome],

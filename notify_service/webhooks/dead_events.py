@@ -13,18 +13,18 @@ from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.jobs_pb2 import EventBatch
 
 
-class DeadEventLetters:
-    """A `DeadEvents`. A letter's message id is the delivery's id, its body what the consumer replays."""
+class BrokerDeadEvents:
+    """A `DeadEvents`. The message id is the delivery's id; the body is what a replay is read from."""
 
     def __init__(self, broker: Broker, queue: str = EVENT_HOOKS) -> None:
         self._broker = broker
         self._queue = queue
 
     async def bury(self, events: Sequence[DeadEvent]) -> None:
-        """Publishes one letter for each."""
-        await self._broker.publish_many([self._letter(event) for event in events])
+        """Publishes one dead letter for each."""
+        await self._broker.publish_many([self._dead_letter(event) for event in events])
 
-    def _letter(self, event: DeadEvent) -> Outgoing:
+    def _dead_letter(self, event: DeadEvent) -> Outgoing:
         delivery = Delivery(
             body=_body(event),
             headers={},

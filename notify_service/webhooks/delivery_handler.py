@@ -1,4 +1,4 @@
-"""The courier of integrators' events."""
+"""The handler of integrators' events."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -25,8 +25,8 @@ _GIVEN_UP: Final = frozenset({AttemptOutcome.FAILED, AttemptOutcome.GONE})
 _log = get_logger()
 
 
-class HookCourier:
-    """A `Courier`. An event that was given up is dead-lettered, as long as there is the subscription."""
+class HookDeliveryHandler:
+    """Posts events, and dead-letters those that were given up, as long as there is the subscription."""
 
     def __init__(
         self, known: KnownSubscriptions, store: SubscriptionStore, post: SignedPost, dead_events: DeadEvents
@@ -69,9 +69,9 @@ class HookCourier:
         if dead := [_dead(attempt) for attempt in given_up if attempt.delivery.what.target_id in there]:
             await self._dead_events.bury(dead)
 
-    async def _disable(self, subscription: Subscription, words: str) -> None:
-        """The receiver wants no more; unless it was told to go elsewhere meanwhile."""
-        if await self._store.disable(subscription.id, subscription.spec.url, words, now_ms()):
+    async def _disable(self, subscription: Subscription, detail: str) -> None:
+        """The receiver wants no more; unless its URL was changed meanwhile."""
+        if await self._store.disable(subscription.id, subscription.spec.url, detail, now_ms()):
             self._known.forget()
             # What it said may quote the event: that is for operators who ask, and not for the log.
             _log.warning("hooks.subscription_disabled", subscription_id=subscription.id)

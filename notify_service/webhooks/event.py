@@ -1,4 +1,4 @@
-"""What integrators are told of: the events, and the JSON that is posted. Pure."""
+"""What integrators receive: the events, and the JSON that is posted. Pure."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -27,7 +27,7 @@ class MessageCreated:
     type: str
     """`text`, `image` or `file`."""
     content: str
-    """Empty when it is not to be told: no message is empty."""
+    """Empty when it is to be left out: no message is empty."""
     client_msg_id: str
     mentions: tuple[str, ...]
     created_at_ms: int
@@ -158,12 +158,12 @@ def _data(body: Body) -> dict[str, Any]:
     """What is particular to the kind; the names are those of the WebSocket's frames."""
     match body:
         case MessageCreated():
-            told = {"content": body.content} if body.content else {}
+            content = {"content": body.content} if body.content else {}
             return {
                 "id": body.id,
                 "senderId": body.sender_id,
                 "type": body.type,
-                **told,
+                **content,
                 "clientMsgId": body.client_msg_id,
                 "mentions": body.mentions,
                 "createdAt": to_rfc3339(body.created_at_ms),

@@ -41,7 +41,7 @@ class HookDelivery:
     key: HookKey
     outcome: HookOutcome
     detail: str
-    """The receiver's last words."""
+    """The receiver's last answer."""
     attempts: int
     created_at_ms: int
     at_ms: int
@@ -54,7 +54,7 @@ def shown(stored: StoredDelivery) -> HookDelivery:
         id=stored.id,
         key=HookKey.parse(stored.what.key),
         outcome=_OUTCOMES[stored.outcome],
-        detail=stored.last_words,
+        detail=stored.last_detail,
         attempts=stored.attempts,
         created_at_ms=stored.what.created_at_ms,
         at_ms=stored.at_ms,

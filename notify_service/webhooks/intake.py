@@ -74,13 +74,13 @@ class EventIntake:
 
     def _delivery(self, subscription: Subscription, item: Happened, at_ms: int) -> NewDelivery:
         event = item.event
-        told = event if subscription.spec.include_content else event.without_content()
+        content = event if subscription.spec.include_content else event.without_content()
         return NewDelivery(
             key=str(HookKey(subscription.id, event.chat_id, event.seq, event.type)),
             lane=Lane.HOOK,
             provider=f"hook:{subscription.id}",
             target_id=subscription.id,
-            payload=self._encode(told),
+            payload=self._encode(content),
             created_at_ms=at_ms,
             expires_at_ms=at_ms + self._expire_ms,
             chat_id=event.chat_id,

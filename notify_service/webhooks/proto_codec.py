@@ -1,4 +1,4 @@
-"""Events of a chat's log, between protobuf and what integrators are told of. Pure."""
+"""Events of a chat's log, between protobuf and what integrators receive. Pure."""
 
 from typing import Final
 
@@ -40,7 +40,7 @@ class BadEventError(BadItemError):
 
 
 def from_wire(event: ChatEvent) -> HookEvent | None:
-    """What integrators are told of it; None for a void position, and for a kind that they are not told of.
+    """What integrators receive; None for a void position, and for a kind that is not for them.
 
     Raises:
         BadEventError: a field breaks its rule.
@@ -53,10 +53,10 @@ def from_wire(event: ChatEvent) -> HookEvent | None:
     body = _body_from_wire(event)
     if body is None:
         return None
-    told = HookEvent(event.chat_id, event.epoch, event.seq, event.number, event.occurred_at_ms, body)
-    if not is_user_id(told.actor_id):
+    found = HookEvent(event.chat_id, event.epoch, event.seq, event.number, event.occurred_at_ms, body)
+    if not is_user_id(found.actor_id):
         raise BadEventError(f"the sender or actor: {USER_ID_RULE}")
-    return told
+    return found
 
 
 def to_wire(event: HookEvent) -> ChatEvent:
@@ -113,8 +113,8 @@ def _split(body: bytes) -> list[tuple[ChatEvent, str]]:
 
 def _happened(wire: tuple[ChatEvent, str]) -> Happened | None:
     event, subscription_id = wire
-    told = from_wire(event)
-    return None if told is None else Happened(told, subscription_id, event.traceparent)
+    found = from_wire(event)
+    return None if found is None else Happened(found, subscription_id, event.traceparent)
 
 
 EVENTS: Final = BatchCodec(

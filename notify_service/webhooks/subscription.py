@@ -36,7 +36,7 @@ class SubscriptionSpec:
     label: str = ""
 
     def wants(self, event: HookEvent) -> bool:
-        """Whether it is told of this event."""
+        """Whether it receives this event."""
         return (
             self.enabled
             and (not self.types or event.type in self.types)
@@ -64,7 +64,7 @@ class Subscription:
     created_at_ms: int
     updated_at_ms: int
     disabled_because: str = ""
-    """The receiver's words that made this service disable it; empty when it did not."""
+    """The receiver's answer that made this service disable it; empty when it did not."""
 
     def signing_secrets(self, at_ms: int) -> list[str]:
         """What requests are signed with at this time, the newest first.

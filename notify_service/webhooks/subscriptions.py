@@ -99,7 +99,7 @@ class Subscriptions:
         if not await self._store.remove(subscription_id):
             _not_found()
         self._known.forget()
-        # What another process adds in the next seconds is given up by the courier.
+        # What another process adds in the next seconds is given up by the handler.
         waited = await self._deliveries.give_up(subscription_id, REMOVED, now_ms())
         _log.info("hooks.subscription_removed", subscription_id=subscription_id, given_up=waited)
 

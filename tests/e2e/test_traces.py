@@ -34,9 +34,9 @@ WAY = (
     ("store message", "persist", "accept message"),
     ("publish notification-send", "persist", "process message-persist"),
     ("process notification-send", "notify", "publish notification-send"),
-    ("take notification in", "notify", "store message"),
-    ("tell user", "notify", "take notification in"),
-    ("push web-push", "notify", "tell user"),
+    ("intake notification", "notify", "store message"),
+    ("notify user", "notify", "intake notification"),
+    ("push web-push", "notify", "notify user"),
 )
 
 
@@ -163,11 +163,11 @@ async def test_where_several_traces_meet_they_are_linked(
             if span.name == name and span.trace_id not in ids and len(links_of(span) & ids) > 1
         ]
 
-    await eventually(lambda: joint("send batch") and joint("tell user"), "batches are linked")
+    await eventually(lambda: joint("send batch") and joint("notify user"), "batches are linked")
     way = {
         ("accept message", "chat", "send-message"),
         ("store message", "persist", "accept message"),
-        ("take notification in", "notify", "store message"),
+        ("intake notification", "notify", "store message"),
     }
     for trace in traces:  # each process exports its spans when it likes, the last of the way may be the first
         await collector.trace(trace.id, partial(includes, way, trace))

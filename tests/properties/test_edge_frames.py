@@ -179,6 +179,6 @@ def _parse(text: str) -> Request | FrameError:
         return result
     assert result.error.code in {"MALFORMED_FRAME", "INVALID_ARGUMENT", "UNKNOWN_EVENT"}
     assert result.error.message
-    # What is told must be sendable, whatever the text was.
+    # What is notified must be sendable, whatever the text was.
     assert json_codec.encode(error_frame(result.id, result.error))
     return result

@@ -24,7 +24,7 @@ _BUCKETS = st.builds(
 
 @dataclass
 class World:
-    """Asks ``bucket`` at the time of each event; who is refused comes again when told to."""
+    """Asks ``bucket`` at the time of each event; who is refused comes again when notified to."""
 
     bucket: TokenBucket
     random: random.Random

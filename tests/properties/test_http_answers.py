@@ -49,7 +49,7 @@ def test_a_wait_is_a_time_or_nothing(value: str) -> None:
 @given(st.integers(100, 999), st.binary(max_size=5000), st.text(max_size=20))
 def test_every_answer_has_a_meaning_in_one_line(status: int, body: bytes, wait: str) -> None:
     answer = Answer(status, {"retry-after": wait}, body)
-    assert len(answer.words.splitlines()) == 1
-    assert len(answer.words) <= MAX_QUOTED + len("HTTP 999: ")
+    assert len(answer.detail.splitlines()) == 1
+    assert len(answer.detail) <= MAX_QUOTED + len("HTTP 999: ")
     if not answer.is_success:
         assert isinstance(failure(answer), SendError)

@@ -1,6 +1,6 @@
 """Any order of arrivals, repeats, crashes and reads gives every message exactly one fate, at a due time.
 
-The machine drives the states that the store keeps, as intake and teller do, and keeps its own account beside.
+The machine drives the states that the store keeps, as intake and poller do, and keeps its own account beside.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class InboxMachine(RuleBasedStateMachine):
         self.now += milliseconds
 
     @precondition(lambda self: self.is_due())
-    @rule(told=st.booleans(), crashes=st.booleans(), late=st.none() | SEQS)
-    def tell(self, *, told: bool, crashes: bool, late: int | None) -> None:
-        """One round of a teller, into which an arrival may fall, and which may be cut off."""
+    @rule(notified=st.booleans(), crashes=st.booleans(), late=st.none() | SEQS)
+    def tell(self, *, notified: bool, crashes: bool, late: int | None) -> None:
+        """One round of a poller, into which an arrival may fall, and which may be cut off."""
         claimed = self.inbox = self.inbox.claim(CLAIM, self.now + CLAIM_MS)
         assert not self.is_due(), "nobody else takes what is claimed"
         if late is not None:
@@ -70,7 +70,7 @@ class InboxMachine(RuleBasedStateMachine):
             return
         batch, clearing = claimed.firing, claimed.to_clear
         shown = None
-        if batch and told:
+        if batch and notified:
             shown = Shown(batch.id, batch.last.seq, batch.last.id, ("d" * 24,))
             self.told_at.append(self.now)
         elif clearing:
@@ -78,7 +78,7 @@ class InboxMachine(RuleBasedStateMachine):
         if batch:
             for message in batch.messages:
                 assert message.seq not in self.fates, "decided a second time"
-                self.fates[message.seq] = batch.id if told else "suppressed"
+                self.fates[message.seq] = batch.id if notified else "suppressed"
         cleared_id = clearing.batch_id if clearing and not shown else ""
         settle = partial(
             Inbox.settle,
@@ -89,7 +89,7 @@ class InboxMachine(RuleBasedStateMachine):
             at_ms=self.now,
         )
         self.inbox = settle(self.inbox)
-        # A repeat, say of a teller whose claim had run out.
+        # A repeat, say of a poller whose claim had run out.
         assert settle(self.inbox) == self.inbox
 
     def is_due(self) -> bool:
@@ -128,7 +128,7 @@ class InboxMachine(RuleBasedStateMachine):
         for _ in range(6):
             self.now += CLAIM_MS
             if self.is_due():
-                self.tell(told=False, crashes=False, late=None)
+                self.tell(notified=False, crashes=False, late=None)
         assert self.fates.keys() == self.arrived.keys()
         shown = self.inbox.shown
         assert shown is None or shown.seq > self.inbox.read_seq

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from contract.user_ids import is_user_id
 from mesh.errors import InvalidArgument
 from notify_service.email.digest import Digest, Email, UnreadChat
-from notify_service.email.renderer import MailLetters
+from notify_service.email.renderer import TemplateEmailRenderer
 from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
 
 _TOKENS = UnsubscribeTokens("a secret of the tests, 32 bytes and more")
-_LETTERS = MailLetters("Parley <chat@example.com>", "https://chat.example.com", _TOKENS)
+_LETTERS = TemplateEmailRenderer("Parley <chat@example.com>", "https://chat.example.com", _TOKENS)
 _CHARACTERS = st.characters(codec="utf-8")
 _HOSTILE = st.sampled_from(
     [
@@ -78,7 +78,7 @@ def _plain(chat: UnreadChat) -> UnreadChat:
 
 def _read(chats: tuple[UnreadChat, ...], user_id: str = "bob") -> EmailMessage:
     made = Email("e" * 24, user_id, "d" * 24, 1_795_000_000_000, Digest(chats, sum(c.unread for c in chats)))
-    written = _LETTERS.write(made, "bob@example.org", "UTC").as_bytes()
+    written = _LETTERS.render(made, "bob@example.org", "UTC").as_bytes()
     written.decode("ascii")
     assert max(map(len, written.split(b"\r\n"))) <= 998
     assert b"\n" not in written.replace(b"\r\n", b"")

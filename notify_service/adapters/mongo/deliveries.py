@@ -132,11 +132,11 @@ class MongoDeliveries:
                 updates.append(delayed(attempt, holder))
             else:
                 # A receipt is for the ledger alone: here it would make each of them an update of its own.
-                words = "" if attempt.outcome is AttemptOutcome.SENT else attempt.detail
-                alike.setdefault((attempt.outcome, attempt.delivery.what.lane, words), []).append(attempt)
-        for (outcome, lane, words), group in alike.items():
+                detail = "" if attempt.outcome is AttemptOutcome.SENT else attempt.detail
+                alike.setdefault((attempt.outcome, attempt.delivery.what.lane, detail), []).append(attempt)
+        for (outcome, lane, detail), group in alike.items():
             ids = [ObjectId(attempt.delivery.id) for attempt in group]
-            settle = settled_as(outcome, lane, words, max(attempt.at_ms for attempt in group))
+            settle = settled_as(outcome, lane, detail, max(attempt.at_ms for attempt in group))
             updates.append(UpdateMany({"_id": {"$in": ids}, **WAITING}, settle))
         with self._mongo.guard():
             await bulk_write(self._deliveries, updates)
@@ -213,10 +213,10 @@ class MongoDeliveries:
         with self._mongo.guard():
             await bulk_write(self._deliveries, updates)
 
-    async def give_up(self, target_id: str, words: str, at_ms: int) -> int:
+    async def give_up(self, target_id: str, detail: str, at_ms: int) -> int:
         """One update."""
         query = {**HOOKS, **WAITING, "targetId": target_id}
-        settle = settled_as(AttemptOutcome.FAILED, Lane.HOOK, words, at_ms)
+        settle = settled_as(AttemptOutcome.FAILED, Lane.HOOK, detail, at_ms)
         with self._mongo.guard():
             result = await self._deliveries.update_many(query, settle, hint="of_hook")
         return result.modified_count

@@ -3,7 +3,7 @@
 `key`, `lane`, `provider`, `targetId`, `userId`, `chatId`, `messageIds`, `payload`, `createdAt`, `expiresAt`,
 `attempt` (how many have begun). On its way: `waiting` true and `dueAt`; while somebody holds it, `holder` is
 set and `dueAt` is when the claim runs out, so that one index finds what is due and what was abandoned.
-Settled: `outcome`, `settledAt`, and for a hook `contentUntil`. `words` are the provider's last.
+Settled: `outcome`, `settledAt`, and for a hook `contentUntil`. `detail` is what the provider said last.
 """
 
 from typing import Final
@@ -38,15 +38,15 @@ def delayed(attempt: Attempt, holder: str) -> UpdateOne:
             **WAITING,
         },
         {
-            "$set": {"dueAt": to_time(attempt.next_at_ms), "words": attempt.detail},
+            "$set": {"dueAt": to_time(attempt.next_at_ms), "detail": attempt.detail},
             "$unset": {"holder": ""},
         },
     )
 
 
-def settled_as(outcome: AttemptOutcome, lane: Lane, words: str, at_ms: int) -> Document:
+def settled_as(outcome: AttemptOutcome, lane: Lane, detail: str, at_ms: int) -> Document:
     """It is on its way no more; content is forgotten now, or that of hooks a day later."""
-    values: Document = {"outcome": outcome.value, "settledAt": to_time(at_ms), "words": words}
+    values: Document = {"outcome": outcome.value, "settledAt": to_time(at_ms), "detail": detail}
     over = {"waiting": "", "dueAt": "", "holder": ""}
     if lane is Lane.HOOK:
         values["contentUntil"] = to_time(at_ms + REPLAY_MS)
@@ -62,7 +62,7 @@ def due_again(at_ms: int, expires_at_ms: int, payload: bytes | None = None) -> D
         values["payload"] = payload
     return {
         "$set": values,
-        "$unset": {"outcome": "", "settledAt": "", "contentUntil": "", "words": ""},
+        "$unset": {"outcome": "", "settledAt": "", "contentUntil": "", "detail": ""},
     }
 
 
@@ -111,7 +111,7 @@ def to_delivery(document: Document) -> Delivery:
         id=str(document["_id"]),
         attempt=document["attempt"],
         what=_to_new(document),
-        last_words=document.get("words", ""),
+        last_detail=document.get("detail", ""),
     )
 
 
@@ -123,6 +123,6 @@ def to_stored(document: Document) -> StoredDelivery:
         attempts=document["attempt"],
         what=_to_new(document),
         outcome=None if outcome is None else AttemptOutcome(outcome),
-        last_words=document.get("words", ""),
+        last_detail=document.get("detail", ""),
         at_ms=to_ms(document["dueAt"] if outcome is None else document["settledAt"]),
     )

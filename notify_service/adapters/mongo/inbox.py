@@ -1,7 +1,7 @@
 """Collection `inbox`: one document per user and chat, as `domain.inbox.Inbox` says.
 
 `_id` is `<chatId>:<userId>`; `userId`, `version` (another one with every change), `usedAt`, and what there is
-of `waiting`, `firing`, `claim`, `claimedUntil`, `handled`, `floor`, `toldSeq`, `toldAt`, `readSeq`,
+of `waiting`, `firing`, `claim`, `claimedUntil`, `handled`, `floor`, `notifiedSeq`, `notifiedAt`, `readSeq`,
 `leftSeq`, `shown`. `due` is derived from them when they are stored, for its index. A document that was not
 used for 30 days is removed.
 """
@@ -137,8 +137,8 @@ class MongoInboxes:
             "claimedUntil": inbox.claimed_until_ms and to_time(inbox.claimed_until_ms),
             "handled": list(inbox.handled),
             "floor": inbox.floor,
-            "toldSeq": inbox.told_seq,
-            "toldAt": inbox.told_at_ms and to_time(inbox.told_at_ms),
+            "notifiedSeq": inbox.notified_seq,
+            "notifiedAt": inbox.notified_at_ms and to_time(inbox.notified_at_ms),
             "readSeq": inbox.read_seq,
             "leftSeq": inbox.left_seq,
             "shown": inbox.shown and _from_shown(inbox.shown),
@@ -155,7 +155,7 @@ def _key(document: Document) -> InboxKey:
 
 
 def _to_inbox(document: Document) -> Inbox:
-    claimed_until, told_at = document.get("claimedUntil"), document.get("toldAt")
+    claimed_until, notified_at = document.get("claimedUntil"), document.get("notifiedAt")
     return Inbox(
         key=_key(document),
         version=str(document["version"]),
@@ -165,8 +165,8 @@ def _to_inbox(document: Document) -> Inbox:
         claimed_until_ms=to_ms(claimed_until) if claimed_until else 0,
         handled=tuple(document.get("handled", ())),
         floor=document.get("floor", 0),
-        told_seq=document.get("toldSeq", 0),
-        told_at_ms=to_ms(told_at) if told_at else 0,
+        notified_seq=document.get("notifiedSeq", 0),
+        notified_at_ms=to_ms(notified_at) if notified_at else 0,
         read_seq=document.get("readSeq", 0),
         left_seq=document.get("leftSeq", 0),
         shown=_to_shown(document.get("shown")),

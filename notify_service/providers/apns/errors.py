@@ -58,23 +58,23 @@ def is_provider_token_expired(answer: Answer) -> bool:
 def apns_error(answer: Answer, device: Device) -> SendError:
     """What an answer other than success means for this device.
 
-    A device is gone only on Apple's own words: a proxy's 410 says nothing about it.
+    A device is gone only by Apple's own answer: a proxy's 410 says nothing about it.
     """
     body = decode(answer.body, _Body)
     retry_after = retry_after_seconds(answer.headers)
     if body is None:
-        return SendDelayedError(quote(answer.words, device.address), retry_after_seconds=retry_after)
-    words = quote(f"HTTP {answer.status}: {body.reason}", device.address)
+        return SendDelayedError(quote(answer.detail, device.address), retry_after_seconds=retry_after)
+    detail = quote(f"HTTP {answer.status}: {body.reason}", device.address)
     if body.reason in _UNKNOWN:
-        return TargetUnknownError(words)
+        return TargetUnknownError(detail)
     if body.reason in _GONE:
         if answer.status == HTTPStatus.GONE and body.timestamp < device.refreshed_at_ms and body.timestamp:
             # The app registered again since, and APNs may not know everywhere yet.
-            return SendDelayedError(f"{words}, before it was registered again", provider_down=False)
-        return TargetGoneError(words)
+            return SendDelayedError(f"{detail}, before it was registered again", provider_down=False)
+        return TargetGoneError(detail)
     if body.reason in _OF_THE_REQUEST:
-        return SendRefusedError(words)
+        return SendRefusedError(detail)
     of_all = body.reason in _OF_THE_OPERATOR or (
         answer.status != HTTPStatus.BAD_REQUEST and body.reason != _OF_THE_DEVICE
     )
-    return SendDelayedError(words, retry_after_seconds=retry_after, provider_down=of_all)
+    return SendDelayedError(detail, retry_after_seconds=retry_after, provider_down=of_all)

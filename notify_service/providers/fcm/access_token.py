@@ -114,7 +114,7 @@ class AccessTokens:
         granted = _granted(answer)
         if granted is None:
             raise SendDelayedError(
-                f"no access token: {_words(answer, assertion)}",
+                f"no access token: {_detail(answer, assertion)}",
                 retry_after_seconds=retry_after_seconds(answer.headers),
             )
         now, half = self._clock(), granted.expires_in / 2
@@ -138,11 +138,11 @@ def _granted(answer: Answer) -> _Granted | None:
     return granted if granted.access_token and is_token and granted.expires_in > 0 else None
 
 
-def _words(answer: Answer, assertion: str) -> str:
+def _detail(answer: Answer, assertion: str) -> str:
     """Nothing is quoted of a success that was none: it may hold a token."""
     if answer.is_success:
         return f"HTTP {answer.status} without a token"
     refused = decode(answer.body, _Refused)
     if refused is None:
-        return quote(answer.words, assertion)
+        return quote(answer.detail, assertion)
     return quote(f"HTTP {answer.status}: {refused.error}: {refused.error_description}", assertion)

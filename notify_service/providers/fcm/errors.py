@@ -65,27 +65,27 @@ def is_access_refused(answer: Answer) -> bool:
 def fcm_error(answer: Answer, token: str) -> SendError:
     """What an answer other than success means for the device with this registration token.
 
-    A device is gone only on Firebase's own words about its token: a proxy's 404 or a wrong project is the
+    A device is gone only by Firebase's own answer about its token: a proxy's 404 or a wrong project is the
     operator's to put right, and the device is as good as before.
     """
     status = _read(answer)
     retry_after = retry_after_seconds(answer.headers)
     if status is None:
-        return SendDelayedError(quote(answer.words, token), retry_after_seconds=retry_after)
-    words = quote(f"{status.code}: {status.message}", token)
+        return SendDelayedError(quote(answer.detail, token), retry_after_seconds=retry_after)
+    detail = quote(f"{status.code}: {status.message}", token)
     if status.code == _UNKNOWN:
-        return TargetUnknownError(words)
+        return TargetUnknownError(detail)
     if status.code == _GONE or _blames_the_token(status):
-        return TargetGoneError(words)
+        return TargetGoneError(detail)
     if status.code in _QUOTA or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         retry_after = _QUOTA_SECONDS if retry_after is None else retry_after
         of_all = not _is_quota_of_a_device(status)
-        return SendDelayedError(words, retry_after_seconds=retry_after, provider_down=of_all)
+        return SendDelayedError(detail, retry_after_seconds=retry_after, provider_down=of_all)
     if answer.status in _OF_THE_REQUEST:
-        return SendRefusedError(words)
+        return SendRefusedError(detail)
     # Firebase lacks the key for Apple or the web: it reaches Android devices of the project all the same.
     of_all = status.code != _THIRD_PARTY
-    return SendDelayedError(words, retry_after_seconds=retry_after, provider_down=of_all)
+    return SendDelayedError(detail, retry_after_seconds=retry_after, provider_down=of_all)
 
 
 def _read(answer: Answer) -> _Status | None:

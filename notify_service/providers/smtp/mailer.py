@@ -1,4 +1,4 @@
-"""Sends letters over SMTP (RFC 5321), encrypted unless the settings say otherwise, on reused connections."""
+"""Sends e-mail over SMTP (RFC 5321), encrypted unless the settings say otherwise, on reused connections."""
 
 import asyncio
 import re
@@ -78,7 +78,7 @@ class _Connection:
 
 
 class SmtpMailer:
-    """The `Mailer` port. As many connections as letters are under way; idle ones wait for the next letter."""
+    """A `Mailer` with as many connections as messages are under way; idle ones wait for the next."""
 
     def __init__(self, server: SmtpServer) -> None:
         self._server = server
@@ -91,7 +91,7 @@ class SmtpMailer:
     @classmethod
     @asynccontextmanager
     async def open(cls, server: SmtpServer) -> AsyncIterator[Self]:
-        """The mailer while entered; connects when the first letter is sent."""
+        """The mailer while entered; connects when the first message is sent."""
         mailer = cls(server)
         try:
             yield mailer
@@ -99,24 +99,24 @@ class SmtpMailer:
             while mailer._idle:
                 await _quit(mailer._idle.popleft())
 
-    async def send(self, letter: EmailMessage) -> str:
+    async def send(self, message: EmailMessage) -> str:
         """As the port says."""
         try:
             async with asyncio.timeout(self._server.seconds):
-                return await self._send(letter)
+                return await self._send(message)
         except TimeoutError as error:
             raise SendDelayedError(f"the mail server: no answer within {self._server.seconds:g} s") from error
 
-    async def _send(self, letter: EmailMessage) -> str:
-        sender = letter["From"].addresses[0].addr_spec
-        recipient = letter["To"].addresses[0].addr_spec
-        content = letter.as_bytes()
+    async def _send(self, message: EmailMessage) -> str:
+        sender = message["From"].addresses[0].addr_spec
+        recipient = message["To"].addresses[0].addr_spec
+        content = message.as_bytes()
         try:
             connection = await self._connection()
         except (SMTPException, OSError) as error:
             raise _no_service(error) from error
         try:
-            _, words = await connection.client.sendmail(sender, [recipient], content)
+            _, detail = await connection.client.sendmail(sender, [recipient], content)
         except ValueError as error:
             self._give_back(connection)
             raise SendRefusedError("the address cannot be sent to") from error
@@ -130,7 +130,7 @@ class SmtpMailer:
             connection.client.close()  # in the middle of something: of no use to anybody
             raise
         self._give_back(connection)
-        return _words(words)
+        return _detail(detail)
 
     async def _connection(self) -> _Connection:
         """One that is known to work: the last used first, so that those not needed grow old."""
@@ -196,7 +196,7 @@ def _no_service(error: Exception) -> SendError:
     """There was no session to hand a mail over in, or it broke off: nothing that is up to this mail."""
     if isinstance(error, SMTPResponseException):
         return SendDelayedError(f"the mail server refused the session: {_answer(error)}")
-    return SendDelayedError(f"the mail server: {_words(str(error) or type(error).__name__)}")
+    return SendDelayedError(f"the mail server: {_detail(str(error) or type(error).__name__)}")
 
 
 def _refusal(error: SMTPResponseException | SMTPRecipientsRefused) -> SendError:
@@ -206,38 +206,38 @@ def _refusal(error: SMTPResponseException | SMTPRecipientsRefused) -> SendError:
         return _of_recipient(error.recipients[0])
     if isinstance(error, SMTPRecipientRefused):
         return _of_recipient(error)
-    words = _answer(error)
+    detail = _answer(error)
     if isinstance(error, SMTPDataError):
         if error.code >= _PERMANENT:
-            return SendRefusedError(words)
-        return SendDelayedError(words, provider_down=error.code == _SHUTTING_DOWN)
+            return SendRefusedError(detail)
+        return SendDelayedError(detail, provider_down=error.code == _SHUTTING_DOWN)
     # The session, or the sender that the settings name: no other mail would fare better.
-    return SendDelayedError(words)
+    return SendDelayedError(detail)
 
 
 def _of_recipient(error: SMTPRecipientRefused) -> SendError:
-    words = _answer(error)
+    detail = _answer(error)
     if error.code < _PERMANENT:
         # Greylisting, a full mailbox: others may be taken.
-        return SendDelayedError(words, provider_down=error.code == _SHUTTING_DOWN)
+        return SendDelayedError(detail, provider_down=error.code == _SHUTTING_DOWN)
     enhanced = _ENHANCED.match(error.message)
     if enhanced is None:
         gone = error.code in _NO_MAILBOX_PLAIN
     else:
         # 550 5.7.1 is a policy, and no word about the mailbox.
         gone = (int(enhanced[2]), int(enhanced[3])) in _NO_MAILBOX
-    return TargetGoneError(words) if gone else SendRefusedError(words)
+    return TargetGoneError(detail) if gone else SendRefusedError(detail)
 
 
 def _answer(error: SMTPResponseException) -> str:
-    return _words(f"{error.code} {error.message}")
+    return _detail(f"{error.code} {error.message}")
 
 
-def _words(text: str) -> str:
+def _detail(text: str) -> str:
     return cut_detail(one_line(text))
 
 
-async def open_mailer(settings: NotifySettings, life: Lifecycle) -> SmtpMailer | None:
+async def open_mailer(settings: NotifySettings, lifecycle: Lifecycle) -> SmtpMailer | None:
     """What mails go through; without a mail server there is none, and one line in the log."""
     if not settings.notify_smtp_host:
         log_disabled(DeviceKind.EMAIL, "PARLEY_NOTIFY_SMTP_HOST")
@@ -251,4 +251,4 @@ async def open_mailer(settings: NotifySettings, life: Lifecycle) -> SmtpMailer |
         ca_file=settings.notify_ca_file,
         seconds=settings.notify_send_seconds,
     )
-    return await life.enter(SmtpMailer.open(server))
+    return await lifecycle.enter(SmtpMailer.open(server))

@@ -66,7 +66,7 @@ class WebPushSender:
             answer = await post(_SMALL_PAYLOAD)
         if not answer.is_success:
             raise failure(answer)
-        return answer.words
+        return answer.detail
 
 
 def _subscription(device: Device) -> Subscription:

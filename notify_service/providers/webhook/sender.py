@@ -87,9 +87,9 @@ def verdict(answer: Answer) -> SendError:
     redirect: behind a webhook is a server that somebody will repair.
     """
     if answer.status == HTTPStatus.GONE:
-        return TargetGoneError(answer.words)
+        return TargetGoneError(answer.detail)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return SendDelayedError(answer.words, retry_after_seconds=retry_after_seconds(answer.headers))
+        return SendDelayedError(answer.detail, retry_after_seconds=retry_after_seconds(answer.headers))
     usual = failure(answer, gone=())
     if isinstance(usual, SendRefusedError):
         return SendDelayedError(

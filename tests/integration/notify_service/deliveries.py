@@ -1,4 +1,4 @@
-"""What the tests of deliveries share: a courier that does as it is told, and an engine that runs."""
+"""What the tests of deliveries share: a handler that does as it is notified, and an engine that runs."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ async def take(delivery: Delivery) -> str:  # noqa: ARG001
     return "taken"
 
 
-class RecordingCourier:
-    """Notes what it delivers and what it is told of, by the deliveries' keys."""
+class RecordingHandler:
+    """Notes what it delivers and what it is notified of, by the deliveries' keys."""
 
     def __init__(self, provider: Callable[[Delivery], Awaitable[str]] = take) -> None:
         self.provider = provider
@@ -166,7 +166,7 @@ async def store_at(mongo_url: str) -> AsyncIterator[tuple[MongoDeliveries, Mongo
 @asynccontextmanager
 async def engine(
     store: MongoDeliveries,
-    courier: RecordingCourier,
+    handler: RecordingHandler,
     *,
     pace: Pace = PACE,
     limits: Limits = LIMITS,
@@ -174,7 +174,7 @@ async def engine(
     lanes: Sequence[Lane] = (Lane.DEVICE,),
 ) -> AsyncIterator[Deliver]:
     """A running engine, which ends as one that is killed does: without a drain."""
-    deliver = Deliver(store, dict.fromkeys(lanes, courier), limits, pace, clock)
+    deliver = Deliver(store, dict.fromkeys(lanes, handler), limits, pace, clock)
     async with running_engine(deliver):
         yield deliver
 

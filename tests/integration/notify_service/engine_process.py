@@ -24,7 +24,7 @@ PACE = Pace(send_seconds=0.5, poll_seconds=0.05, lease_margin_seconds=0.5)
 
 
 class Printing:
-    """A courier whose provider takes everything, and answers a little later."""
+    """A handler whose provider takes everything, and answers a little later."""
 
     async def deliver(self, delivery: Delivery) -> str:
         sys.stdout.write(delivery.what.key + "\n")

@@ -47,6 +47,6 @@ class ScriptedMembers:
 
 
 def last_look_of(mongo: Mongo, members: ScriptedMembers, policy: Policy) -> LastLook:
-    """What a courier asks before it tries again, on these stores."""
+    """What a handler asks before it tries again, on these stores."""
     people = People(MongoDeviceStore(mongo), MongoPreferenceStore(mongo))
     return LastLook(MongoInboxes(mongo, Rhythm(0, 0, 0)), members, people, policy)

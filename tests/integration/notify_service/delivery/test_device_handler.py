@@ -15,7 +15,7 @@ from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.delivery.brake import BrakeLimits
-from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.device_handler import DeviceDeliveryHandler
 from notify_service.delivery.engine import Deliver
 from notify_service.delivery.trust import Trust
 from notify_service.domain.decision import Policy
@@ -78,7 +78,7 @@ class CountingDevices(MongoDeviceStore):
 
 @dataclass
 class Setting:
-    """A courier with its stores, and an engine that drives it."""
+    """A handler with its stores, and an engine that drives it."""
 
     store: MongoDeliveries
     mongo: Mongo
@@ -109,7 +109,7 @@ class Setting:
         ]
 
     async def explain(self, what: NewDelivery) -> tuple[Outcome | None, str]:
-        """What an operator is told."""
+        """What an operator is notified."""
 
         class Nothing:
             async def is_waiting(self, user_id: str, message_id: str) -> bool:  # noqa: ARG002
@@ -134,8 +134,8 @@ async def setting(mongo_url: str, does: Callable[[Device], Awaitable[str]] = tak
         senders = {DeviceKind.FCM: sender, DeviceKind.LOG: sender}
         policy = Policy(senders, implicit_log_device=True, idle_ms=300_000)
         last_look = last_look_of(mongo, ScriptedMembers(), policy)
-        courier = DeviceCourier(devices, senders, ledger, last_look, Trust(BrakeLimits()))
-        deliver = Deliver(store, {Lane.DEVICE: courier}, LIMITS, PACE, clock)
+        handler = DeviceDeliveryHandler(devices, senders, ledger, last_look, Trust(BrakeLimits()))
+        deliver = Deliver(store, {Lane.DEVICE: handler}, LIMITS, PACE, clock)
         async with running_engine(deliver):
             yield Setting(store, mongo, deliver, devices, ledger, sender, clock)
 
@@ -279,7 +279,7 @@ async def test_a_wrong_environment_forgets_few_devices_and_loses_no_push(mongo_u
             waiting = it.mongo.collection("deliveries")
             words = {"$regex": "BadDeviceToken .too many devices are unknown there"}
             async with asyncio.timeout(30):
-                while not await waiting.count_documents({"waiting": True, "words": words}):
+                while not await waiting.count_documents({"waiting": True, "detail": words}):
                     await asyncio.sleep(0.02)
         left = [device for device in devices if await it.devices.get_many([device.id])]
         assert len(devices) - len(left) == BrakeLimits().least - 1
@@ -291,6 +291,6 @@ async def test_a_wrong_environment_forgets_few_devices_and_loses_no_push(mongo_u
             while await waiting.count_documents({"waiting": True}):
                 it.clock.advance(2)
                 await asyncio.sleep(0.05)
-        told = {device.address for _, device in it.sender.pushes}
-        assert told >= {device.address for device in left}
+        notified = {device.address for _, device in it.sender.pushes}
+        assert notified >= {device.address for device in left}
         assert await waiting.count_documents({"outcome": "sent"}) == len(left)

@@ -18,7 +18,7 @@ from tests.integration.notify_service.deliveries import (
     LIMITS,
     PACE,
     Clock,
-    RecordingCourier,
+    RecordingHandler,
     engine,
     new_deliveries,
     settled,
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 
 async def test_each_is_delivered_once_however_often_it_is_added(mongo_url: str) -> None:
-    courier, new = RecordingCourier(), new_deliveries(40)
-    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
+    handler, new = RecordingHandler(), new_deliveries(40)
+    async with store_at(mongo_url) as (store, mongo), engine(store, handler) as deliver:
         await deliver.add(new)
         await deliver.add(new[10:] + new_deliveries(10))
         await settled(mongo, 50)
         await deliver.add(new)
         await settled(mongo, 50)
-        assert set(courier.tried.values()) == {1}
-        assert len(courier.ended(AttemptOutcome.SENT)) == 50
+        assert set(handler.tried.values()) == {1}
+        assert len(handler.ended(AttemptOutcome.SENT)) == 50
         kept = await mongo.collection("deliveries").find_one({"payload": {"$exists": True}})
         assert kept is None, "what was said is forgotten once it is delivered"
 
@@ -51,7 +51,7 @@ async def test_two_engines_side_by_side_never_send_twice(mongo_url: str) -> None
         await asyncio.sleep(random.random() * 0.02)
         return ""
 
-    one, other, new = RecordingCourier(slow), RecordingCourier(slow), new_deliveries(200)
+    one, other, new = RecordingHandler(slow), RecordingHandler(slow), new_deliveries(200)
     limits = replace(LIMITS, concurrency=8)
     async with (
         store_at(mongo_url) as (store, mongo),
@@ -69,8 +69,8 @@ async def test_two_engines_side_by_side_never_send_twice(mongo_url: str) -> None
 async def test_what_a_killed_engine_held_is_delivered_by_another_after_its_claim_ran_out(
     mongo_url: str,
 ) -> None:
-    hangs = RecordingCourier(lambda _: asyncio.Event().wait())  # type: ignore[arg-type, return-value]
-    takes, clock, new = RecordingCourier(), Clock(), new_deliveries(6)
+    hangs = RecordingHandler(lambda _: asyncio.Event().wait())  # type: ignore[arg-type, return-value]
+    takes, clock, new = RecordingHandler(), Clock(), new_deliveries(6)
     limits = replace(LIMITS, unearned=4)
     async with store_at(mongo_url) as (store, mongo):
         async with engine(store, hangs, limits=limits, clock=clock) as killed:
@@ -92,18 +92,18 @@ async def test_a_hanging_attempt_ends_in_time_and_is_tried_again(mongo_url: str)
             await asyncio.Event().wait()
         return "taken at last"
 
-    courier, clock = RecordingCourier(provider), Clock()
+    handler, clock = RecordingHandler(provider), Clock()
     async with (
         store_at(mongo_url) as (store, mongo),
-        engine(store, courier, pace=replace(PACE, send_seconds=0.05), clock=clock) as deliver,
+        engine(store, handler, pace=replace(PACE, send_seconds=0.05), clock=clock) as deliver,
     ):
         await deliver.add(new_deliveries(1))
-        await until(lambda: courier.concluded)
-        [first] = courier.concluded
+        await until(lambda: handler.concluded)
+        [first] = handler.concluded
         assert (first.outcome, first.detail) == (AttemptOutcome.DELAYED, "no answer in 0.05 s")
         clock.advance(3)
         await settled(mongo, 1)
-        assert courier.concluded[-1].detail == "taken at last"
+        assert handler.concluded[-1].detail == "taken at last"
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ async def test_an_answer_that_is_final_is_the_end(
     async def provider(delivery: Delivery) -> str:  # noqa: ARG001
         raise error
 
-    courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
+    handler = RecordingHandler(provider)
+    async with store_at(mongo_url) as (store, mongo), engine(store, handler) as deliver:
         await deliver.add(new_deliveries(1, seconds=60))
         await settled(mongo, 1)
-        [attempt] = courier.concluded
+        [attempt] = handler.concluded
         assert (attempt.outcome, attempt.detail) == (outcome, words)
 
 
@@ -140,15 +140,15 @@ async def test_a_defect_spares_its_neighbours_and_does_not_go_on_for_ever(mongo_
             raise KeyError("a defect")
         return ""
 
-    courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, mongo), engine(store, courier, clock=clock) as deliver:
+    handler = RecordingHandler(provider)
+    async with store_at(mongo_url) as (store, mongo), engine(store, handler, clock=clock) as deliver:
         await deliver.add(new)
         for tried in range(1, 5):
-            await courier.until_tried(new[0].key, tried)
+            await handler.until_tried(new[0].key, tried)
             clock.advance(40)
         await settled(mongo, 5)
-        assert courier.sent.total() == 4
-        [failed] = courier.ended(AttemptOutcome.FAILED)
+        assert handler.sent.total() == 4
+        [failed] = handler.ended(AttemptOutcome.FAILED)
         assert (failed.detail, failed.delivery.attempt) == ("a defect of this service: KeyError", 5)
 
 
@@ -158,19 +158,19 @@ async def test_what_runs_out_of_time_is_given_up_with_the_last_words(mongo_url: 
     async def provider(delivery: Delivery) -> str:  # noqa: ARG001
         raise SendDelayedError("502 Bad Gateway", retry_after_seconds=60)
 
-    courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, mongo), engine(store, courier, clock=clock) as deliver:
+    handler = RecordingHandler(provider)
+    async with store_at(mongo_url) as (store, mongo), engine(store, handler, clock=clock) as deliver:
         tried = new_deliveries(1, "fcm", clock=clock, seconds=300)
         await deliver.add(tried)
-        await until(lambda: courier.concluded)
+        await until(lambda: handler.concluded)
         await deliver.add(new_deliveries(1, "fcm", clock=clock, seconds=30))
         clock.advance(1000)
         await settled(mongo, 2)
-        details = {attempt.delivery.what.key == tried[0].key: attempt for attempt in courier.concluded}
+        details = {attempt.delivery.what.key == tried[0].key: attempt for attempt in handler.concluded}
         assert details[True].detail == "given up after 1 attempt: 502 Bad Gateway"
         assert details[True].delivery.attempt == 1
         assert details[False].detail == "given up: its time was over before an attempt could be made"
-        assert courier.tried.total() == 1, "no attempt begins after the time is over"
+        assert handler.tried.total() == 1, "no attempt begins after the time is over"
 
 
 async def test_an_attempt_that_cannot_be_made_does_not_count(mongo_url: str) -> None:
@@ -181,34 +181,34 @@ async def test_an_attempt_that_cannot_be_made_does_not_count(mongo_url: str) -> 
             raise unavailable("mongodb")
         return ""
 
-    courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
+    handler = RecordingHandler(provider)
+    async with store_at(mongo_url) as (store, mongo), engine(store, handler) as deliver:
         await deliver.add(new_deliveries(1))
-        await until(lambda: courier.tried.total() >= 2)
+        await until(lambda: handler.tried.total() >= 2)
         away = False
         await settled(mongo, 1)
-        [attempt] = courier.concluded
+        [attempt] = handler.concluded
         assert attempt.delivery.attempt == 1
 
 
 async def test_a_lane_that_cannot_conclude_holds_up_no_other_and_is_not_tried_again(mongo_url: str) -> None:
     away = True
 
-    class Stuck(RecordingCourier):
+    class Stuck(RecordingHandler):
         async def conclude(self, attempts: Sequence[Attempt]) -> None:
             if away and attempts[0].delivery.what.lane is Lane.HOOK:
                 raise unavailable("rabbitmq")
             await super().conclude(attempts)
 
-    courier, clock = Stuck(), Clock()
+    handler, clock = Stuck(), Clock()
     pace = replace(PACE, careful_seconds=0.0)
     async with (
         store_at(mongo_url) as (store, mongo),
-        engine(store, courier, lanes=(Lane.HOOK, Lane.DEVICE), clock=clock, pace=pace) as deliver,
-        engine(store, courier, lanes=(Lane.HOOK,), clock=clock, pace=pace),
+        engine(store, handler, lanes=(Lane.HOOK, Lane.DEVICE), clock=clock, pace=pace) as deliver,
+        engine(store, handler, lanes=(Lane.HOOK,), clock=clock, pace=pace),
     ):
         await deliver.add(new_deliveries(3, "hook:a", Lane.HOOK) + new_deliveries(3))
-        await until(lambda: courier.sent.total() == 6 and len(courier.concluded) == 3)
+        await until(lambda: handler.sent.total() == 6 and len(handler.concluded) == 3)
         lease = timedelta(seconds=PACE.send_seconds + PACE.lease_margin_seconds)
         for _ in range(6):
             # A claim would run out every second time.
@@ -219,24 +219,24 @@ async def test_a_lane_that_cannot_conclude_holds_up_no_other_and_is_not_tried_ag
             clock.advance((lease / 2).total_seconds())
         away = False
         await settled(mongo, 6)
-        assert set(courier.tried.values()) == {1}
+        assert set(handler.tried.values()) == {1}
 
 
 async def test_a_defect_in_concluding_does_not_make_it_be_sent_again(mongo_url: str) -> None:
     new = new_deliveries(5)
 
-    class Defective(RecordingCourier):
+    class Defective(RecordingHandler):
         async def conclude(self, attempts: Sequence[Attempt]) -> None:
             if any(attempt.delivery.what.key == new[2].key for attempt in attempts):
                 raise KeyError("a defect")
             await super().conclude(attempts)
 
-    courier = Defective()
-    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
+    handler = Defective()
+    async with store_at(mongo_url) as (store, mongo), engine(store, handler) as deliver:
         await deliver.add(new)
         await settled(mongo, 5)
-        assert len(courier.concluded) == 4
-        assert set(courier.tried.values()) == {1}
+        assert len(handler.concluded) == 4
+        assert set(handler.tried.values()) == {1}
 
 
 async def test_a_drain_waits_for_what_is_under_way_and_leaves_the_rest(mongo_url: str) -> None:
@@ -246,14 +246,14 @@ async def test_a_drain_waits_for_what_is_under_way_and_leaves_the_rest(mongo_url
         await go_on.wait()
         return ""
 
-    courier = RecordingCourier(provider)
-    async with store_at(mongo_url) as (store, mongo), engine(store, courier) as deliver:
+    handler = RecordingHandler(provider)
+    async with store_at(mongo_url) as (store, mongo), engine(store, handler) as deliver:
         await deliver.add(new_deliveries(20))
-        await until(lambda: sum(courier.under_way.values()) == LIMITS.unearned)
+        await until(lambda: sum(handler.under_way.values()) == LIMITS.unearned)
         drain = asyncio.create_task(deliver.drain())
         go_on.set()
         await drain
-        assert courier.tried.total() == courier.sent.total() == LIMITS.unearned
+        assert handler.tried.total() == handler.sent.total() == LIMITS.unearned
         free = {"waiting": True, "holder": {"$exists": False}, "attempt": 0}
         assert await mongo.collection("deliveries").count_documents(free) == 20 - LIMITS.unearned
         assert await mongo.collection("deliveries").count_documents({"outcome": "sent"}) == LIMITS.unearned

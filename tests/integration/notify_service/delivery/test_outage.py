@@ -16,7 +16,7 @@ from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.delivery import AttemptOutcome, Delivery
 from tests.integration.notify_service.deliveries import (
     PACE,
-    RecordingCourier,
+    RecordingHandler,
     engine,
     new_deliveries,
     settled,
@@ -46,18 +46,18 @@ async def test_how_attempts_ended_is_kept_through_an_outage_and_nobody_sends_aga
         await go_on.wait()
         return delivery.what.key
 
-    courier = RecordingCourier(provider)
+    handler = RecordingHandler(provider)
     # Claims run out while MongoDB is away; the attempts themselves are over by then.
     pace = replace(PACE, send_seconds=1.0, lease_margin_seconds=0.5, careful_seconds=3.0)
     async with open_mongo(own_mongo.url) as mongo:
         await mongo.prepare(make_indexes)
         store = MongoDeliveries(mongo)
-        async with engine(store, courier, pace=pace) as deliver, engine(store, courier, pace=pace):
+        async with engine(store, handler, pace=pace) as deliver, engine(store, handler, pace=pace):
             await deliver.add(new_deliveries(8))
-            await until(lambda: sum(courier.under_way.values()) == 8)
+            await until(lambda: sum(handler.under_way.values()) == 8)
             own_mongo.kill()
             go_on.set()
-            await courier.until_concluded(8)
+            await handler.until_concluded(8)
             with pytest.raises(Unavailable):
                 await deliver.add(new_deliveries(1))
             await asyncio.sleep(
@@ -69,9 +69,9 @@ async def test_how_attempts_ended_is_kept_through_an_outage_and_nobody_sends_aga
             await deliver.add(later)
             await deliver.add(later)
             await settled(mongo, 11)
-    assert set(courier.sent.values()) == {1}
-    assert courier.tried == courier.sent
-    assert {attempt.outcome for attempt in courier.concluded} == {AttemptOutcome.SENT}
+    assert set(handler.sent.values()) == {1}
+    assert handler.tried == handler.sent
+    assert {attempt.outcome for attempt in handler.concluded} == {AttemptOutcome.SENT}
 
 
 async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoServer) -> None:
@@ -79,39 +79,39 @@ async def test_a_server_that_hangs_costs_time_and_nothing_else(own_mongo: MongoS
         await asyncio.sleep(0.02)
         return ""
 
-    courier = RecordingCourier(provider)
+    handler = RecordingHandler(provider)
     # Longer than the driver waits for an answer, as in production.
     pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=3.5, careful_seconds=2.0)
     async with open_mongo(own_mongo.url) as mongo:
         await mongo.prepare(make_indexes)
         store = MongoDeliveries(mongo)
-        async with engine(store, courier, pace=pace) as deliver, engine(store, courier, pace=pace):
+        async with engine(store, handler, pace=pace) as deliver, engine(store, handler, pace=pace):
             await deliver.add(new_deliveries(100))
-            await courier.until_sent(20)
+            await handler.until_sent(20)
             own_mongo.pause()
             try:
                 await asyncio.sleep(pace.send_seconds + pace.lease_margin_seconds)  # for claims to run out
             finally:
                 own_mongo.resume()
             await settled(mongo, 100)
-    assert set(courier.tried.values()) == {1}
-    assert len(courier.tried) == 100
+    assert set(handler.tried.values()) == {1}
+    assert len(handler.tried) == 100
 
 
 async def test_a_killed_server_forgets_nothing_that_was_added(own_mongo: MongoServer) -> None:
-    courier, new = RecordingCourier(), new_deliveries(60)
+    handler, new = RecordingHandler(), new_deliveries(60)
     pace = replace(PACE, send_seconds=0.5, lease_margin_seconds=0.5)
     async with open_mongo(own_mongo.url) as mongo:
         await mongo.prepare(make_indexes)
         store = MongoDeliveries(mongo)
         await store.add(new)
-        async with engine(store, courier, pace=pace):
-            await courier.until_sent(10)
+        async with engine(store, handler, pace=pace):
+            await handler.until_sent(10)
             own_mongo.kill()
             own_mongo.start()
             await settled(mongo, 60)
-    assert courier.sent.keys() == {each.key for each in new}
-    assert set(courier.sent.values()) == {1}, "the process that made the attempts did not die"
+    assert handler.sent.keys() == {each.key for each in new}
+    assert set(handler.sent.values()) == {1}, "the process that made the attempts did not die"
 
 
 async def test_what_may_have_been_claimed_when_the_answer_was_lost_does_not_wait(mongo_url: str) -> None:
@@ -127,12 +127,12 @@ async def test_what_may_have_been_claimed_when_the_answer_was_lost_does_not_wait
                 raise unavailable("mongodb")
             return claimed
 
-    courier = RecordingCourier()
+    handler = RecordingHandler()
     pace = replace(PACE, lease_margin_seconds=3600.0)
     async with store_at(mongo_url) as (_, mongo):
         store = Losing(mongo)
-        async with engine(store, courier, pace=pace) as deliver:
+        async with engine(store, handler, pace=pace) as deliver:
             await deliver.add(new_deliveries(5))
             await settled(mongo, 5)
     assert store.lost > 0
-    assert {attempt.delivery.attempt for attempt in courier.concluded} == {1}, "it was not an attempt"
+    assert {attempt.delivery.attempt for attempt in handler.concluded} == {1}, "it was not an attempt"

@@ -30,12 +30,12 @@ from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome
 from notify_service.domain.notification import ContentType
 from notify_service.domain.preferences import MutedChat, Preferences
-from notify_service.email.delivery_handler import EmailCourier
+from notify_service.email.delivery_handler import EmailDeliveryHandler
 from notify_service.email.digest import WaitingChat
 from notify_service.email.intake import EmailIntake
 from notify_service.email.proto_codec import EMAILS
 from notify_service.email.queue import BrokerEmailQueue
-from notify_service.email.renderer import MailLetters
+from notify_service.email.renderer import TemplateEmailRenderer
 from notify_service.email.send_digests import DigestTimes, SendDigests
 from notify_service.email.unsubscribe import Unsubscribe
 from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
@@ -105,7 +105,7 @@ class Post:
         return await self.devices.register(user_id, DeviceKind.EMAIL, address, "", now_ms(), keep=50)
 
     async def arm(self, *user_ids: str, ago_ms: int = TIMES.after_ms) -> None:
-        """As if they had been told something a while ago."""
+        """As if they had been notified something a while ago."""
         await self.digests.arm(user_ids, now_ms() - ago_ms)
 
     async def entries(self, user_id: str, count: int) -> list[LedgerEntry]:
@@ -139,19 +139,19 @@ async def post(mongo_url: str, amqp_url: str, tmp_path: Path) -> AsyncIterator[P
         broker = await stack.enter_async_context(Broker(SecretStr(amqp_url), name="mail", topology=topology))
         devices, preferences = MongoDeviceStore(mongo), MongoPreferenceStore(mongo)
         ledger, chats, members = MongoLedger(mongo), Chats(), ScriptedMembers()
-        courier = EmailCourier(
+        handler = EmailDeliveryHandler(
             devices=devices,
             preferences=preferences,
             members=members,
-            letters=MailLetters("Parley <chat@example.com>", "https://chat.example.com", TOKENS),
+            renderer=TemplateEmailRenderer("Parley <chat@example.com>", "https://chat.example.com", TOKENS),
             mailer=mailer,
             ledger=ledger,
             trust=Trust(BrakeLimits()),
         )
         clock = Clock()
-        deliver = Deliver(store, {Lane.EMAIL: courier}, LIMITS, PACE, clock)
-        take_in = EmailIntake(deliver, expire_seconds=3600)
-        consumer = Consumer(broker, queue, BatchHandler(queue, EMAILS, take_in, broker.publish_many))
+        deliver = Deliver(store, {Lane.EMAIL: handler}, LIMITS, PACE, clock)
+        intake = EmailIntake(deliver, expire_seconds=3600)
+        consumer = Consumer(broker, queue, BatchHandler(queue, EMAILS, intake, broker.publish_many))
         digests = MongoDigestStore(mongo, after_seconds=TIMES.after_ms / 1000)
         look = SendDigests(
             digests=digests,
@@ -408,7 +408,7 @@ async def test_a_mail_that_waited_says_what_its_reader_may_still_know(post: Post
     (mail,) = await post.server.mails(1)
     assert mail.letter["Subject"] == "2 unread messages in Regatta"
     for text in _CHATS:
-        assert text not in mail.text, f"{text!r} is not to be told any more"
+        assert text not in mail.text, f"{text!r} is not to be notified any more"
         assert (text.title() in mail.text) is (text == "regatta")
 
 

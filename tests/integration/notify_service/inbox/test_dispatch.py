@@ -1,4 +1,4 @@
-"""Processes that take in and tell at once, on one MongoDB, and break off: each message has one fate."""
+"""Processes that take in and dispatch at once, on one MongoDB, and break off: each message has one fate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from notify_service.adapters.mongo.database import open_mongo, to_time
 from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.delivery.brake import BrakeLimits
-from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.device_handler import DeviceDeliveryHandler
 from notify_service.delivery.engine import Deliver
 from notify_service.delivery.trust import Trust
 from notify_service.domain.decision import Policy
@@ -26,13 +26,13 @@ from notify_service.domain.ledger import MAX_MESSAGES, Outcome
 from notify_service.domain.notification import Message, NewMessage, ReadUpTo, Recipient
 from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.domain.push import PushKind, from_payload
-from notify_service.inbox.dispatch import Tell
+from notify_service.inbox.dispatch import Dispatch
 from notify_service.inbox.inbox import MAX_WAITING, Rhythm
 from notify_service.inbox.last_look import LastLook
 from notify_service.inbox.note_active import NoteActive
-from notify_service.inbox.poller import Teller
+from notify_service.inbox.poller import InboxPoller
 from notify_service.inbox.recheck import Attention
-from notify_service.intake.intake import TakeIn
+from notify_service.intake.intake import NotificationIntake
 from notify_service.people.lookup import People
 from notify_service.providers.log.sender import LogSender
 from tests.integration.notify_service.deliveries import LIMITS, PACE, running_engine, settled
@@ -98,7 +98,7 @@ class Process:
         self.members = Unaware()
         people = People(stores.devices, stores.preferences)
         note_active = NoteActive(stores.active_users, after_ms=60_000)
-        self.take_in = TakeIn(
+        self.intake = NotificationIntake(
             inboxes=stores.inboxes,
             people=people,
             ledger=stores.ledger,
@@ -106,7 +106,7 @@ class Process:
             note_active=note_active,
             policy=POLICY,
         )
-        self.tell = Tell(
+        self.dispatch = Dispatch(
             inboxes=inboxes or stores.inboxes,
             members=self.members,
             people=people,
@@ -119,12 +119,12 @@ class Process:
             policy=POLICY,
             expire_ms=86_400_000,
         )
-        self.teller = Teller(stores.inboxes, self.tell, poll_seconds=0.01)
+        self.poller = InboxPoller(stores.inboxes, self.dispatch, poll_seconds=0.01)
 
 
 @pytest.fixture
 async def mongo(mongo_url: str) -> AsyncIterator[Mongo]:
-    """A database of the test's own: tellers take whatever is due."""
+    """A database of the test's own: pollers take whatever is due."""
     async with open_mongo(mongo_url, f"test_{new_object_id()}") as found:
         await found.prepare(make_indexes)
         yield found
@@ -135,12 +135,12 @@ def stores_of(mongo: Mongo) -> Stores:
 
 
 @asynccontextmanager
-async def telling(*tellers: Teller) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(teller.run()) for teller in tellers]
+async def polling(*pollers: InboxPoller) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(poller.run()) for poller in pollers]
     try:
         yield
     finally:
-        await asyncio.gather(*(teller.stop() for teller in tellers))
+        await asyncio.gather(*(poller.stop() for poller in pollers))
         await asyncio.gather(*tasks)
 
 
@@ -164,7 +164,7 @@ async def fates(mongo: Mongo, user: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     async for delivery in mongo.collection("deliveries").find({"userId": user}):
         for message_id in delivery["messageIds"]:
-            found.setdefault(message_id, []).append("told")
+            found.setdefault(message_id, []).append("notified")
     async for entry in mongo.collection("ledger").find({"users": user}):
         for message_id in entry["messages"]:
             found.setdefault(str(message_id), []).append(entry["detail"])
@@ -178,10 +178,10 @@ async def test_each_message_has_one_fate_however_many_processes_meet(mongo: Mong
     messages = [message(chat_id, seq) for seq in range(1, 31)]
     jobs = [NewMessage(each, to(*users)) for each in messages] * 2  # each is delivered twice
     random.Random(4).shuffle(jobs)
-    async with telling(*(process.teller for process in processes)):
+    async with polling(*(process.poller for process in processes)):
         await asyncio.gather(
             *(
-                processes[place % 3].take_in(jobs[start : start + 5])
+                processes[place % 3].intake(jobs[start : start + 5])
                 for place, start in enumerate(range(0, len(jobs), 5))
             )
         )
@@ -190,35 +190,35 @@ async def test_each_message_has_one_fate_however_many_processes_meet(mongo: Mong
         decided = await fates(mongo, user)
         assert decided.keys() == {each.id for each in messages}
         assert {len(fate) for fate in decided.values()} == {1}
-        assert {fate[0] for fate in decided.values()} <= {"told", "collapsed"}
+        assert {fate[0] for fate in decided.values()} <= {"notified", "collapsed"}
 
 
 async def test_a_round_that_broke_off_is_made_again_and_tells_nobody_twice(mongo: Mongo) -> None:
     stores, chat_id = stores_of(mongo), new_object_id()
     breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
-    await successor.take_in([NewMessage(message(chat_id, 1), to("bob", "carol"))])
+    await successor.intake([NewMessage(message(chat_id, 1), to("bob", "carol"))])
     soon = now_ms() + 1_000
     claimed = await stores.inboxes.claim(soon, soon + 30_000, 10)
     with pytest.raises(Unavailable):
-        await breaks_off.tell(claimed)
+        await breaks_off.dispatch(claimed)
     assert await stores.inboxes.claim(soon + 29_999, soon + 60_000, 10) == []
 
     again = await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10)
-    await successor.tell(again)
+    await successor.dispatch(again)
     for user in ("bob", "carol"):
-        assert list((await fates(mongo, user)).values()) == [["told"]]
+        assert list((await fates(mongo, user)).values()) == [["notified"]]
     assert await stores.inboxes.claim(soon + 600_000, soon + 700_000, 10) == []
 
 
 async def test_reading_while_a_round_is_under_way_clears_what_it_shows(mongo: Mongo) -> None:
     stores, chat_id = stores_of(mongo), new_object_id()
     process = Process(stores)
-    await process.take_in([NewMessage(message(chat_id, 1), to("bob"))])
+    await process.intake([NewMessage(message(chat_id, 1), to("bob"))])
     soon = now_ms() + 1_000
     claimed = await stores.inboxes.claim(soon, soon + 30_000, 10)
-    await process.take_in([ReadUpTo(chat_id, "bob", 1)])
-    await process.tell(claimed)
-    await process.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+    await process.intake([ReadUpTo(chat_id, "bob", 1)])
+    await process.dispatch(claimed)
+    await process.dispatch(await stores.inboxes.claim(soon, soon + 30_000, 10))
     kinds = [
         from_payload(found["payload"]).kind
         async for found in mongo.collection("deliveries").find().sort("_id")
@@ -230,13 +230,13 @@ async def test_reading_while_a_round_is_under_way_clears_what_it_shows(mongo: Mo
 async def test_what_was_read_before_a_round_was_made_again_is_taken_away(mongo: Mongo) -> None:
     stores, chat_id = stores_of(mongo), new_object_id()
     breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
-    await successor.take_in([NewMessage(message(chat_id, 1), to("bob"))])
+    await successor.intake([NewMessage(message(chat_id, 1), to("bob"))])
     soon = now_ms() + 1_000
     with pytest.raises(Unavailable):
-        await breaks_off.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+        await breaks_off.dispatch(await stores.inboxes.claim(soon, soon + 30_000, 10))
     successor.members.read_seq = 1
     for later in (soon + 30_000, soon + 60_000):
-        await successor.tell(await stores.inboxes.claim(later, later + 30_000, 10))
+        await successor.dispatch(await stores.inboxes.claim(later, later + 30_000, 10))
     kinds = [
         from_payload(found["payload"]).kind
         async for found in mongo.collection("deliveries").find().sort("_id")
@@ -250,16 +250,16 @@ async def test_what_was_handed_over_and_muted_before_the_round_was_made_again_go
 ) -> None:
     stores, chat_id = stores_of(mongo), new_object_id()
     breaks_off, successor = Process(stores, inboxes=NeverSettled()), Process(stores)
-    await successor.take_in([NewMessage(message(chat_id, 1), to("bob"))])
+    await successor.intake([NewMessage(message(chat_id, 1), to("bob"))])
     soon = now_ms() + 1_000
     with pytest.raises(Unavailable):
-        await breaks_off.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+        await breaks_off.dispatch(await stores.inboxes.claim(soon, soon + 30_000, 10))
     await stores.preferences.replace("bob", Preferences(muted_chats=(MutedChat(chat_id),)))
-    await successor.tell(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
+    await successor.dispatch(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
     [waits] = [found async for found in mongo.collection("deliveries").find()]
     assert await stores.inboxes.why_outdated([("bob", from_payload(waits["payload"]))]) == {}
-    await successor.take_in([ReadUpTo(chat_id, "bob", 1)])
-    await successor.tell(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
+    await successor.intake([ReadUpTo(chat_id, "bob", 1)])
+    await successor.dispatch(await stores.inboxes.claim(soon + 30_000, soon + 60_000, 10))
     kinds = [
         from_payload(found["payload"]).kind
         async for found in mongo.collection("deliveries").find().sort("_id")
@@ -272,31 +272,31 @@ async def test_each_message_of_a_large_batch_finds_its_answer(mongo: Mongo, why:
     stores, chat_id = stores_of(mongo), new_object_id()
     process = Process(stores)
     messages = [message(chat_id, seq) for seq in range(1, MAX_WAITING + 1)]
-    await process.take_in([NewMessage(each, to("bob")) for each in messages])
+    await process.intake([NewMessage(each, to("bob")) for each in messages])
     if why == "read":
         process.members.read_seq = MAX_WAITING
     soon = now_ms() + 1_000
-    await process.tell(await stores.inboxes.claim(soon, soon + 30_000, 10))
+    await process.dispatch(await stores.inboxes.claim(soon, soon + 30_000, 10))
     decided = await fates(mongo, "bob")
-    told = [] if why == "read" else [["told"]] * MAX_MESSAGES
-    assert [decided.get(each.id) for each in messages] == [[why]] * (MAX_WAITING - len(told)) + told
+    notified = [] if why == "read" else [["notified"]] * MAX_MESSAGES
+    assert [decided.get(each.id) for each in messages] == [[why]] * (MAX_WAITING - len(notified)) + notified
 
 
 async def test_one_inbox_that_cannot_be_told_keeps_no_other_from_it(mongo: Mongo) -> None:
     stores = stores_of(mongo)
     process = Process(stores)
     chats = [new_object_id() for _ in range(3)]
-    await process.take_in([NewMessage(message(chat_id, 1), to(f"user-{chat_id}")) for chat_id in chats])
+    await process.intake([NewMessage(message(chat_id, 1), to(f"user-{chat_id}")) for chat_id in chats])
     process.members.defect = chats[1]
-    async with telling(process.teller):
+    async with polling(process.poller):
         async with asyncio.timeout(30):
             while await mongo.collection("deliveries").count_documents({}) < 2:
                 await asyncio.sleep(0.02)
-    told = {found["chatId"] async for found in mongo.collection("deliveries").find()}
-    assert told == {chats[0], chats[2]}
+    notified = {found["chatId"] async for found in mongo.collection("deliveries").find()}
+    assert notified == {chats[0], chats[2]}
     process.members.defect = ""
     later = now_ms() + 60_000
-    await process.tell(await stores.inboxes.claim(later, later + 1, 10))
+    await process.dispatch(await stores.inboxes.claim(later, later + 1, 10))
     assert await mongo.collection("deliveries").count_documents({}) == 3, "it had its turn again"
 
 
@@ -308,8 +308,8 @@ async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(mongo: Mon
     newer = message(again, 2)
 
     async def tell(*jobs: Notification) -> None:
-        await process.take_in(jobs)
-        await process.tell(await stores.inboxes.claim(now_ms() + 1_000, now_ms() + 30_000, 10))
+        await process.intake(jobs)
+        await process.dispatch(await stores.inboxes.claim(now_ms() + 1_000, now_ms() + 30_000, 10))
 
     # The provider is down, so all of it waits.
     await tell(*(NewMessage(each, to("bob")) for each in first.values()))
@@ -320,10 +320,10 @@ async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(mongo: Mon
     provider = Provider()
     people = People(stores.devices, stores.preferences)
     last_look = LastLook(stores.inboxes, process.members, people, POLICY)
-    courier = DeviceCourier(
+    handler = DeviceDeliveryHandler(
         stores.devices, {DeviceKind.LOG: provider}, stores.ledger, last_look, Trust(BrakeLimits())
     )
-    async with running_engine(Deliver(stores.deliveries, {Lane.DEVICE: courier}, LIMITS, PACE)):
+    async with running_engine(Deliver(stores.deliveries, {Lane.DEVICE: handler}, LIMITS, PACE)):
         await settled(mongo, 5)
     assert sorted(provider.took) == sorted([("show", newer.id), ("clear", ""), ("show", first[stays].id)])
     replaced = await stores.ledger.find("bob", first[again].id, 10)
@@ -338,19 +338,19 @@ async def test_after_an_outage_a_device_is_shown_what_is_true_by_then(mongo: Mon
 async def test_a_digest_is_planned_for_whom_something_may_stay_unread(mongo: Mongo) -> None:
     stores, chat_id, at_ms = stores_of(mongo), new_object_id(), now_ms()
     process = Process(stores)
-    people = ("told", "only-mail", "muted", "active", "no-mail")
+    people = ("notified", "only-mail", "muted", "active", "no-mail")
     for user in people:
         if user != "no-mail":
             await stores.devices.register(user, DeviceKind.EMAIL, f"{user}@example.com", "", at_ms, keep=50)
-    await stores.devices.register("told", DeviceKind.LOG, "log", "", at_ms, keep=50)
+    await stores.devices.register("notified", DeviceKind.LOG, "log", "", at_ms, keep=50)
     await stores.preferences.replace("muted", Preferences(muted_chats=(MutedChat(chat_id),)))
     active = Recipient("active", at_ms)
     absent = to(*(user for user in people if user != "active"))
-    await process.take_in([NewMessage(message(chat_id, 1), (*absent, active))])
+    await process.intake([NewMessage(message(chat_id, 1), (*absent, active))])
 
     async def planned() -> set[str]:
         return {found["_id"] async for found in mongo.collection("digests").find()}
 
     assert await planned() == {"only-mail", "active"}
-    await process.tell(await stores.inboxes.claim(now_ms() + 1_000, now_ms() + 30_000, 10))
-    assert await planned() == {"only-mail", "active", "told"}
+    await process.dispatch(await stores.inboxes.claim(now_ms() + 1_000, now_ms() + 30_000, 10))
+    assert await planned() == {"only-mail", "active", "notified"}

@@ -13,7 +13,7 @@ from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.delivery.brake import BrakeLimits
-from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.device_handler import DeviceDeliveryHandler
 from notify_service.delivery.engine import Deliver
 from notify_service.delivery.trust import Trust
 from notify_service.domain.decision import Policy
@@ -47,7 +47,7 @@ ALL_DAY = (QuietHours(0, 720, "UTC"), QuietHours(720, 0, "UTC"))
 
 
 class Phone:
-    """A `Sender` that is busy until it is told otherwise."""
+    """A `Sender` that is busy until it is notified otherwise."""
 
     def __init__(self) -> None:
         self.busy = True
@@ -125,14 +125,14 @@ async def waiting(mongo_url: str) -> AsyncIterator[Waiting]:
     async with store_at(mongo_url) as (store, mongo):
         members, phone, clock, ledger = ScriptedMembers(), Phone(), Clock(), MongoLedger(mongo)
         devices = MongoDeviceStore(mongo)
-        courier = DeviceCourier(
+        handler = DeviceDeliveryHandler(
             devices,
             {DeviceKind.FCM: phone},
             ledger,
             last_look_of(mongo, members, POLICY),
             Trust(BrakeLimits()),
         )
-        deliver = Deliver(store, {Lane.DEVICE: courier}, LIMITS, PACE, clock)
+        deliver = Deliver(store, {Lane.DEVICE: handler}, LIMITS, PACE, clock)
         async with running_engine(deliver):
             preferences = MongoPreferenceStore(mongo)
             yield Waiting(mongo, deliver, members, devices, preferences, ledger, phone, clock)
@@ -190,8 +190,8 @@ async def test_nobody_is_told_in_quiet_hours_because_of_an_outage(mongo_url: str
         for push, hours in zip(pushes, ALL_DAY, strict=True):
             await it.preferences.replace(push.user_id, Preferences(quiet_hours=hours))
         await it.go_on(2)
-        told = {(await it.last_entry(push)).detail for push in pushes}
-        assert told == {"taken", "quiet-hours"}, "one half of the day is quiet for each of them"
+        notified = {(await it.last_entry(push)).detail for push in pushes}
+        assert notified == {"taken", "quiet-hours"}, "one half of the day is quiet for each of them"
 
 
 @pytest.mark.parametrize(("count", "body"), [(1, "New message"), (3, "3 new messages")])

@@ -1,4 +1,4 @@
-"""Who was not told for being active is told when the activity turns out to be over before it was seen."""
+"""Who was not notified for being active is notified when the activity is over before it was seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.inbox.inbox import Inbox, InboxKey, Rhythm
 from notify_service.inbox.note_active import NoteActive
 from notify_service.inbox.recheck_active import RecheckActive
-from notify_service.intake.intake import TakeIn
+from notify_service.intake.intake import NotificationIntake
 from notify_service.people.lookup import People
 from parley.common.v1.chat_pb2 import Role
 from parley.notify.v1 import notify_service_pb2 as pb
@@ -81,12 +81,12 @@ async def test_who_closes_the_laptop_right_after_is_told_once(quick: Service) ->
     assert sent.outcome == pb.OUTCOME_SENT
     ids = [each.new_message.message.id for each in (first, second)]
     assert list(sent.message_ids) == ids
-    # Another look finds nothing that is not told.
+    # Another look finds nothing that is not notified.
     third = job(user, last_active_ms=now_ms() - 15_000)
     await send(quick, third)
     entries = await quick.settled(5, user_id=user)
-    told = [list(e.message_ids) for e in entries if e.outcome == pb.OUTCOME_SENT]
-    assert told == [[third.new_message.message.id], ids]
+    notified = [list(e.message_ids) for e in entries if e.outcome == pb.OUTCOME_SENT]
+    assert notified == [[third.new_message.message.id], ids]
 
 
 async def test_who_has_read_it_before_leaving_is_not_told(quick: Service) -> None:
@@ -210,8 +210,8 @@ def stores_of(mongo: Mongo) -> Stores:
     return Stores.of(mongo, Rhythm(30, 60, 0), digest_after_seconds=3_600)
 
 
-def take_in_of(stores: Stores, users: MongoActiveUserStore) -> TakeIn:
-    return TakeIn(
+def take_in_of(stores: Stores, users: MongoActiveUserStore) -> NotificationIntake:
+    return NotificationIntake(
         inboxes=stores.inboxes,
         people=People(stores.devices, stores.preferences),
         ledger=stores.ledger,
@@ -251,11 +251,11 @@ async def inbox_of(stores: Stores, user: str, chat_id: str) -> Inbox:
 
 async def test_a_group_that_never_rests_costs_one_write_per_active_member(mongo: Mongo) -> None:
     stores, users, chat_id = stores_of(mongo), Counting(mongo), new_object_id()
-    take_in = take_in_of(stores, users)
+    intake = take_in_of(stores, users)
     members = [f"user-{number}" for number in range(50)]
     for seq in range(1, 21):
         recipients = tuple(Recipient(user, now_ms()) for user in members)
-        await take_in([NewMessage(message(chat_id, seq), recipients)])
+        await intake([NewMessage(message(chat_id, seq), recipients)])
     assert sorted(users.armed) == sorted(members)
     assert await mongo.collection("active_users").count_documents({}) == 50
     assert await mongo.collection("inbox").count_documents({}) == 0
@@ -295,10 +295,10 @@ async def test_a_look_at_what_was_told_since_tells_it_no_more(mongo: Mongo) -> N
     with pytest.raises(KeyError):
         await recheck_of(stores, Counting(mongo, dies=True), said).look(later)
 
-    def told(inbox: Inbox) -> Inbox:
-        return replace(inbox, waiting=None, told_seq=1, handled=(1,))
+    def notified(inbox: Inbox) -> Inbox:
+        return replace(inbox, waiting=None, notified_seq=1, handled=(1,))
 
-    await stores.inboxes.change({InboxKey("bob", chat_id): told})
+    await stores.inboxes.change({InboxKey("bob", chat_id): notified})
     assert await recheck_of(stores, users, said).look(later + 60_000) == 1
     assert (await inbox_of(stores, "bob", chat_id)).waiting is None
 

@@ -111,16 +111,16 @@ async def test_a_burst_is_one_notification_that_counts_and_names_all_its_message
     with capture_logs() as lines:
         await asyncio.gather(*(service.publish(*burst[start : start + 10]) for start in range(0, 50, 10)))
         [entry] = await service.settled(1, user_id=user)
-        last = await told_after(service, user, job(user, chat_id=chat_id, seq=51))
+        last = await notified_after(service, user, job(user, chat_id=chat_id, seq=51))
     assert set(entry.message_ids) == {each.new_message.message.id for each in burst}
     first, second = shown_to(lines, user)
     assert (first["title"], first["body"]) == ("Alice", "50 new messages: text 50")
-    assert first["badge"] == 50, "a total that is behind is no less than what is told"
+    assert first["badge"] == 50, "a total that is behind is no less than what is notified"
     assert second["message_id"] == last
 
 
-async def told_after(service: Service, user: str, next_job: Notification) -> str:
-    """Has one more message told: what was to come before it has come."""
+async def notified_after(service: Service, user: str, next_job: Notification) -> str:
+    """Has one more message notified: what was to come before it has come."""
     message_id: str = next_job.new_message.message.id
     await service.publish(next_job)
     await service.settled(1, user_id=user, message_id=message_id)
@@ -128,16 +128,16 @@ async def told_after(service: Service, user: str, next_job: Notification) -> str
 
 
 async def test_a_job_delivered_again_tells_nobody_again(service: Service) -> None:
-    told, untold = new_user(), new_user()
-    await prefer(service, untold, enabled=False)
-    batch = (job(told), job(untold))
+    notified, missed = new_user(), new_user()
+    await prefer(service, missed, enabled=False)
+    batch = (job(notified), job(missed))
     await service.publish(*batch, *batch)
-    await service.settled(1, user_id=told)
+    await service.settled(1, user_id=notified)
     await service.publish(*batch)
-    await told_after(service, told, job(told))
-    assert about(await service.ledger(user_id=untold)) == [(pb.OUTCOME_SUPPRESSED, "disabled")]
+    await notified_after(service, notified, job(notified))
+    assert about(await service.ledger(user_id=missed)) == [(pb.OUTCOME_SUPPRESSED, "disabled")]
     message_id = batch[0].new_message.message.id
-    assert about(await service.ledger(user_id=told, message_id=message_id)) == [(pb.OUTCOME_SENT, "")]
+    assert about(await service.ledger(user_id=notified, message_id=message_id)) == [(pb.OUTCOME_SENT, "")]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_reading_takes_away_what_devices_show(service: Service) -> None:
         await service.publish(read(user, chat_id, 3))
         await service.publish(read(user, chat_id, 4), read(user, chat_id, 4))
         entries = await service.settled(5, user_id=user)
-        await told_after(service, user, job(user, chat_id=chat_id, seq=5))
+        await notified_after(service, user, job(user, chat_id=chat_id, seq=5))
     pushes = [entry.message_ids for entry in entries if entry.device_id]
     assert sorted(map(len, pushes)) == [0, 0, 1, 1], "a clear-push is about no message"
     cleared = [line for line in shown_to(lines, user) if line["event"] == "notification.cleared"]
@@ -187,23 +187,23 @@ async def test_who_is_removed_is_shown_nothing_of_the_chat_any_more(service: Ser
     user, other, chat_id = new_user(), new_user(), new_object_id()
     devices = {await register(service, user, address) for address in ("one", "two")}
     await register(service, other, "one")
-    told = job(user, other, chat_id=chat_id, seq=4)
+    notified = job(user, other, chat_id=chat_id, seq=4)
     with capture_logs() as lines:
-        await service.publish(told)
+        await service.publish(notified)
         await service.settled(2, user_id=user)
         await service.settled(1, user_id=other)
         service.persist.attention[user] = Attention(role=Role.ROLE_NONE)
         await service.removed(user, chat_id, 5)
         await service.removed(user, chat_id, 5)
         entries = await service.settled(5, user_id=user)
-        await told_after(service, other, job(other, chat_id=chat_id, seq=6))
+        await notified_after(service, other, job(other, chat_id=chat_id, seq=6))
     [why] = [entry for entry in entries if entry.outcome == pb.OUTCOME_CLEARED]
-    assert (why.detail, list(why.message_ids)) == ("not-a-member", [told.new_message.message.id])
+    assert (why.detail, list(why.message_ids)) == ("not-a-member", [notified.new_message.message.id])
     cleared = [line for line in shown_to(lines, user) if line["event"] == "notification.cleared"]
     assert {line["device_id"] for line in cleared} == devices
     assert len(cleared) == 2
     assert not [line for line in shown_to(lines, other) if line["event"] == "notification.cleared"]
-    request = pb.ExplainNotificationRequest(user_id=user, message_id=told.new_message.message.id)
+    request = pb.ExplainNotificationRequest(user_id=user, message_id=notified.new_message.message.id)
     answer: pb.ExplainNotificationResponse = await service.stub.ExplainNotification(request)
     assert answer.outcome == pb.OUTCOME_SENT
     assert answer.summary.endswith(": the user was no member of the chat any more.")
@@ -213,7 +213,7 @@ async def test_reading_of_what_is_not_shown_sends_nothing(service: Service) -> N
     user, chat_id = new_user(), new_object_id()
     with capture_logs() as lines:
         await service.publish(read(user, chat_id, 4))
-        await told_after(service, user, job(user, chat_id=chat_id, seq=5))
+        await notified_after(service, user, job(user, chat_id=chat_id, seq=5))
     assert [line["event"] for line in shown_to(lines, user)] == ["notification.shown"]
 
 
@@ -251,9 +251,9 @@ async def test_the_ledger_answers_by_user_message_or_both_newest_first(service: 
     user, other = new_user(), new_user()
     jobs = [job(user) for _ in range(3)]
     for each in jobs:
-        await told_after(service, user, each)
+        await notified_after(service, user, each)
     first = jobs[0].new_message.message
-    await told_after(service, other, job(other, id=first.id))
+    await notified_after(service, other, job(other, id=first.id))
 
     newest_first = [each.new_message.message.id for each in reversed(jobs)]
     assert [entry.message_ids[0] for entry in await service.ledger(user_id=user)] == newest_first
@@ -341,9 +341,9 @@ async def test_muted_chats_are_in_the_badge_where_the_deployment_wants_that(
     async with running(amqp_url, mongo_url, notify_badge_muted=counts) as service:
         await prefer(service, user, muted_chats=chats, mention_overrides=True)
         with capture_logs() as lines:
-            await told_after(service, user, job(user, chat_id=chat_id))
+            await notified_after(service, user, job(user, chat_id=chat_id))
             mention = job(
                 user, chat_id=muted, mentions=[user], kind=NotificationType.NOTIFICATION_TYPE_GROUP_MESSAGE
             )
-            await told_after(service, user, mention)
+            await notified_after(service, user, mention)
     assert tuple(line["badge"] for line in shown_to(lines, user)) == badges

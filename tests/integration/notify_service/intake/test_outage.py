@@ -1,4 +1,4 @@
-"""MongoDB goes away and comes back: what waits, what is told, and that nothing is lost or told twice."""
+"""MongoDB goes away and comes back: what waits, what goes out, and that nothing is lost or sent twice."""
 
 from __future__ import annotations
 

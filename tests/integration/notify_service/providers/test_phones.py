@@ -15,7 +15,7 @@ from notify_service.adapters.mongo.devices import MongoDeviceStore
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.delivery.brake import BrakeLimits
-from notify_service.delivery.device_handler import DeviceCourier
+from notify_service.delivery.device_handler import DeviceDeliveryHandler
 from notify_service.delivery.engine import Deliver
 from notify_service.delivery.trust import Trust
 from notify_service.domain.decision import Policy
@@ -112,10 +112,10 @@ async def pushing(
         senders = open_senders(await ProviderContext.open(settings, life, MongoKeyStore(mongo)))
         devices, ledger = MongoDeviceStore(mongo), MongoLedger(mongo)
         policy = Policy(senders, implicit_log_device=False, idle_ms=300_000)
-        courier = DeviceCourier(
+        handler = DeviceDeliveryHandler(
             devices, senders, ledger, last_look_of(mongo, ScriptedMembers(), policy), Trust(BrakeLimits())
         )
-        deliver = Deliver(store, {Lane.DEVICE: courier}, replace(LIMITS, max_probe_seconds=0.05), PACE, clock)
+        deliver = Deliver(store, {Lane.DEVICE: handler}, replace(LIMITS, max_probe_seconds=0.05), PACE, clock)
         life.supervise("deliver", deliver.run)
         try:
             yield Pushing(deliver, mongo, devices, ledger, clock)

@@ -72,9 +72,9 @@ async def test_a_sender_without_credentials_is_left_out_with_one_line() -> None:
             assert DeviceKind.FCM not in made
             assert DeviceKind.APNS not in made
 
-    told = [(line["kind"], line["missing"]) for line in logs if line["event"] == "notify.sender_disabled"]
-    assert told.count(("fcm", "PARLEY_NOTIFY_FCM_CREDENTIALS_FILE")) == 1
-    assert told.count(("apns", "PARLEY_NOTIFY_APNS_KEY_FILE")) == 1
+    notified = [(line["kind"], line["missing"]) for line in logs if line["event"] == "notify.sender_disabled"]
+    assert notified.count(("fcm", "PARLEY_NOTIFY_FCM_CREDENTIALS_FILE")) == 1
+    assert notified.count(("apns", "PARLEY_NOTIFY_APNS_KEY_FILE")) == 1
 
 
 async def test_both_reach_whom_the_settings_name(authority: Authority, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What an attempt ends with, whatever its courier does."""
+"""What an attempt ends with, whatever its handler does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOW = 1_000_000
 
 
-class Courier:
+class DeliveryHandler:
     """Does one thing."""
 
     def __init__(self, does: BaseException | str | None) -> None:
@@ -39,13 +39,13 @@ class Courier:
         raise AssertionError(attempts)
 
 
-def delivery(attempt: int = 1, seconds: float = 86_400, last_words: str = "") -> Delivery:
+def delivery(attempt: int = 1, seconds: float = 86_400, last_detail: str = "") -> Delivery:
     what = NewDelivery("key", Lane.DEVICE, "web-push:host", "d", b"", NOW, NOW + round(seconds * 1000), "bob")
-    return Delivery("5" * 24, attempt, what, last_words)
+    return Delivery("5" * 24, attempt, what, last_detail)
 
 
 async def attempt(does: BaseException | str | None, of: Delivery | None = None) -> Result:
-    return await make_attempt(Courier(does), of or delivery(), 0.02, lambda: NOW)
+    return await make_attempt(DeliveryHandler(does), of or delivery(), 0.02, lambda: NOW)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ async def test_words_are_made_fit_to_be_stored_and_shown(said: str, kept: str) -
 
 
 def test_what_ran_out_of_time_says_what_was_last_heard() -> None:
-    assert give_up(delivery(attempt=1, last_words="503"), NOW).detail == "given up after 1 attempt: 503"
+    assert give_up(delivery(attempt=1, last_detail="503"), NOW).detail == "given up after 1 attempt: 503"
     untried = give_up(delivery(attempt=0), NOW)
     assert untried.detail == "given up: its time was over before an attempt could be made"
 
 
 async def test_its_own_cancellation_ends_it() -> None:
-    task = asyncio.create_task(make_attempt(Courier(None), delivery(), 30, lambda: NOW))
+    task = asyncio.create_task(make_attempt(DeliveryHandler(None), delivery(), 30, lambda: NOW))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from notify_service.delivery.batcher import Together
+from notify_service.delivery.batcher import Batcher
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,7 +30,7 @@ class Store:
 
 async def test_what_is_asked_at_once_is_asked_together() -> None:
     store = Store()
-    together = Together(store.squares)
+    together = Batcher(store.squares)
     assert await asyncio.gather(*map(together.get, [2, 3, 4, 2])) == [4, None, 16, 4]
     assert await together.get(6) == 36
     assert store.questions == [[2, 3, 4], [6]]
@@ -38,7 +38,7 @@ async def test_what_is_asked_at_once_is_asked_together() -> None:
 
 async def test_a_failure_is_everybody_s_and_the_next_question_s_no_more() -> None:
     store = Store()
-    together = Together(store.squares)
+    together = Batcher(store.squares)
     store.broken = True
     answers = await asyncio.gather(together.get(2), together.get(4), return_exceptions=True)
     assert [type(answer) for answer in answers] == [KeyError, KeyError]
@@ -47,7 +47,7 @@ async def test_a_failure_is_everybody_s_and_the_next_question_s_no_more() -> Non
 
 
 async def test_one_who_stops_waiting_takes_nothing_from_the_others() -> None:
-    together = Together(Store().squares)
+    together = Batcher(Store().squares)
     hasty, patient = (asyncio.create_task(together.get(number)) for number in (2, 4))
     await asyncio.sleep(0)
     hasty.cancel()

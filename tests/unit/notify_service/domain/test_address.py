@@ -44,7 +44,7 @@ def test_urls_on_the_public_internet(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "notified"),
     [
         ("http://push.example/", "https"),
         ("ftp://push.example/", "https"),
@@ -96,8 +96,8 @@ def test_urls_on_the_public_internet(url: str) -> None:
         ("https://10.0.0.1./", "public internet"),
     ],
 )
-def test_urls_that_lead_elsewhere(url: str, told: str) -> None:
-    with pytest.raises(InvalidArgument, match=rf"^address: .*{told}"):
+def test_urls_that_lead_elsewhere(url: str, notified: str) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^address: .*{notified}"):
         require_url("address", url, allow_loopback=False)
     with pytest.raises(InvalidArgument):
         normal_address(DeviceKind.WEB_PUSH, url, allow_loopback=False)
@@ -178,7 +178,7 @@ def test_keys_are_stored_without_padding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p256dh", "told"),
+    ("p256dh", "notified"),
     [
         ("", "65 bytes, has 0"),
         (encoded(bytes(64)), "65 bytes, has 64"),
@@ -194,8 +194,8 @@ def test_keys_are_stored_without_padding() -> None:
     ],
     ids=itertools.count(),  # some of the keys are made up anew in each process
 )
-def test_what_is_no_public_key(p256dh: str, told: str) -> None:
-    with pytest.raises(InvalidArgument, match=rf"^web_push_keys\.p256dh: .*{told}"):
+def test_what_is_no_public_key(p256dh: str, notified: str) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^web_push_keys\.p256dh: .*{notified}"):
         normal_keys(WebPushKeys(p256dh=p256dh, auth=AUTH))
 
 

@@ -1,4 +1,4 @@
-"""Whether a user is told, and through which devices."""
+"""Whether a user is notified, and through which devices."""
 
 from __future__ import annotations
 

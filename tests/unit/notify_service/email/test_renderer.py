@@ -7,7 +7,7 @@ from email.message import EmailMessage
 import pytest
 
 from notify_service.email.digest import Digest, Email, UnreadChat
-from notify_service.email.renderer import MailLetters
+from notify_service.email.renderer import TemplateEmailRenderer
 from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
 from notify_service.ports import SendRefusedError
 
@@ -23,15 +23,15 @@ def letter(
     """A letter as the reader's program has it, after all encoding."""
     total = sum(chat.unread for chat in chats) if unread is None else unread
     made = Email("e" * 24, "bob/ü", "d" * 24, AT, Digest(chats, total))
-    written = letters().write(made, to, zone).as_bytes()
+    written = letters().render(made, to, zone).as_bytes()
     written.decode("ascii")
     read = email.message_from_bytes(written, policy=email.policy.default)
     assert isinstance(read, EmailMessage)
     return read
 
 
-def letters(public_url: str = "https://chat.example.com/") -> MailLetters:
-    return MailLetters("Harbour Chät <chat@example.com>", public_url, TOKENS)
+def letters(public_url: str = "https://chat.example.com/") -> TemplateEmailRenderer:
+    return TemplateEmailRenderer("Harbour Chät <chat@example.com>", public_url, TOKENS)
 
 
 def body(message: EmailMessage, kind: str) -> str:
@@ -64,14 +64,14 @@ def test_mail_programs_find_the_way_to_unsubscribe_in_one_click() -> None:
 def test_a_long_link_stays_whole() -> None:
     user_id = "\U0001f600" * 128
     made = Email("e" * 24, user_id, "d" * 24, AT, Digest((ADA,), 1))
-    written = letters().write(made, "bob@example.org", "UTC").as_bytes()
+    written = letters().render(made, "bob@example.org", "UTC").as_bytes()
     (line,) = [line for line in written.split(b"\r\n") if line.startswith(b"List-Unsubscribe:")]
     assert line.endswith(TOKENS.token(user_id).encode() + b">")
     assert max(map(len, written.split(b"\r\n"))) <= 998
 
 
 def test_one_click_is_offered_over_https_alone() -> None:
-    made = letters("http://127.0.0.1:8080").write(
+    made = letters("http://127.0.0.1:8080").render(
         Email("e" * 24, "bob", "d" * 24, AT, Digest((ADA,), 1)), "bob@example.org", "UTC"
     )
     assert made["List-Unsubscribe"].startswith("<http://127.0.0.1:8080/api/v1/unsubscribe?token=")

@@ -53,12 +53,12 @@ def test_the_last_word_of_the_ledger_counts(words: list[tuple[str, str, list[str
         message_ids = [chat_id[:1] + place for place in places]
         entries.append(entry(chat_id, detail, *message_ids))
         last.update(((chat_id, message_id), detail) for message_id in message_ids)
-    untold = {
+    missed = {
         (chat_id, message_id)
         for chat_id, message_ids in taken_for_active(reversed(entries)).items()
         for message_id in message_ids
     }
-    assert untold == {key for key, detail in last.items() if detail == "active"}
+    assert missed == {key for key, detail in last.items() if detail == "active"}
 
 
 def test_who_is_noted_is_not_unknown_until_that_is_over() -> None:

@@ -1,4 +1,4 @@
-"""What one user has still to be told of one chat."""
+"""What one user has still to be notified of one chat."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def waiting(inbox: Inbox) -> Batch:
     return inbox.waiting
 
 
-def told(inbox: Inbox, at_ms: int) -> Inbox:
+def notified(inbox: Inbox, at_ms: int) -> Inbox:
     claimed = inbox.claim(CLAIM, at_ms + 1)
     assert claimed.firing
     shown = Shown(claimed.firing.id, claimed.firing.last.seq, claimed.firing.last.id, ("d" * 24,))
@@ -64,7 +64,7 @@ def test_a_burst_is_due_when_it_is_over_or_has_lasted_too_long() -> None:
 
 
 def test_the_next_time_comes_after_a_while() -> None:
-    after = told(taken(arrival(1)), START + 1_000)
+    after = notified(taken(arrival(1)), START + 1_000)
     assert after.due_ms(RHYTHM) is None
     assert taken(arrival(2, START + 2_000), inbox=after).due_ms(RHYTHM) == START + 11_000
     assert taken(arrival(2, START + 60_000), inbox=after).due_ms(RHYTHM) == START + 61_000
@@ -104,7 +104,7 @@ def test_a_claim_that_ran_out_decides_the_same_batch_again() -> None:
 
 
 def test_what_was_read_is_cleared_at_once_and_only_when_all_of_it_was() -> None:
-    shown = told(taken(arrival(4), arrival(5)), START)
+    shown = notified(taken(arrival(4), arrival(5)), START)
     assert shown.read(4).to_clear is None
     read = shown.read(5)
     assert read.to_clear == shown.shown
@@ -123,9 +123,9 @@ def test_what_was_read_while_it_was_told_is_cleared_too() -> None:
 
 
 def test_a_newer_notification_outlives_the_clearing_of_an_older_one() -> None:
-    first = told(taken(arrival(1)), START).read(1)
+    first = notified(taken(arrival(1)), START).read(1)
     assert first.shown
-    second = told(taken(arrival(2), inbox=first), START + 11_000)
+    second = notified(taken(arrival(2), inbox=first), START + 11_000)
     assert cleared_by(second, first.shown).shown == second.shown
 
 
@@ -151,7 +151,7 @@ def test_a_batch_keeps_its_last_messages() -> None:
 def test_what_was_decided_long_ago_stays_decided() -> None:
     inbox = EMPTY
     for seq in range(1, MAX_HANDLED + 20):
-        inbox = told(taken(arrival(seq), inbox=inbox), START)
+        inbox = notified(taken(arrival(seq), inbox=inbox), START)
     assert len(inbox.handled) == MAX_HANDLED
     assert all(inbox.take(arrival(seq)) is inbox for seq in range(1, MAX_HANDLED + 20))
 
@@ -161,7 +161,7 @@ def stored(inbox: Inbox) -> Inbox:
 
 
 def decided(inbox: Inbox) -> Inbox:
-    """Decided not to be told."""
+    """Decided not to be notified."""
     firing = waiting(inbox)
     return inbox.claim(CLAIM, START).settle(CLAIM, firing.id, shown=None, cleared_id="", at_ms=START)
 
@@ -173,11 +173,11 @@ def test_what_was_decided_and_not_told_can_wait_again_in_the_batch_it_would_have
     assert waiting(again).id == waiting(taken(arrival(1))).id
     assert [message.seq for message in waiting(again).messages] == [1, 2]
     assert again.reconsider(arrival(2)) is again
-    assert told(again, START).reconsider(arrival(2)).waiting is None
+    assert notified(again, START).reconsider(arrival(2)).waiting is None
 
 
 def test_what_was_told_read_or_is_being_decided_does_not_wait_again() -> None:
-    inbox = told(taken(arrival(2)), START)
+    inbox = notified(taken(arrival(2)), START)
     assert inbox.reconsider(arrival(1)) is inbox, "it was in the count"
     assert inbox.read(3).reconsider(arrival(3)).waiting is None
     assert inbox.left(3).reconsider(arrival(3)).waiting is None
@@ -186,7 +186,7 @@ def test_what_was_told_read_or_is_being_decided_does_not_wait_again() -> None:
 
 
 def test_what_is_shown_goes_when_the_membership_is_over() -> None:
-    shows = stored(told(taken(arrival(1), arrival(2)), START))
+    shows = stored(notified(taken(arrival(1), arrival(2)), START))
     assert shows.left(1).to_clear is None, "what came after it is another membership's"
     left = shows.left(3)
     assert left.left(3) is left
@@ -206,8 +206,8 @@ def test_a_removal_in_the_middle_of_telling_takes_it_away_afterwards() -> None:
 
 
 def test_who_is_added_again_is_not_told_of_before() -> None:
-    shows = stored(told(taken(arrival(1)), START))
-    again = told(taken(arrival(3), inbox=shows.left(2)), START)
+    shows = stored(notified(taken(arrival(1)), START))
+    again = notified(taken(arrival(3), inbox=shows.left(2)), START)
     assert again.to_clear is None
     late = Push(PushKind.SHOW, CHAT, 1, batch_id="b" * 24, seq=1)
     assert again.why_outdated(late) is Reason.NOT_A_MEMBER
@@ -219,8 +219,8 @@ def show(inbox: Inbox) -> Push:
 
 
 def test_a_push_that_waited_goes_out_only_where_it_is_still_to_be_shown() -> None:
-    first = stored(told(taken(arrival(1)), START))
-    second = told(taken(arrival(2), inbox=first), START)
+    first = stored(notified(taken(arrival(1)), START))
+    second = notified(taken(arrival(2), inbox=first), START)
     read = second.read(2)
     assert second.shown
     cleared = cleared_by(read, second.shown)
@@ -233,13 +233,13 @@ def test_a_push_that_waited_goes_out_only_where_it_is_still_to_be_shown() -> Non
 
 
 def test_a_clear_that_waited_takes_nothing_away_that_is_newer() -> None:
-    first = stored(told(taken(arrival(1)), START)).read(1)
+    first = stored(notified(taken(arrival(1)), START)).read(1)
     assert first.shown
     clear = replace(show(first), kind=PushKind.CLEAR)
     cleared = cleared_by(first, first.shown)
     assert first.why_outdated(clear) is None
     assert cleared.why_outdated(clear) is None
-    newer = told(taken(arrival(2), inbox=cleared), START)
+    newer = notified(taken(arrival(2), inbox=cleared), START)
     assert newer.why_outdated(clear) is Reason.COLLAPSED
 
 

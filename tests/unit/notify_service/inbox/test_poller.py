@@ -1,4 +1,4 @@
-"""In which order a teller takes what is due, and what it does when something is down."""
+"""In which order a poller takes what is due, and what it does when something is down."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mesh.errors import unavailable
 from mesh.ids import new_object_id
 from notify_service.inbox import poller as module
 from notify_service.inbox.inbox import Inbox, InboxKey
-from notify_service.inbox.poller import Teller
+from notify_service.inbox.poller import InboxPoller
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +40,10 @@ class Backlog:
 
 
 class Tells:
-    """A `Tell` that fails as often as it is told to."""
+    """A `Dispatch` that fails as often as it is notified to."""
 
     def __init__(self, failures: int = 0) -> None:
-        self.told: list[int] = []
+        self.notified: list[int] = []
         self.failures = failures
         self.calls = 0
 
@@ -51,16 +51,16 @@ class Tells:
         self.calls += 1
         if self.calls <= self.failures:
             raise unavailable("persist")
-        self.told += [int(inbox.key.user_id) for inbox in claimed]
+        self.notified += [int(inbox.key.user_id) for inbox in claimed]
 
 
 async def run(inboxes: Any, tell: Any, count: int) -> None:
-    teller = Teller(inboxes, tell, poll_seconds=0.001)
-    task = asyncio.create_task(teller.run())
+    poller = InboxPoller(inboxes, tell, poll_seconds=0.001)
+    task = asyncio.create_task(poller.run())
     async with asyncio.timeout(30):
-        while len(tell.told) < count:
+        while len(tell.notified) < count:
             await asyncio.sleep(0.001)
-    await teller.stop()
+    await poller.stop()
     await task
 
 
@@ -68,11 +68,11 @@ async def test_a_backlog_is_taken_from_both_ends(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "AT_ONCE", 2)
     tell = Tells()
     await run(Backlog(7), tell, 7)
-    assert tell.told == [0, 1, 6, 5, 2, 3, 4]
+    assert tell.notified == [0, 1, 6, 5, 2, 3, 4]
 
 
 async def test_what_was_claimed_is_kept_while_something_is_down() -> None:
     inboxes, tell = Backlog(3), Tells(failures=2)
     await run(inboxes, tell, 3)
-    assert tell.told == [0, 1, 2]
+    assert tell.notified == [0, 1, 2]
     assert tell.calls == 3

@@ -13,7 +13,7 @@ from notify_service.domain.person import Person
 from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.domain.wording import preview
 from notify_service.inbox.inbox import Batch, Inbox, InboxKey, WaitingMessage
-from notify_service.inbox.recheck import Attention, Findings, Telling, Verdict, judge
+from notify_service.inbox.recheck import Attention, Findings, ToNotify, Verdict, judge
 
 CHAT = "c" * 24
 PHONE = Device("d" * 24, "bob", DeviceKind.FCM, "token", "", 1, 2)
@@ -49,12 +49,12 @@ def knows(**attention: int | bool) -> Findings:
 def test_what_was_said_before_the_membership_ended_is_not_told_to_who_was_added_again() -> None:
     found = look(ONE, TWO, THREE, inbox=replace(INBOX, left_seq=2))
     assert found.suppressed == ((Reason.NOT_A_MEMBER, (ONE, TWO)),)
-    assert found.telling
-    assert found.telling.messages == (THREE,)
+    assert found.to_notify
+    assert found.to_notify.messages == (THREE,)
 
 
 def test_what_nobody_has_seen_is_told_together() -> None:
-    assert look(ONE, TWO, THREE) == Verdict((), Telling((ONE, TWO, THREE), (PHONE,), last_deleted=False))
+    assert look(ONE, TWO, THREE) == Verdict((), ToNotify((ONE, TWO, THREE), (PHONE,), last_deleted=False))
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_what_was_read_or_deleted_is_dropped_and_the_rest_is_told() -> None:
     findings = replace(knows(read_seq=1), deleted_ids={TWO.id})
     verdict = look(ONE, TWO, THREE, findings=findings)
     assert verdict.suppressed == ((Reason.READ, (ONE,)), (Reason.DELETED, (TWO,)))
-    assert verdict.telling == Telling((THREE,), (PHONE,), last_deleted=False)
+    assert verdict.to_notify == ToNotify((THREE,), (PHONE,), last_deleted=False)
 
 
 def test_a_preview_of_a_deleted_message_is_not_for_showing() -> None:
     verdict = look(ONE, TWO, findings=replace(UNSEEN, deleted_ids={TWO.id}))
-    assert verdict.telling == Telling((ONE,), (PHONE,), last_deleted=True)
+    assert verdict.to_notify == ToNotify((ONE,), (PHONE,), last_deleted=True)
 
 
 def test_a_read_pointer_that_only_the_inbox_knows_counts() -> None:
@@ -93,14 +93,14 @@ def test_a_read_pointer_that_only_the_inbox_knows_counts() -> None:
 
 
 def test_a_message_that_came_late_was_told_with_a_later_one() -> None:
-    assert look(ONE, inbox=replace(INBOX, told_seq=2)) == Verdict(((Reason.COLLAPSED, (ONE,)),), None)
+    assert look(ONE, inbox=replace(INBOX, notified_seq=2)) == Verdict(((Reason.COLLAPSED, (ONE,)),), None)
 
 
 def test_a_mention_that_was_read_overrides_nothing_any_more() -> None:
     muted = Person("bob", Preferences(muted_chats=(MutedChat(CHAT),)), (PHONE,))
     mention = waiting(1, mentions=True)
     unread = replace(UNSEEN, person=muted)
-    assert look(mention, TWO, findings=unread).telling is not None
+    assert look(mention, TWO, findings=unread).to_notify is not None
     read = replace(knows(read_seq=1), person=muted)
     assert look(mention, TWO, findings=read).suppressed == ((Reason.READ, (mention,)), (Reason.MUTED, (TWO,)))
 
@@ -126,12 +126,12 @@ def test_what_a_device_got_is_seen_only_where_the_user_was(
 
 def test_what_was_delivered_in_part_is_not_seen() -> None:
     findings = knows(delivered_seq=1)
-    assert look(ONE, TWO, findings=findings).telling is not None
+    assert look(ONE, TWO, findings=findings).to_notify is not None
 
 
 def test_an_entry_names_the_last_hundred_and_the_others_are_collapsed() -> None:
     messages = [waiting(seq) for seq in range(1, 131)]
     verdict = look(*messages)
     assert verdict.suppressed == ((Reason.COLLAPSED, tuple(messages[:30])),)
-    assert verdict.telling
-    assert verdict.telling.messages == tuple(messages[30:])
+    assert verdict.to_notify
+    assert verdict.to_notify.messages == tuple(messages[30:])

@@ -54,11 +54,11 @@ def answer(
 def test_every_reason_has_a_sentence(reason: Reason) -> None:
     found = answer(decided(reason.value))
     assert found.outcome is Outcome.SUPPRESSED
-    assert found.summary == f"It was not told: {_REASONS[reason]}."
+    assert found.summary == f"The user was not notified: {_REASONS[reason]}."
 
 
 def test_an_unknown_reason_is_given_as_it_is() -> None:
-    assert answer(decided("some words")).summary == "It was not told: some words."
+    assert answer(decided("some words")).summary == "The user was not notified: some words."
 
 
 def test_told_is_told_whatever_else_happened() -> None:
@@ -70,7 +70,7 @@ def test_told_is_told_whatever_else_happened() -> None:
     )
     assert found.outcome is Outcome.SENT
     assert found.summary == (
-        f"It was told through one device (fcm), first at {TIME.format(3)}; another was not reached:"
+        f"The user was notified through one device (fcm), first at {TIME.format(3)}; another was not reached:"
         f" fcm said “400” at {TIME.format(5)}, attempt 1."
     )
     assert [entry.at_ms - AT for entry in found.entries] == [1000, 3000, 5000]
@@ -85,13 +85,13 @@ def test_what_was_shown_may_be_taken_away_again(reason: str, why: str) -> None:
     found = answer(tried(Outcome.SENT), cleared)
     assert found.outcome is Outcome.SENT
     assert found.summary.endswith(f". It was taken away again at {TIME.format(4)}: {why}.")
-    untold = answer(decided("read", 3), cleared)
-    assert untold.summary == "It was not told: the user had read it already."
+    missed = answer(decided("read", 3), cleared)
+    assert missed.summary == "The user was not notified: the user had read it already."
 
 
 def test_two_devices() -> None:
     found = answer(tried(Outcome.SENT), tried(Outcome.SENT, device="d2", seconds=1))
-    assert found.summary == f"It was told through 2 devices (fcm), first at {TIME.format(0)}."
+    assert found.summary == f"The user was notified through 2 devices (fcm), first at {TIME.format(0)}."
 
 
 def test_what_waits_is_pending_until_something_was_tried() -> None:
@@ -156,7 +156,7 @@ def test_the_next_digest_is_part_of_the_answer(
 ) -> None:
     found = answer(decided("quiet-hours"), digest=digest)
     assert found.outcome is Outcome.SUPPRESSED
-    assert found.summary == f"It was not told: {_REASONS[Reason.QUIET_HOURS]}. {sentence}"
+    assert found.summary == f"The user was not notified: {_REASONS[Reason.QUIET_HOURS]}. {sentence}"
     assert list(found.entries[1:]) == digest[:shown]
 
 

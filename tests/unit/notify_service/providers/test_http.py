@@ -88,11 +88,11 @@ def test_a_busy_provider_is_not_down_and_a_broken_one_is() -> None:
 
 
 def test_words_are_one_short_line_without_control_characters() -> None:
-    words = answer(400, b"a\r\n\x1b[31mb\x00\xff " + b"x" * 500).words
+    words = answer(400, b"a\r\n\x1b[31mb\x00\xff " + b"x" * 500).detail
     assert words.startswith("HTTP 400: a [31mb \ufffd xxx")
     assert words.isprintable()
     assert len(words) <= 210
-    assert answer(400).words == "HTTP 400"
+    assert answer(400).detail == "HTTP 400"
 
 
 @pytest.mark.parametrize(

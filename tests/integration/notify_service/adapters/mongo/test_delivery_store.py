@@ -191,7 +191,7 @@ async def test_what_waits_for_a_target_can_be_listed_and_given_up(mongo_url: str
         assert list(stored) == sorted(stored, reverse=True), "the newest first"
         assert (stored[seen[0].id].outcome, stored[seen[0].id].at_ms) == (AttemptOutcome.SENT, NOW + 5)
         delayed = stored[seen[1].id]
-        assert (delayed.outcome, delayed.at_ms, delayed.last_words, delayed.attempts) == (
+        assert (delayed.outcome, delayed.at_ms, delayed.last_detail, delayed.attempts) == (
             None,
             NOW + 7,
             "503",
@@ -202,7 +202,7 @@ async def test_what_waits_for_a_target_can_be_listed_and_given_up(mongo_url: str
         assert len(await store.of_target("a", None, 10, waiting=True)) == 3
         assert await store.give_up("a", "the subscription was removed", NOW + 9) == 3
         failed = await store.of_target("a", AttemptOutcome.FAILED, 10)
-        assert {each.last_words for each in failed} == {"the subscription was removed"}
+        assert {each.last_detail for each in failed} == {"the subscription was removed"}
         assert len(await due(store)) == 1
 
 

@@ -63,7 +63,7 @@ async def test_each_browser_gets_a_message_once(service: Service, endpoint: Push
         assert push.payload["type"] == "show"
         assert (push.payload["title"], push.payload["body"]) == ("Alice", "hello")
         assert (push.payload["chatId"], push.payload["badge"], push.payload["count"]) == (chat, 7, 1)
-    # Delivered again, it is not told again: what comes next is the other chat's.
+    # Delivered again, it is not notified again: what comes next is the other chat's.
     await service.publish(message, job(user, chat_id=other_chat))
     for browser in browsers:
         pushes = await browser.pushes(2)
@@ -101,13 +101,13 @@ async def test_a_push_service_that_is_down_for_a_while_loses_none(
     for browser in browsers:
         assert len(await browser.pushes(1, seconds=30)) == 1
     for user in users:
-        sent, *before = await eventually(partial(told, service, user, message_id))
+        sent, *before = await eventually(partial(notified, service, user, message_id))
         assert sent.outcome == pb.OUTCOME_SENT
         assert {entry.outcome for entry in before} == {pb.OUTCOME_DELAYED}
         assert "no answer" in before[-1].detail
 
 
-async def told(service: Service, user: str, message_id: str) -> list[pb.LedgerEntry] | None:
+async def notified(service: Service, user: str, message_id: str) -> list[pb.LedgerEntry] | None:
     entries = await service.ledger(user_id=user, message_id=message_id)
     return entries if any(entry.outcome == pb.OUTCOME_SENT for entry in entries) else None
 
