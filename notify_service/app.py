@@ -31,7 +31,6 @@ from notify_service.domain.delivery import Lane
 from notify_service.domain.device import DeviceKind
 from notify_service.email.delivery_handler import EmailDeliveryHandler
 from notify_service.email.intake import EmailIntake
-from notify_service.email.ports import Mailer
 from notify_service.email.proto_codec import EMAILS
 from notify_service.email.queue import BrokerEmailQueue
 from notify_service.email.renderer import TemplateEmailRenderer
@@ -52,7 +51,7 @@ from notify_service.people.devices import Devices
 from notify_service.people.lookup import People
 from notify_service.people.preferences import UserPreferences
 from notify_service.people.push_config import GetPushConfig
-from notify_service.ports import DeliveryHandler, Sender
+from notify_service.ports import DeliveryHandler, Mailer, Sender
 from notify_service.providers.context import ProviderContext
 from notify_service.providers.registry import NAMED_BY_SETTINGS, open_senders
 from notify_service.providers.smtp.mailer import open_mailer

@@ -5,6 +5,7 @@ be reached; then nothing is known about a write's effect, and repeating it is sa
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from email.message import EmailMessage
 from typing import Protocol
 
 from notify_service.domain.delivery import Attempt, Delivery, NewDelivery
@@ -139,6 +140,18 @@ class DeliveryHandler(Protocol):
         ...
 
 
+class Mailer(Protocol):
+    """Sends messages. Many may be under way at once."""
+
+    async def send(self, message: EmailMessage) -> str:
+        """Returns once the mail server took it, with the server's answer. Safe to cancel.
+
+        Raises:
+            SendError: one of the three above; `TargetGoneError` when there is no such mailbox.
+        """
+        ...
+
+
 class Deliveries(Protocol):
     """Takes what is to be delivered."""
 
@@ -153,8 +166,8 @@ class Digests(Protocol):
     async def arm(self, user_ids: Collection[str], at_ms: int) -> None:
         """Looks at what these users have not read, `notify_digest_after_seconds` after `at_ms` (Unix ms).
 
-        For whoever has a device of kind `EMAIL` and wants digests, when a message was pushed or suppressed. One
-        round trip, idempotent: a look that is due earlier stays.
+        For whoever has a device of kind `EMAIL` and wants digests, when a message was pushed or suppressed.
+        One round trip, idempotent: a look that is due earlier stays.
 
         Raises:
             Unavailable: MongoDB cannot be reached; nothing is known, and a repeat is safe.

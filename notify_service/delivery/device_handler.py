@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 from mesh.clock import now_ms
 from notify_service.delivery.attempt import kind_of
@@ -16,6 +17,7 @@ from notify_service.domain.ledger import LedgerEntry, Outcome, attempt_entry, cu
 from notify_service.domain.push import Push, WaitingPush, from_payload
 from notify_service.inbox.last_look import LastLook
 from notify_service.ports import (
+    DeliveryHandler,
     DeviceStore,
     Ledger,
     NotAskedError,
@@ -31,7 +33,7 @@ _FRESH_MS: Final = 3_000
 _IMPLICIT = implicit_log_device("").id
 
 
-class DeviceDeliveryHandler:
+class DeviceDeliveryHandler(DeliveryHandler):
     """Sends a push through the sender of the device's kind, and writes a ledger entry per attempt.
 
     Whoever had to wait is looked at once more before each attempt, as many as ask at the same time together.
@@ -54,6 +56,7 @@ class DeviceDeliveryHandler:
         self._gone: dict[str, Device] = {}
         """By the delivery's id: the device as it was when its provider called it gone."""
 
+    @override
     async def deliver(self, delivery: Delivery) -> str:
         """Sends the push to where the device is reached by now."""
         device = await self._find(delivery)
@@ -78,6 +81,7 @@ class DeviceDeliveryHandler:
         self._trust.took(delivery.what.provider)
         return receipt
 
+    @override
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Forgets the devices that are gone, and writes one entry for each attempt."""
         gone = [attempt for attempt in attempts if attempt.outcome is AttemptOutcome.GONE]

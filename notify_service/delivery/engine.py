@@ -17,7 +17,7 @@ from mesh.logs import get_logger
 from mesh.outage import Outage
 from notify_service.delivery.attempt import give_up, kind_of, make_attempt
 from notify_service.delivery.ports import DeliveryStore
-from notify_service.delivery.provider_limiter import Gates, Limits, Ticket
+from notify_service.delivery.provider_limiter import Limits, ProviderLimiter, Ticket
 from notify_service.delivery.record import Claim, Recorder
 from notify_service.domain.delivery import Attempt, Delivery, Lane, NewDelivery
 from notify_service.metrics import ATTEMPTS, PROVIDER_BREAKER
@@ -81,7 +81,7 @@ class Deliver:
         self._delivery_handlers = handlers
         self._pace = pace
         self._clock = clock
-        self._gates = Gates(limits, _show_breaker)
+        self._limiter = ProviderLimiter(limits, _show_breaker)
         self._holder = secrets.token_hex(8)
         self._lease_ms = round((pace.send_seconds + pace.lease_margin_seconds) * 1000)
         self._recorders = {
@@ -174,7 +174,7 @@ class Deliver:
         self._wake.clear()
         await self._clear_doubts()
         self._crowded = False
-        self._gates.forget_idle(self._clock())
+        self._limiter.forget_idle(self._clock())
         for _ in range(_PAGES):
             if self._draining or not await self._claim_page():
                 return
@@ -184,13 +184,13 @@ class Deliver:
         """Begins some attempts; whether there may be more to begin."""
         at_ms, newest_first = self._clock(), self._newest_first
         first = not self._after
-        scope = self._gates.scope(at_ms, "" if newest_first else self._after, newest_first=newest_first)
+        scope = self._limiter.scope(at_ms, "" if newest_first else self._after, newest_first=newest_first)
         lanes = self._lanes()
         if scope is None or not lanes:
             self._crowded = True
             return False
         self._crowded |= scope.limited
-        limit = max(_LEAST_PAGE, self._gates.room(at_ms))
+        limit = max(_LEAST_PAGE, self._limiter.room(at_ms))
         due = await self._store.due(at_ms, limit, scope, lanes, take_over=self._may_take_over(at_ms))
         full, last = len(due) == limit, due[-1].what.provider if due else ""
         if self._contended:
@@ -217,7 +217,7 @@ class Deliver:
         tickets: dict[str, Ticket] = {}
         for delivery in due:
             if delivery.id not in self._held:
-                ticket = self._gates.take(delivery.what.provider, at_ms)
+                ticket = self._limiter.take(delivery.what.provider, at_ms)
                 if ticket is None:
                     self._crowded = True
                 else:
@@ -231,7 +231,7 @@ class Deliver:
                 task.add_done_callback(self._under_way.discard)
         finally:
             for ticket in tickets.values():
-                self._gates.give_back(ticket, at_ms)
+                self._limiter.give_back(ticket, at_ms)
         return len(claimed)
 
     async def _claim(self, wanted: Sequence[Delivery], at_ms: int) -> list[Delivery]:
@@ -251,7 +251,7 @@ class Deliver:
         result = await make_attempt(
             self._delivery_handlers[lane], delivery, self._pace.send_seconds, self._clock
         )
-        self._gates.end(ticket, result.verdict, self._clock(), result.pause_seconds)
+        self._limiter.end(ticket, result.verdict, self._clock(), result.pause_seconds)
         if self._crowded:
             self.wake()
         if result.attempt is None:

@@ -21,7 +21,7 @@ MAX_PAUSE_SECONDS: Final = 600.0
 """The longest pause that a provider may ask for as a whole."""
 _IDLE_MS: Final = 600_000
 _TOGETHER_SECONDS: Final = 0.05
-_MAX_GATES: Final = 1_000
+_MAX_PROVIDERS: Final = 1_000
 _SHARING_LOOKED_AT: Final = 16
 _QUICK_MS: Final = 2_000
 """Who takes longer, and is named by nobody, earns nothing by it, and loses what one quick answer earns."""
@@ -92,7 +92,7 @@ class Ticket:
 
 
 @dataclass(slots=True)
-class Gate:
+class ProviderState:
     """What is known about one provider."""
 
     limits: Limits
@@ -186,13 +186,13 @@ class Gate:
 
 
 @dataclass(slots=True)
-class Gates:
+class ProviderLimiter:
     """The providers that this process has met lately."""
 
     limits: Limits
     on_change: Callable[[str, State], None] = lambda _provider, _state: None
     """Called with each provider whose breaker opened or closed."""
-    _gates: dict[str, Gate] = field(default_factory=dict)
+    _providers: dict[str, ProviderState] = field(default_factory=dict)
     _in_flight: int = 0
     """At providers that the settings do not name."""
     _unearned: int = 0
@@ -201,9 +201,9 @@ class Gates:
     def scope(self, now_ms: int, after: str = "", *, newest_first: bool = False) -> Scope | None:
         """Whose deliveries are worth claiming; None when nobody has room."""
         if self._in_flight < self.limits.total and self._shared_left > 0:
-            full = [name for name, gate in self._gates.items() if not self._room(gate, now_ms)]
+            full = [name for name, state in self._providers.items() if not self._room(state, now_ms)]
             return Scope(None, full, after, newest_first)
-        only = [name for name, gate in self._gates.items() if self._room(gate, now_ms)]
+        only = [name for name, state in self._providers.items() if self._room(state, now_ms)]
         only += self._not_met
         return Scope(only, (), after, newest_first) if only else None
 
@@ -211,57 +211,57 @@ class Gates:
         """How many deliveries are worth looking at: those that may begin, and a few that share slots."""
         others = min(_SHARING_LOOKED_AT, self._shared_left)
         named = len(self._not_met) * self.limits.unearned
-        for gate in self._gates.values():
-            if gate.named:
-                named += gate.room(now_ms, 0)
+        for state in self._providers.values():
+            if state.named:
+                named += state.room(now_ms, 0)
             else:
-                others += gate.room(now_ms, 0)
+                others += state.room(now_ms, 0)
         return named + max(0, min(others, self.limits.total - self._in_flight))
 
     def take(self, provider: str, now_ms: int) -> Ticket | None:
         """Leave for one attempt, or None when there is no room at the provider."""
-        gate = self._gates.get(provider) or self._add(provider, now_ms)
-        if not self._room(gate, now_ms):
+        state = self._providers.get(provider) or self._add(provider, now_ms)
+        if not self._room(state, now_ms):
             return None
-        unearned = gate.unearned
-        ticket = gate.begin(provider, now_ms)
-        self._count(gate, 1, unearned)
+        unearned = state.unearned
+        ticket = state.begin(provider, now_ms)
+        self._count(state, 1, unearned)
         return ticket
 
     def give_back(self, ticket: Ticket, now_ms: int) -> None:
         """The attempt did not begin."""
-        self._gates[ticket.provider].tokens += 1
+        self._providers[ticket.provider].tokens += 1
         self.end(ticket, Verdict.UNKNOWN, now_ms)
 
     def end(self, ticket: Ticket, verdict: Verdict, now_ms: int, pause_seconds: float = 0) -> None:
         """The attempt ended; `pause_seconds` is what the provider asked for, if it did."""
-        gate = self._gates[ticket.provider]
-        permitted, unearned = gate.circuit.permits, gate.unearned
-        gate.end(ticket, verdict, now_ms, pause_seconds)
-        self._count(gate, -1, unearned)
-        if gate.circuit.permits is not permitted:
-            self.on_change(ticket.provider, gate.circuit.state)
+        state = self._providers[ticket.provider]
+        permitted, unearned = state.circuit.permits, state.unearned
+        state.end(ticket, verdict, now_ms, pause_seconds)
+        self._count(state, -1, unearned)
+        if state.circuit.permits is not permitted:
+            self.on_change(ticket.provider, state.circuit.state)
 
     def forget_idle(self, now_ms: int) -> None:
         """Drops what was not used lately, and more of it when that is a lot."""
         resting = sorted(
-            (name for name, gate in self._gates.items() if not gate.in_flight),
-            key=lambda name: self._gates[name].used_at_ms,
+            (name for name, state in self._providers.items() if not state.in_flight),
+            key=lambda name: self._providers[name].used_at_ms,
         )
-        excess = len(self._gates) - _MAX_GATES
+        excess = len(self._providers) - _MAX_PROVIDERS
         for number, name in enumerate(resting):
-            if number < excess or self._gates[name].idle(now_ms):
-                gate = self._gates.pop(name)
-                if not gate.circuit.permits:
+            if number < excess or self._providers[name].idle(now_ms):
+                state = self._providers.pop(name)
+                if not state.circuit.permits:
                     self.on_change(name, State.CLOSED)
 
-    def _add(self, provider: str, now_ms: int) -> Gate:
+    def _add(self, provider: str, now_ms: int) -> ProviderState:
         backoff = Backoff(
             base=self.limits.probe_seconds,
             cap=self.limits.max_probe_seconds,
             floor=self.limits.probe_seconds / 4,
         )
-        gate = Gate(
+        state = ProviderState(
             self.limits,
             Circuit(self.limits.threshold),
             backoff,
@@ -270,18 +270,18 @@ class Gates:
             now_ms,
             named=provider in self.limits.named,
         )
-        self._gates[provider] = gate
-        return gate
+        self._providers[provider] = state
+        return state
 
-    def _room(self, gate: Gate, now_ms: int) -> int:
-        if not gate.named and self._in_flight >= self.limits.total:
+    def _room(self, state: ProviderState, now_ms: int) -> int:
+        if not state.named and self._in_flight >= self.limits.total:
             return 0
-        return gate.room(now_ms, self._shared_left)
+        return state.room(now_ms, self._shared_left)
 
-    def _count(self, gate: Gate, begun: int, unearned_before: int) -> None:
-        if not gate.named:
+    def _count(self, state: ProviderState, begun: int, unearned_before: int) -> None:
+        if not state.named:
             self._in_flight += begun
-            self._unearned += gate.unearned - unearned_before
+            self._unearned += state.unearned - unearned_before
 
     @property
     def _shared_left(self) -> int:
@@ -290,4 +290,4 @@ class Gates:
 
     @property
     def _not_met(self) -> list[str]:
-        return [name for name in self.limits.named if name not in self._gates]
+        return [name for name in self.limits.named if name not in self._providers]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from google.protobuf.message import DecodeError
+from typing_extensions import override
 
 from mesh.clock import now_ms
 from notify_service.delivery.batcher import Batcher
@@ -16,14 +17,16 @@ from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.ledger import attempt_entry
 from notify_service.domain.preferences import Preferences
 from notify_service.email.digest import Email, still_unread
-from notify_service.email.ports import EmailRenderer, Mailer
+from notify_service.email.ports import EmailRenderer
 from notify_service.email.proto_codec import from_proto
 from notify_service.inbox.inbox import InboxKey
 from notify_service.inbox.ports import Members
 from notify_service.inbox.recheck import Attention
 from notify_service.ports import (
+    DeliveryHandler,
     DeviceStore,
     Ledger,
+    Mailer,
     NotAskedError,
     NotWantedError,
     PreferenceStore,
@@ -36,7 +39,7 @@ from parley.events.v1 import jobs_pb2
 _UTC: Final = "UTC"
 
 
-class EmailDeliveryHandler:
+class EmailDeliveryHandler(DeliveryHandler):
     """A `DeliveryHandler`. What a mail says, and to whom, is looked at once more before each attempt."""
 
     def __init__(
@@ -61,6 +64,7 @@ class EmailDeliveryHandler:
         self._gone: dict[str, Device] = {}
         """By the delivery's id: the device as it was when the mail server did not know its mailbox."""
 
+    @override
     async def deliver(self, delivery: Delivery) -> str:
         """Writes the mail and hands it to the mail server."""
         try:
@@ -90,6 +94,7 @@ class EmailDeliveryHandler:
         self._trust.took(PROVIDER)
         return detail
 
+    @override
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Writes the ledger, and forgets mailboxes that do not exist."""
         gone = [attempt.delivery.id for attempt in attempts if attempt.outcome is AttemptOutcome.GONE]

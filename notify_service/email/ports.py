@@ -66,15 +66,3 @@ class EmailRenderer(Protocol):
             NotAskedError: the address cannot be written to.
         """
         ...
-
-
-class Mailer(Protocol):
-    """Sends messages. Many may be under way at once."""
-
-    async def send(self, message: EmailMessage) -> str:
-        """Returns once the mail server took it, with the server's answer. Safe to cancel.
-
-        Raises:
-            SendError: one of the three above; `TargetGoneError` when there is no such mailbox.
-        """
-        ...

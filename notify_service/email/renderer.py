@@ -13,11 +13,13 @@ from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from typing_extensions import override
 
 from contract.text import ELLIPSIS, cut, one_line
 from notify_service.domain.mailbox import parse_mailbox
 from notify_service.email.digest import Digest, Email, UnreadChat
 from notify_service.email.headers import POLICY
+from notify_service.email.ports import EmailRenderer
 from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
 from notify_service.ports import NotAskedError
 
@@ -37,7 +39,7 @@ class _Shown:
     when: str
 
 
-class TemplateEmailRenderer:
+class TemplateEmailRenderer(EmailRenderer):
     """The `EmailRenderer` port.
 
     `sender` is a mailbox such as `Parley <chat@example.com>`, whose display name is how the mails call this
@@ -58,6 +60,7 @@ class TemplateEmailRenderer:
             keep_trailing_newline=True,
         )
 
+    @override
     def render(self, email: Email, address: str, time_zone: str) -> EmailMessage:
         """The message, with one body for each way of reading it."""
         heading = _heading(email.digest)

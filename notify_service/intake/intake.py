@@ -45,9 +45,9 @@ class NotificationIntake:
     """Handles batches of jobs, at least once each; a repeat changes nothing.
 
     What needs no recheck is decided here: a member who is busy with the app, does not want to be notified, or
-    has no device. It is decided by the time at which the message was accepted, so that a job that waited or comes
+    has no device. The time at which the message was accepted decides, so that a job that waited or comes
     again is decided alike. Who is busy is noted, and looked at again when that is over. For whoever is left
-    it waits in an inbox, where it meets others of its chat.
+    the message waits in an inbox, where it meets others of its chat.
     """
 
     def __init__(

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from mesh.clock import now_ms
 from mesh.logs import get_logger
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery
 from notify_service.ports import (
+    DeliveryHandler,
     NotAskedError,
     NotWantedError,
     SendDelayedError,
@@ -25,7 +28,7 @@ _GIVEN_UP: Final = frozenset({AttemptOutcome.FAILED, AttemptOutcome.GONE})
 _log = get_logger()
 
 
-class HookDeliveryHandler:
+class HookDeliveryHandler(DeliveryHandler):
     """Posts events, and dead-letters those that were given up, as long as there is the subscription."""
 
     def __init__(
@@ -36,6 +39,7 @@ class HookDeliveryHandler:
         self._post = post
         self._dead_events = dead_events
 
+    @override
     async def deliver(self, delivery: Delivery) -> str:
         """Posts the event to where the subscription points now, signed with what it has now."""
         subscription = await self._known.find(delivery.what.target_id)
@@ -61,6 +65,7 @@ class HookDeliveryHandler:
             await self._disable(subscription, str(error))
             raise
 
+    @override
     async def conclude(self, attempts: Sequence[Attempt]) -> None:
         """Buries what was given up."""
         given_up = [attempt for attempt in attempts if attempt.outcome in _GIVEN_UP]

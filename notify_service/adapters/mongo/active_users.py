@@ -8,14 +8,16 @@ from itertools import groupby
 from operator import attrgetter
 
 from pymongo import UpdateOne
+from typing_extensions import override
 
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.appointments import RELEASED, Appointments
 from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.inbox.active_user import ActiveUser
+from notify_service.inbox.activity_ports import ActiveUserStore
 
 
-class MongoActiveUserStore:
+class MongoActiveUserStore(ActiveUserStore):
     """An `ActiveUserStore`."""
 
     def __init__(self, mongo: Mongo) -> None:
@@ -23,8 +25,8 @@ class MongoActiveUserStore:
         self._users = mongo.collection("active_users")
         self._appointments = Appointments(mongo, "active_users")
 
+    @override
     async def arm(self, last_active: Mapping[str, int], due_ms: int) -> None:
-        """As the port says."""
         until = to_time(due_ms)
         await self._appointments.arm(
             due_ms,
@@ -34,10 +36,11 @@ class MongoActiveUserStore:
             },
         )
 
+    @override
     async def claim(self, limit: int, at_ms: int) -> Sequence[ActiveUser]:
-        """As the port says."""
         return tuple(map(_to_user, await self._appointments.claim(limit, at_ms)))
 
+    @override
     async def settle(self, users: Collection[ActiveUser]) -> None:
         """Two round trips per claim."""
         claim_of = attrgetter("claim")
@@ -47,8 +50,8 @@ class MongoActiveUserStore:
                 await self._users.delete_many({**held, "dueAt": {"$exists": False}})
                 await self._users.update_many(held, {"$unset": RELEASED})
 
+    @override
     async def put_back(self, users: Mapping[ActiveUser, int], last_active: Mapping[str, int]) -> None:
-        """As the port says."""
         await self._appointments.end(
             UpdateOne(
                 {"_id": user.user_id, "claim": user.claim},

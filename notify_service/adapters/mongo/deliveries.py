@@ -6,6 +6,7 @@ from typing import Final
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, UpdateMany, UpdateOne
+from typing_extensions import override
 
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.bulk import bulk_write, insert_new
@@ -20,6 +21,7 @@ from notify_service.adapters.mongo.delivery_documents import (
     to_document,
     to_stored,
 )
+from notify_service.delivery.ports import DeliveryCare, DeliveryLog, DeliveryStore
 from notify_service.delivery.provider_limiter import Scope
 from notify_service.domain.delivery import (
     Attempt,
@@ -30,18 +32,20 @@ from notify_service.domain.delivery import (
     NewDelivery,
     StoredDelivery,
 )
+from notify_service.inbox.ports import HandedOver
 
 # Few enough to end within PARLEY_NOTIFY_MONGO_SECONDS on a server of usual speed.
 _INSERT: Final = 500
 
 
-class MongoDeliveries:
+class MongoDeliveries(DeliveryStore, DeliveryCare, DeliveryLog, HandedOver):
     """A `DeliveryStore`, `DeliveryCare`, `DeliveryLog` and `HandedOver`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._deliveries = mongo.collection("deliveries")
 
+    @override
     async def add(self, deliveries: Sequence[NewDelivery]) -> None:
         """Stores those whose key is new, some hundreds in a round trip."""
         for start in range(0, len(deliveries), _INSERT):
@@ -49,12 +53,14 @@ class MongoDeliveries:
             with self._mongo.guard():
                 await insert_new(self._deliveries, documents)
 
+    @override
     async def known(self, keys: Collection[str]) -> Collection[str]:
         """One round trip over the index of keys alone."""
         wanted = {"key": {"$in": list(keys)}}
         with self._mongo.guard():
             return {found["key"] async for found in self._deliveries.find(wanted, {"_id": 0, "key": 1})}
 
+    @override
     async def due(
         self, at_ms: int, limit: int, scope: Scope, lanes: Collection[Lane], *, take_over: bool
     ) -> list[Delivery]:
@@ -75,6 +81,7 @@ class MongoDeliveries:
             cursor = self._deliveries.find(query).sort(order).hint("due").limit(limit)
             return [to_delivery(document) async for document in cursor]
 
+    @override
     async def expired(self, at_ms: int, limit: int, lanes: Collection[Lane]) -> list[Delivery]:
         """One round trip."""
         at = to_time(at_ms)
@@ -83,6 +90,7 @@ class MongoDeliveries:
             cursor = self._deliveries.find(query).sort("expiresAt").hint("expiring").limit(limit)
             return [to_delivery(document) async for document in cursor]
 
+    @override
     async def claim(
         self, deliveries: Sequence[Delivery], holder: str, at_ms: int, until_ms: int
     ) -> list[Delivery]:
@@ -110,10 +118,12 @@ class MongoDeliveries:
             got = {str(found["_id"]) async for found in self._deliveries.find(mine, {"_id": 1})}
         return [_begun(delivery) for delivery in deliveries if delivery.id in got]
 
+    @override
     async def hold(self, deliveries: Sequence[Delivery], holder: str, until_ms: int) -> None:
         """One round trip."""
         await self._change_held(deliveries, holder, {"$set": {"dueAt": to_time(until_ms)}})
 
+    @override
     async def release(self, deliveries: Sequence[Delivery], holder: str, due_ms: int) -> None:
         """One round trip."""
         change = {"$set": {"dueAt": to_time(due_ms)}, "$inc": {"attempt": -1}, "$unset": {"holder": ""}}
@@ -123,6 +133,7 @@ class MongoDeliveries:
         with self._mongo.guard():
             await self._deliveries.update_many({"_id": {"$in": _ids(deliveries)}, "holder": holder}, change)
 
+    @override
     async def record(self, attempts: Sequence[Attempt], holder: str) -> None:
         """One round trip; those that ended in the same way are one update."""
         updates: list[UpdateOne | UpdateMany] = []
@@ -141,6 +152,7 @@ class MongoDeliveries:
         with self._mongo.guard():
             await bulk_write(self._deliveries, updates)
 
+    @override
     async def forget_contents(self, at_ms: int) -> int:
         """One update."""
         with self._mongo.guard():
@@ -149,6 +161,7 @@ class MongoDeliveries:
             )
         return result.modified_count
 
+    @override
     async def backlog(self, count_up_to: int) -> Mapping[Lane, Backlog]:
         """Two small round trips per lane."""
         found = {}
@@ -162,12 +175,14 @@ class MongoDeliveries:
             found[lane] = Backlog(count, to_ms(oldest["createdAt"]) if oldest else 0)
         return found
 
+    @override
     async def is_waiting(self, user_id: str, message_id: str) -> bool:
         """One round trip over what waits for the user, which is little."""
         query = {**WAITING, "userId": user_id, "messageIds": message_id}
         with self._mongo.guard():
             return await self._deliveries.find_one(query, {"_id": 1}, hint="waiting_for_user") is not None
 
+    @override
     async def of_target(
         self, target_id: str, outcome: AttemptOutcome | None, limit: int, *, waiting: bool = False
     ) -> list[StoredDelivery]:
@@ -181,6 +196,7 @@ class MongoDeliveries:
             cursor = self._deliveries.find(query).sort("_id", DESCENDING).hint("of_hook").limit(limit)
             return [to_stored(document) async for document in cursor]
 
+    @override
     async def replay(self, target_id: str, delivery_id: str, at_ms: int, expires_at_ms: int) -> bool:
         """One atomic step for what is settled; another for what waits and is not being tried just now."""
         if not ObjectId.is_valid(delivery_id):
@@ -197,6 +213,7 @@ class MongoDeliveries:
                 return True
             return await self._deliveries.find_one({**wanted, **WAITING}, {"_id": 1}) is not None
 
+    @override
     async def revive(self, deliveries: Sequence[NewDelivery]) -> None:
         """Two round trips."""
         await self.add(deliveries)
@@ -213,6 +230,7 @@ class MongoDeliveries:
         with self._mongo.guard():
             await bulk_write(self._deliveries, updates)
 
+    @override
     async def give_up(self, target_id: str, detail: str, at_ms: int) -> int:
         """One update."""
         query = {**HOOKS, **WAITING, "targetId": target_id}

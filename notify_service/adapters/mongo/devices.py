@@ -12,24 +12,27 @@ from typing import Final
 from bson import ObjectId
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from typing_extensions import override
 
 from mesh.errors import unavailable
 from mesh.ids import is_object_id
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.device import EXCLUSIVE_KINDS, Device, DeviceKind, WebPushKeys
+from notify_service.ports import DeviceStore
 
 _TRIES: Final = 5
 """Registrations of one address that may meet: one of them is stored, and the others try again."""
 
 
-class MongoDeviceStore:
+class MongoDeviceStore(DeviceStore):
     """A `DeviceStore`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._devices = mongo.collection("devices")
 
+    @override
     async def register(
         self,
         user_id: str,
@@ -60,10 +63,12 @@ class MongoDeviceStore:
             await self._forget_beyond(user_id, keep)
         return _to_device(document)
 
+    @override
     async def list(self, user_id: str) -> list[Device]:
         """The user's devices, the last refreshed first."""
         return list((await self.of_users((user_id,))).get(user_id, ()))
 
+    @override
     async def of_users(self, user_ids: Collection[str]) -> Mapping[str, Sequence[Device]]:
         """The devices of several users, in one round trip."""
         found: defaultdict[str, list[Device]] = defaultdict(list)
@@ -74,6 +79,7 @@ class MongoDeviceStore:
             devices.sort(key=lambda device: (device.refreshed_at_ms, device.id), reverse=True)
         return found
 
+    @override
     async def get_many(self, device_ids: Collection[str]) -> Mapping[str, Device]:
         """Those that exist, in one round trip."""
         wanted = [ObjectId(device_id) for device_id in device_ids if is_object_id(device_id)]
@@ -81,6 +87,7 @@ class MongoDeviceStore:
             found = [_to_device(document) async for document in self._devices.find({"_id": {"$in": wanted}})]
         return {device.id: device for device in found}
 
+    @override
     async def remove(self, user_id: str, device_id: str) -> bool:
         """Removes a device if it is this user's."""
         if not is_object_id(device_id):
@@ -89,6 +96,7 @@ class MongoDeviceStore:
             result = await self._devices.delete_one({"_id": ObjectId(device_id), "userId": user_id})
         return result.deleted_count == 1
 
+    @override
     async def prune(self, device: Device) -> bool:
         """Removes the device as it was read."""
         as_read = {"_id": ObjectId(device.id), "refreshedAt": to_time(device.refreshed_at_ms)}

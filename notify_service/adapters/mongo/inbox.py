@@ -13,6 +13,7 @@ from typing import Final
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError
+from typing_extensions import override
 
 from mesh.clock import now_ms
 from mesh.ids import new_object_id
@@ -23,12 +24,13 @@ from notify_service.domain.decision import Reason
 from notify_service.domain.push import Push
 from notify_service.domain.wording import Preview
 from notify_service.inbox.inbox import Batch, Inbox, InboxKey, Rhythm, Shown, WaitingMessage
+from notify_service.inbox.ports import Inboxes, PushFilter
 
 # Fewer documents than would keep one operation from ending in its time.
 _AT_ONCE: Final = 200
 
 
-class MongoInboxes:
+class MongoInboxes(Inboxes, PushFilter):
     """An `Inboxes` and a `PushFilter`.
 
     A document is replaced only in the version that was read, so that no change is lost.
@@ -39,6 +41,7 @@ class MongoInboxes:
         self._inbox = mongo.collection("inbox")
         self._rhythm = rhythm
 
+    @override
     async def change(self, changes: Mapping[InboxKey, Callable[[Inbox], Inbox]]) -> None:
         """Two round trips for some hundreds, and two or three more for those that others were faster with."""
         left = iter(changes.items())
@@ -50,6 +53,7 @@ class MongoInboxes:
                 stored = await self._store(new)
                 some = {inbox.key: some[inbox.key] for inbox in new if inbox.key not in stored}
 
+    @override
     async def claim(
         self, at_ms: int, until_ms: int, limit: int, *, latest_first: bool = False
     ) -> list[Inbox]:
@@ -64,6 +68,7 @@ class MongoInboxes:
         stored = await self._store(claimed, {"claim": ObjectId(claim_id)})
         return [inbox for inbox in claimed if inbox.key in stored]
 
+    @override
     async def is_waiting(self, user_id: str, message_id: str) -> bool:
         """One round trip over the inboxes of the user."""
         wanted = ObjectId(message_id)
@@ -71,6 +76,7 @@ class MongoInboxes:
         with self._mongo.guard():
             return await self._inbox.find_one({"userId": user_id, "$or": either}, {"_id": 1}) is not None
 
+    @override
     async def why_outdated(self, pushes: Collection[tuple[str, Push]]) -> Mapping[tuple[str, Push], Reason]:
         """One round trip."""
         inboxes = await self._load({InboxKey(user_id, push.chat_id) for user_id, push in pushes})

@@ -9,29 +9,33 @@ from typing import Final
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
+from typing_extensions import override
 
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.bulk import insert_new
 from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome
+from notify_service.ports import Ledger
 
 _ORDER: Final = [("at", DESCENDING), ("_id", DESCENDING)]
 _OF_DIGEST: Final = 20
 
 
-class MongoLedger:
+class MongoLedger(Ledger):
     """A `Ledger`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._ledger = mongo.collection("ledger")
 
+    @override
     async def write(self, entries: Sequence[LedgerEntry]) -> None:
         """Stores those whose id is new: of an entry that is written again the first stays."""
         with self._mongo.guard():
             await insert_new(self._ledger, [_to_document(entry) for entry in entries])
 
+    @override
     async def find(self, user_id: str, message_id: str, limit: int, before_id: str = "") -> list[LedgerEntry]:
         """One round trip, and one more to find the place of `before_id`; none after an entry that is gone."""
         query: Document = {}
@@ -53,6 +57,7 @@ class MongoLedger:
             cursor = self._ledger.find(query, fields).sort(_ORDER).limit(limit)
             return [_to_entry(document, user_id) async for document in cursor]
 
+    @override
     async def since(self, user_id: str, since_ms: int, limit: int) -> Sequence[LedgerEntry]:
         """One round trip."""
         query = {"users": user_id, "at": {"$gte": to_time(since_ms)}}
@@ -60,6 +65,7 @@ class MongoLedger:
             cursor = self._ledger.find(query, {"users": 0}).sort(_ORDER).limit(limit)
             return [_to_entry(document, user_id) async for document in cursor]
 
+    @override
     async def next_digest(self, user_id: str, since_ms: int) -> list[LedgerEntry]:
         """One round trip: what is about no one chat is about a digest."""
         query = {"users": user_id, "chatId": "", "at": {"$gte": to_time(since_ms)}}

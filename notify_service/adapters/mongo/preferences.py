@@ -10,23 +10,26 @@ from typing import Final
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from typing_extensions import override
 
 from mesh.errors import unavailable
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
+from notify_service.ports import PreferenceStore
 
 _DEFAULTS: Final = Preferences()
 _TRIES: Final = 5
 
 
-class MongoPreferenceStore:
+class MongoPreferenceStore(PreferenceStore):
     """A `PreferenceStore`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._preferences = mongo.collection("preferences")
 
+    @override
     async def of_users(self, user_ids: Collection[str]) -> Mapping[str, Preferences]:
         """The preferences of several users, in one round trip."""
         with self._mongo.guard():
@@ -35,17 +38,20 @@ class MongoPreferenceStore:
                 async for document in self._preferences.find({"_id": {"$in": list(user_ids)}})
             }
 
+    @override
     async def replace(self, user_id: str, preferences: Preferences) -> None:
         """Stores the preferences."""
         with self._mongo.guard():
             await self._preferences.replace_one({"_id": user_id}, _to_document(preferences), upsert=True)
 
+    @override
     async def mute(self, user_id: str, chat: MutedChat, *, keep: int, at_ms: int) -> bool:
         """Mutes one chat, and forgets mutings that are over."""
         document = _muted(chat)
         stored = await self._upsert(user_id, [{"$set": {"mutedChats": _with(document, keep, at_ms)}}])
         return document in stored["mutedChats"]
 
+    @override
     async def unmute(self, user_id: str, chat_id: str) -> None:
         """Ends the muting of one chat."""
         with self._mongo.guard():
@@ -53,6 +59,7 @@ class MongoPreferenceStore:
                 {"_id": user_id}, {"$pull": {"mutedChats": {"chatId": chat_id}}}
             )
 
+    @override
     async def end_emails(self, user_id: str) -> None:
         """Switches the e-mail digest off."""
         await self._upsert(user_id, {"$set": {"emailDigest": False}})

@@ -8,21 +8,24 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import ASCENDING, ReturnDocument
+from typing_extensions import override
 
 from mesh.ids import is_object_id
 from mesh.mongo import Document, Mongo
 from notify_service.adapters.mongo.database import to_ms, to_time
 from notify_service.webhooks.event import HookEventType
+from notify_service.webhooks.ports import SubscriptionStore
 from notify_service.webhooks.subscription import MAX_SECRETS, SigningSecret, Subscription, SubscriptionSpec
 
 
-class MongoSubscriptionStore:
+class MongoSubscriptionStore(SubscriptionStore):
     """A `SubscriptionStore`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._subscriptions = mongo.collection("subscriptions")
 
+    @override
     async def add(self, spec: SubscriptionSpec, secret: str, at_ms: int) -> Subscription:
         """Stores a new one."""
         at = to_time(at_ms)
@@ -38,6 +41,7 @@ class MongoSubscriptionStore:
             await self._subscriptions.insert_one(document)
         return _to_subscription(document)
 
+    @override
     async def list(self) -> list[Subscription]:
         """All of them, the oldest first."""
         with self._mongo.guard():
@@ -46,17 +50,20 @@ class MongoSubscriptionStore:
                 async for document in self._subscriptions.find().sort("_id", ASCENDING)
             ]
 
+    @override
     async def replace(self, subscription_id: str, spec: SubscriptionSpec, at_ms: int) -> Subscription | None:
         """Replaces what it says; with that, why this service disabled it is history."""
         changes = {**_spec(spec), "disabledBecause": "", "updatedAt": to_time(at_ms)}
         return await self._change(subscription_id, {"$set": changes})
 
+    @override
     async def rotate(self, subscription_id: str, secret: str, at_ms: int) -> Subscription | None:
         """One atomic step, so that two at once give two secrets."""
         at = to_time(at_ms)
         first = {"$each": [{"value": secret, "madeAt": at}], "$position": 0, "$slice": MAX_SECRETS}
         return await self._change(subscription_id, {"$push": {"secrets": first}, "$set": {"updatedAt": at}})
 
+    @override
     async def disable(self, subscription_id: str, url: str, because: str, at_ms: int) -> bool:
         """Compares the URL in the same step."""
         changes = {"enabled": False, "disabledBecause": because, "updatedAt": to_time(at_ms)}
@@ -66,6 +73,7 @@ class MongoSubscriptionStore:
             )
         return result.modified_count == 1
 
+    @override
     async def remove(self, subscription_id: str) -> bool:
         """Removes it."""
         if not is_object_id(subscription_id):

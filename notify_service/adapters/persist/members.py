@@ -3,8 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from notify_service.adapters.persist.answering import answering
+from notify_service.inbox.activity_ports import Activity
 from notify_service.inbox.inbox import InboxKey
+from notify_service.inbox.ports import Members
 from notify_service.inbox.recheck import Attention
 from parley.common.v1.chat_pb2 import Role
 from parley.persist.v1 import persist_service_pb2 as pb
@@ -23,12 +27,13 @@ _LEFT_OUT: Final = 10_000
 _MEMBERS: Final = frozenset({Role.ROLE_MEMBER, Role.ROLE_ADMIN})
 
 
-class PersistMembers:
+class PersistMembers(Members, Activity):
     """A `Members` and an `Activity`. The channel brings deadlines, retries and typed errors."""
 
     def __init__(self, stub: PersistServiceStub) -> None:
         self._stub = stub
 
+    @override
     async def attention(
         self, keys: Sequence[InboxKey], messages: Collection[tuple[str, str]]
     ) -> tuple[Sequence[Attention], Collection[str]]:
@@ -52,6 +57,7 @@ class PersistMembers:
             asked = asked[_MESSAGES:]
         return attentions, deleted
 
+    @override
     async def last_active(self, user_ids: Collection[str]) -> Mapping[str, int]:
         """One call for up to 1,000 users."""
         asked, active = sorted(user_ids), dict[str, int]()
@@ -62,6 +68,7 @@ class PersistMembers:
             active.update(zip(some, answer.last_active_ms, strict=True))
         return active
 
+    @override
     async def unread_totals(self, without: Mapping[str, Collection[str]]) -> Mapping[str, int]:
         """One call for up to 500 users with 10,000 chats."""
         totals: dict[str, int] = {}

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from notify_service.adapters.persist.answering import answering
 from notify_service.content_types import content_type_of
 from notify_service.domain.notification import Message
+from notify_service.inbox.activity_ports import RecentMessages
 from parley.common.v1 import message_pb2
 from parley.common.v1.chat_pb2 import Chat, ChatType
 from parley.persist.v1 import persist_service_pb2 as pb
@@ -24,12 +27,13 @@ _NAMES_PER_CALL: Final = 1_000
 _AT_ONCE: Final = 8
 
 
-class PersistRecentMessages:
+class PersistRecentMessages(RecentMessages):
     """The `RecentMessages` port. The channel behind the stub brings deadlines, retries and typed errors."""
 
     def __init__(self, stub: PersistServiceStub) -> None:
         self._stub = stub
 
+    @override
     async def of_chats(self, chat_ids: Collection[str]) -> Mapping[str, Sequence[Message]]:
         """One call per chat, and a few for all of them."""
         chats: dict[str, Chat] = {}

@@ -3,9 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from notify_service.adapters.persist.answering import answering
 from notify_service.content_types import content_type_of
 from notify_service.email.digest import WaitingChat
+from notify_service.email.ports import UnreadChats
 from parley.common.v1.chat_pb2 import Chat, ChatType
 from parley.persist.v1 import persist_service_pb2 as pb
 from parley.persist.v1.persist_service_pb2_grpc import PersistServiceStub
@@ -20,14 +23,14 @@ _CHATS: Final = 500
 _CHATS_PER_CALL: Final = 100  # the limit of GetChats
 
 
-class PersistUnreadChats:
+class PersistUnreadChats(UnreadChats):
     """The `UnreadChats` port. The channel behind the stub brings deadlines, retries and typed errors."""
 
     def __init__(self, stub: PersistServiceStub) -> None:
         self._stub = stub
 
+    @override
     async def of_user(self, user_id: str) -> Sequence[WaitingChat]:
-        """As the port says."""
         with answering():
             answer = await self._stub.ListChats(
                 pb.ListChatsRequest(user_id=user_id, limit=_CHATS, fresh=True)
@@ -44,8 +47,9 @@ class PersistUnreadChats:
             if chat_id in chats
         ]
 
+    @override
     async def unread_since(self, chat: WaitingChat) -> int:
-        """As the port says: message counts are dense, so it is the last one below the next count."""
+        """Message counts are dense, so it is the last one below the next count."""
         first = chat.first_unread_number
         with answering():
             answer = await self._stub.ListMessages(
@@ -53,8 +57,8 @@ class PersistUnreadChats:
             )
         return answer.messages[0].created_at_ms if answer.messages else chat.at_ms
 
+    @override
     async def names(self, user_ids: Collection[str]) -> Mapping[str, str]:
-        """As the port says."""
         asked = sorted(user_ids)
         with answering():
             answer = await self._stub.GetUserNames(pb.GetUserNamesRequest(user_ids=asked))

@@ -3,10 +3,12 @@
 from typing import Final
 from urllib.parse import quote as quote_path
 
+from typing_extensions import override
+
 from mesh.clock import now_ms
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.push import Push
-from notify_service.ports import NotAskedError, SendDelayedError
+from notify_service.ports import NotAskedError, SendDelayedError, Sender
 from notify_service.providers.answers import quote
 from notify_service.providers.apns.errors import apns_error, is_provider_token_expired
 from notify_service.providers.apns.message import ApnsMessage, apns_message
@@ -21,7 +23,7 @@ _PROVIDER: Final = "apns"
 _RECEIPT: Final = "apns-id"
 
 
-class ApnsSender:
+class ApnsSender(Sender):
     """The `Sender` for devices of kind `APNS`; their address is a device token in hexadecimal digits."""
 
     def __init__(self, http: Http2Client, url: str, key: SigningKey, topic: str, keep_seconds: float) -> None:
@@ -40,11 +42,13 @@ class ApnsSender:
         self._topic = topic
         self._keep_seconds = keep_seconds
 
+    @override
     def provider(self, device: Device) -> str:
         """One for all devices."""
         del device
         return _PROVIDER
 
+    @override
     async def send(self, push: Push, device: Device) -> str:
         """The `apns-id` that APNs gave it.
 

@@ -4,11 +4,12 @@ from typing import Final
 from urllib.parse import quote as quote_path
 
 import msgspec
+from typing_extensions import override
 
 from mesh.clock import now_ms
 from notify_service.domain.device import Device, DeviceKind
 from notify_service.domain.push import Push
-from notify_service.ports import NotAskedError, SendDelayedError
+from notify_service.ports import NotAskedError, SendDelayedError, Sender
 from notify_service.providers.answers import decode, quote
 from notify_service.providers.context import ProviderContext, log_disabled
 from notify_service.providers.credentials import ServiceAccount, read_service_account
@@ -26,7 +27,7 @@ class _Sent(msgspec.Struct):
     name: str
 
 
-class FcmSender:
+class FcmSender(Sender):
     """The `Sender` for devices of kind `FCM`; their address is a registration token."""
 
     def __init__(self, http: Http2Client, url: str, account: ServiceAccount, keep_seconds: float) -> None:
@@ -43,11 +44,13 @@ class FcmSender:
         self._tokens = AccessTokens(http, account)
         self._keep_seconds = keep_seconds
 
+    @override
     def provider(self, device: Device) -> str:
         """One for all devices."""
         del device
         return _PROVIDER
 
+    @override
     async def send(self, push: Push, device: Device) -> str:
         """The message's name, without the project that all names begin with.
 

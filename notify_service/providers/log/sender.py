@@ -1,24 +1,29 @@
 """Shows notifications in the service's own log, for development."""
 
+from typing_extensions import override
+
 from mesh.logs import get_logger
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push, PushKind
+from notify_service.ports import Sender
 from notify_service.providers.context import ProviderContext
 
 _log = get_logger()
 
 
-class LogSender:
+class LogSender(Sender):
     """A `Sender` for people who run Parley on a laptop.
 
     The line holds what the message says, which no other line of any service does: it is built in development
     mode only.
     """
 
+    @override
     def provider(self, device: Device) -> str:
         """This process itself, whatever the device."""
         return device.kind.value
 
+    @override
     async def send(self, push: Push, device: Device) -> str:
         """Writes one line `notification.shown` or `notification.cleared`; never fails."""
         shown = push.kind is PushKind.SHOW

@@ -21,12 +21,13 @@ from aiosmtplib import (
     SMTPRecipientsRefused,
     SMTPResponseException,
 )
+from typing_extensions import override
 
 from contract.text import one_line
 from mesh.lifecycle import Lifecycle
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.ledger import cut_detail
-from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
+from notify_service.ports import Mailer, SendDelayedError, SendError, SendRefusedError, TargetGoneError
 from notify_service.providers.context import log_disabled
 from notify_service.settings import NotifySettings
 
@@ -77,7 +78,7 @@ class _Connection:
         return idle_seconds > _IDLE_SECONDS or self.mails >= _MAILS_PER_CONNECTION
 
 
-class SmtpMailer:
+class SmtpMailer(Mailer):
     """A `Mailer` with as many connections as messages are under way; idle ones wait for the next."""
 
     def __init__(self, server: SmtpServer) -> None:
@@ -99,8 +100,8 @@ class SmtpMailer:
             while mailer._idle:
                 await _quit(mailer._idle.popleft())
 
+    @override
     async def send(self, message: EmailMessage) -> str:
-        """As the port says."""
         try:
             async with asyncio.timeout(self._server.seconds):
                 return await self._send(message)

@@ -4,10 +4,12 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+from typing_extensions import override
+
 from mesh.clock import now_ms
 from notify_service.domain.device import Device
 from notify_service.domain.push import Push, PushKind, seconds_left
-from notify_service.ports import NotAskedError
+from notify_service.ports import NotAskedError, Sender
 from notify_service.providers.context import ProviderContext
 from notify_service.providers.http import Answer, HttpClient, authority_of, failure, parse_url
 from notify_service.providers.trimming import fit
@@ -20,7 +22,7 @@ _MAX_PROVIDER: Final = 100
 _APPLE: Final = ".push.apple.com"
 
 
-class WebPushSender:
+class WebPushSender(Sender):
     """A `Sender` for browsers."""
 
     def __init__(self, http: HttpClient, vapid: Vapid, expire_seconds: float) -> None:
@@ -28,6 +30,7 @@ class WebPushSender:
         self._vapid = vapid
         self._expire_seconds = expire_seconds
 
+    @override
     def provider(self, device: Device) -> str:
         """The push service, by host and port: what does not answer on another port says nothing of it."""
         try:
@@ -35,6 +38,7 @@ class WebPushSender:
         except NotAskedError:
             return "web-push"
 
+    @override
     async def send(self, push: Push, device: Device) -> str:
         """Returns the status with which the push service took it.
 

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+from typing_extensions import override
 
 from mesh.clock import now_ms, to_rfc3339
 from notify_service.domain.device import Device
@@ -13,6 +14,7 @@ from notify_service.domain.signature import BadSecretError, sign
 from notify_service.ports import (
     NotAskedError,
     SendDelayedError,
+    Sender,
     SendError,
     SendRefusedError,
     SignedPost,
@@ -41,12 +43,13 @@ _OF_THIS_REQUEST: Final = frozenset(
 """Statuses that say nothing about the next request to the same receiver."""
 
 
-class WebhookClient:
+class WebhookClient(SignedPost):
     """A `SignedPost`."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
 
+    @override
     async def __call__(self, url: str, body: bytes, webhook_id: str, signing_secrets: Sequence[str]) -> str:
         """Posts JSON, signed now with each of the secrets; the status as the receipt."""
         try:
@@ -59,12 +62,13 @@ class WebhookClient:
         raise verdict(answer)
 
 
-class WebhookSender:
+class WebhookSender(Sender):
     """The `Sender` for devices of kind `WEBHOOK`: servers that take a user's notifications."""
 
     def __init__(self, post: SignedPost) -> None:
         self._post = post
 
+    @override
     def provider(self, device: Device) -> str:
         """The server, by host and port: many users may have their webhooks there."""
         try:
@@ -72,6 +76,7 @@ class WebhookSender:
         except NotAskedError:
             return "webhook"
 
+    @override
     async def send(self, push: Push, device: Device) -> str:
         """Posts the push under the id of its delivery."""
         return await self._post(
