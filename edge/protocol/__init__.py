@@ -1,1 +1,1 @@
-"""The client protocols: what frames look like on the wire, free of I/O."""
+"""The client protocol in its forms, without I/O."""

@@ -7,7 +7,6 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from edge.protocol.request import FrameError, Request, misfit, unknown_event
-from edge.websocket.framing import Opcode, frame
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.edge.v1.command_pb2 import ClientFrame
@@ -16,8 +15,8 @@ from parley.edge.v1.frames import COMMANDS, FrameId, ServerFrame
 
 
 def encode(message: ServerFrame) -> bytes:
-    """The complete WebSocket frame, header included."""
-    return frame(Opcode.BINARY, frame_to_pb(message).SerializeToString())
+    """The payload of the binary message."""
+    return frame_to_pb(message).SerializeToString()
 
 
 def parse(payload: bytes) -> Request:

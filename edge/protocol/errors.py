@@ -1,8 +1,16 @@
-"""How clients are told of errors."""
+"""Errors of clients, and how clients are told of any."""
 
 from mesh.errors import ParleyError
 from parley.edge.v1.close_codes import CLOSE_CODE_OF, CloseCode
 from parley.edge.v1.frames import Error
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol; nothing after it can be understood, so the connection ends with `code`."""
+
+    def __init__(self, code: CloseCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
 
 
 def error_json(error: ParleyError) -> Error:

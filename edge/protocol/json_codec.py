@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from edge.protocol import surrogates
+from edge.protocol.errors import ProtocolError
 from edge.protocol.request import FrameError, Request, misfit, unknown_event
-from edge.websocket.framing import Opcode, WireError, frame
 from mesh.errors import InvalidArgument
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.edge.v1.close_codes import CloseCode
@@ -37,8 +37,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode(message: ServerFrame) -> bytes:
-    """The complete WebSocket frame, header included."""
-    return frame(Opcode.TEXT, _ENCODER.encode(message))
+    """The payload of the text message."""
+    return _ENCODER.encode(message)
 
 
 def parse(payload: bytes) -> Request:
@@ -46,12 +46,12 @@ def parse(payload: bytes) -> Request:
 
     Raises:
         FrameError: `MALFORMED_FRAME` (no JSON), `INVALID_ARGUMENT` (names the field), `UNKNOWN_EVENT`.
-        WireError: it is not UTF-8.
+        ProtocolError: it is not UTF-8.
     """
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:
-        raise WireError(CloseCode.INVALID_UTF8, "text that is not UTF-8") from error
+        raise ProtocolError(CloseCode.INVALID_UTF8, "text that is not UTF-8") from error
     try:
         envelope = _ENVELOPE.decode(text)
     except msgspec.ValidationError as error:

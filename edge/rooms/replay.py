@@ -16,7 +16,7 @@ from edge.rooms.deliveries import DeliveryReports
 from edge.rooms.fanout import RECEIPTS_MEMBERS
 from edge.rooms.permission import JoinPermission
 from edge.rooms.rooms import Rooms
-from edge.websocket.connection import Connection
+from edge.websocket.connection import Connection, framed
 from mesh.errors import Internal, ParleyError, PermissionDenied, from_item_error
 from parley.chat.v1.chat_service_pb2 import Cursor, LogSlice, ReadLogRequest
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -161,7 +161,7 @@ class Replay:
                 break
             frame = frame_for(entry)
             if frame is not None:  # else a void position, or a kind that this version does not know
-                data = connection.codec.encode(frame)
+                data = framed(connection.codec, frame)
                 size += len(data)
                 connection.send(data)
                 metrics.REPLAYED.inc()

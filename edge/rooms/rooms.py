@@ -14,7 +14,7 @@ from typing import Final
 from edge import metrics
 from edge.protocol.codec import Codec
 from edge.protocol.events import resync_frame, typing_frame
-from edge.websocket.connection import Connection
+from edge.websocket.connection import Connection, framed
 from parley.common.v1.chat_pb2 import ChatHead
 from parley.edge.v1.frames import ServerFrame
 
@@ -43,7 +43,7 @@ class Broadcast:
         """The frame in one form of the protocol: made when first asked for, and the same for all."""
         data = self._encoded.get(codec)
         if data is None:
-            data = self._encoded[codec] = codec.encode(self.frame)
+            data = self._encoded[codec] = framed(codec, self.frame)
         return data
 
     def is_after(self, head: ChatHead) -> bool:

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 
 from edge import metrics
 from edge.protocol.codec import Codec
-from edge.protocol.errors import close_code_of
+from edge.protocol.errors import ProtocolError, close_code_of
 from edge.websocket.backlog import Backlog
 from edge.websocket.flusher import Flusher
 from edge.websocket.framing import (
@@ -18,7 +18,6 @@ from edge.websocket.framing import (
     FrameReader,
     Message,
     Opcode,
-    WireError,
     check_close_payload,
     close_frame,
     frame,
@@ -32,6 +31,7 @@ from parley.edge.v1.close_codes import CloseCode
 from parley.edge.v1.frames import ServerFrame
 
 _PING: Final = frame(Opcode.PING, b"")
+_OPCODES: Final = (Opcode.TEXT, Opcode.BINARY)  # by whether a codec is binary
 
 # How long a peer may take over what a replay sent, a few dozen kilobytes, before it counts as not reading.
 _DRAINED_SECONDS: Final = 20.0
@@ -45,6 +45,11 @@ _MOST_BEFORE_WELCOME: Final = 256
 _PIECE: Final = 16 * 1024
 
 _log = get_logger()
+
+
+def framed(codec: Codec, shown: ServerFrame) -> bytes:
+    """What the edge says as a complete WebSocket frame, which many connections of that codec may share."""
+    return frame(_OPCODES[codec.is_binary], codec.encode(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class Receiver(Protocol):
         """The client sent a message of the connection's codec.
 
         Raises:
-            WireError: it is none, and the connection cannot go on.
+            ProtocolError: it is none, and the connection cannot go on.
         """
 
     def on_limited(self, payload: bytes, retry_after_ms: int) -> None:
@@ -154,9 +159,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
 
-    def tell(self, frame: ServerFrame) -> None:
+    def tell(self, shown: ServerFrame) -> None:
         """Sends a frame that is for this connection alone."""
-        self.send(self.codec.encode(frame))
+        self.send(framed(self.codec, shown))
 
     def send(self, data: bytes) -> None:
         """Queues a complete frame; it leaves at the end of this turn, after the welcome and those before it.
@@ -169,11 +174,11 @@ class Connection(asyncio.Protocol):
                 self._flusher.add(self)
             outbox.append(data)
 
-    def welcome(self, frame: ServerFrame) -> None:
+    def welcome(self, shown: ServerFrame) -> None:
         """Sends the first frame, and then whatever is sent."""
         if self.open:
             self._welcomed = True
-            self._outbox.insert(0, self.codec.encode(frame))
+            self._outbox.insert(0, framed(self.codec, shown))
             self._flusher.add(self)
             if self._pong is not None:
                 self._outbox.append(self._pong)
@@ -296,7 +301,7 @@ class Connection(asyncio.Protocol):
             while (message := reader.next()) is not None:
                 self._on_message(message)
             self._pay(READ_PRICE + len(data) + FRAME_PRICE * (reader.frames - before))
-        except WireError as error:
+        except ProtocolError as error:
             self._broken = True
             _log.info("connection.violation", connection_id=self.id, code=int(error.code), error=str(error))
             self.close(error.code)
@@ -305,7 +310,7 @@ class Connection(asyncio.Protocol):
 
     def _pay(self, price: float) -> None:
         if self._bytes.take(self._loop.time(), price):
-            raise WireError(CloseCode.FLOOD, "more bytes and frames than are allowed")
+            raise ProtocolError(CloseCode.FLOOD, "more bytes and frames than are allowed")
 
     def pause_writing(self) -> None:
         """The socket is full."""
@@ -355,10 +360,10 @@ class Connection(asyncio.Protocol):
             pass
         elif opcode is Opcode.PING:
             self._answer_ping(frame(Opcode.PONG, payload))
-        elif opcode is self.codec.opcode:
+        elif opcode is _OPCODES[self.codec.is_binary]:
             self._on_data(payload)
         elif opcode in DATA:
-            raise WireError(CloseCode.UNSUPPORTED_DATA, f"{opcode.name} message")
+            raise ProtocolError(CloseCode.UNSUPPORTED_DATA, f"{opcode.name} message")
 
     def _answer_ping(self, pong: bytes) -> None:
         # Whatever else is refused. RFC 6455 section 5.5.3 asks for an answer to the latest ping alone: for a
@@ -371,7 +376,7 @@ class Connection(asyncio.Protocol):
     def _on_data(self, payload: bytes) -> None:
         verdict = self._budget.take(self._loop.time(), 1 + len(payload) // self._limits.frame_bytes)
         if verdict is Verdict.FLOOD or (not self._welcomed and len(self._outbox) >= _MOST_BEFORE_WELCOME):
-            raise WireError(CloseCode.FLOOD, "far more messages than are allowed")
+            raise ProtocolError(CloseCode.FLOOD, "far more messages than are allowed")
         if verdict is Verdict.ALLOWED:
             self._receiver.on_message(payload)
         else:

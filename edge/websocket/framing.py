@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from tornado.speedups import websocket_mask
 
+from edge.protocol.errors import ProtocolError
 from parley.edge.v1.close_codes import CloseCode
 
 _FIN: Final = 0x80
@@ -46,14 +47,6 @@ DATA: Final = frozenset((Opcode.TEXT, Opcode.BINARY))
 _KNOWN: Final = {int(opcode): opcode for opcode in Opcode}
 
 
-class WireError(Exception):
-    """The peer broke the protocol; nothing after it can be understood, so the connection ends with `code`."""
-
-    def __init__(self, code: CloseCode, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
 class Message(NamedTuple):
     """A whole message, its fragments joined, or a control frame. `payload` is unmasked."""
 
@@ -81,17 +74,17 @@ def check_close_payload(payload: bytes) -> None:
     """Checks what a client put into its close frame (RFC 6455 sections 5.5.1 and 7.4).
 
     Raises:
-        WireError: the code may not be sent, or the reason is not UTF-8.
+        ProtocolError: the code may not be sent, or the reason is not UTF-8.
     """
     if not payload:
         return
     code = int.from_bytes(payload[:2])
     if len(payload) == 1 or not (code in _REGISTERED_CODES or code in _PRIVATE_CODES):
-        raise WireError(CloseCode.PROTOCOL_ERROR, "close code that may not be sent")
+        raise ProtocolError(CloseCode.PROTOCOL_ERROR, "close code that may not be sent")
     try:
         payload[2:].decode()
     except UnicodeDecodeError as error:
-        raise WireError(CloseCode.INVALID_UTF8, "close reason is not UTF-8") from error
+        raise ProtocolError(CloseCode.INVALID_UTF8, "close reason is not UTF-8") from error
 
 
 class FrameReader:
@@ -128,7 +121,7 @@ class FrameReader:
         """The next whole message, or None until more bytes are fed.
 
         Raises:
-            WireError: the peer broke the protocol. The messages before the violation were given already.
+            ProtocolError: the peer broke the protocol. The messages before the violation were given already.
         """
         while (found := self._next_frame()) is not None:
             message = self._assemble(*found)
@@ -150,7 +143,7 @@ class FrameReader:
                 return None
             size = int.from_bytes(buffer[start + _HEADER : start + header])
         if size + len(self._parts) > self._max and opcode < _CONTROL:
-            raise WireError(CloseCode.TOO_BIG, f"message of more than {self._max} bytes")
+            raise ProtocolError(CloseCode.TOO_BIG, f"message of more than {self._max} bytes")
         body = start + header + _MASK
         if len(buffer) < body + size:
             return None
@@ -162,14 +155,14 @@ class FrameReader:
     def _check_header(self, first: int, second: int) -> Opcode:
         opcode = _KNOWN.get(first & _OPCODE)
         if opcode is None or first & _RESERVED:
-            raise WireError(CloseCode.PROTOCOL_ERROR, "unknown opcode or extension")
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "unknown opcode or extension")
         if not second & _MASKED:
-            raise WireError(CloseCode.PROTOCOL_ERROR, "client frame without a mask")
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "client frame without a mask")
         if opcode >= _CONTROL:
             if not first & _FIN or second & _LENGTH > _MAX_CONTROL_PAYLOAD:
-                raise WireError(CloseCode.PROTOCOL_ERROR, "control frame in parts or too long")
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, "control frame in parts or too long")
         elif (opcode is Opcode.CONTINUATION) is (self._kind is None):
-            raise WireError(CloseCode.PROTOCOL_ERROR, "fragment out of order")
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "fragment out of order")
         return opcode
 
     def _assemble(self, is_final: int, opcode: Opcode, payload: bytes) -> Message | None:

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.protocol import json_codec
+from edge.protocol.codec import JSON
+from edge.protocol.errors import ProtocolError
 from edge.protocol.events import error_frame
 from edge.protocol.request import FrameError, Request
-from edge.websocket.framing import FrameReader, Message, Opcode, WireError, frame
+from edge.websocket.connection import framed
+from edge.websocket.framing import FrameReader, Message, Opcode, frame
 from mesh.errors import ResourceExhausted
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.edge.v1.close_codes import CloseCode
@@ -60,7 +63,7 @@ def _masked(opcode: int, payload: bytes, key: bytes, *, final: bool = True) -> b
     return head + key + bytes(byte ^ key[at % 4] for at, byte in enumerate(payload))
 
 
-def _read(data: bytes, cuts: list[int]) -> tuple[list[Message], WireError | None]:
+def _read(data: bytes, cuts: list[int]) -> tuple[list[Message], ProtocolError | None]:
     reader = FrameReader(_LIMIT)
     messages: list[Message] = []
     at = turn = 0
@@ -72,7 +75,7 @@ def _read(data: bytes, cuts: list[int]) -> tuple[list[Message], WireError | None
         try:
             while (message := reader.next()) is not None:
                 messages.append(message)
-        except WireError as error:
+        except ProtocolError as error:
             return messages, error
     return messages, None
 
@@ -157,7 +160,7 @@ def test_a_well_formed_frame_is_understood_as_it_was_meant(request: dict[str, An
 @given(_FRAME_IDS, st.text(max_size=70_000), st.integers(0, 10**6))
 def test_an_answer_is_one_frame_that_repeats_the_id(frame_id: Any, text: str, wait: int) -> None:
     error = ResourceExhausted(ErrorReason.ERROR_REASON_RATE_LIMITED, text, retry_after_ms=wait)
-    sent = json_codec.encode(error_frame(frame_id, error))
+    sent = framed(JSON, error_frame(frame_id, error))
     size = sent[1] if sent[1] < 126 else int.from_bytes(sent[2:4])
     payload = sent[-size:]
     assert sent == frame(Opcode.TEXT, payload)

@@ -13,8 +13,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from edge.rooms.rooms import Broadcast, Rooms
+from edge.websocket.connection import framed
 from parley.common.v1.chat_pb2 import ChatHead
-from tests.support.labels import LABELS, labelled
+from tests.support.labels import LABELS, labelled, payload
 
 if TYPE_CHECKING:
     from edge.websocket.connection import Connection
@@ -34,10 +35,11 @@ class Peer:
         self.sent: list[int | None] = []
 
     def send(self, data: bytes) -> None:
-        self.sent.append(None if data == CHAT.encode() else int(data))
+        label = payload(data)
+        self.sent.append(None if label == CHAT.encode() else int(label))
 
     def tell(self, frame: ServerFrame) -> None:
-        self.send(self.codec.encode(frame))
+        self.send(framed(self.codec, frame))
 
 
 class Client:
@@ -136,7 +138,7 @@ class RoomMachine(RuleBasedStateMachine):
     def read_the_log(self) -> None:
         self.read_up_to = self.head
         for seq in range(self.client.cursor + 1, self.head + 1):
-            self.peer.send(b"%d" % seq)
+            self.peer.tell(labelled(str(seq)))
         self.deliver()
 
     @precondition(lambda self: self.resuming and self.read_up_to is not None)

@@ -4,7 +4,6 @@ from typing import Final
 
 from edge.protocol.codec import JSON, Codec
 from edge.protocol.events import resync_frame
-from edge.websocket.framing import Opcode
 from parley.edge.v1 import frames
 
 
@@ -18,4 +17,9 @@ def _encode(frame: frames.ServerFrame) -> bytes:
     return frame.data.chat_id.encode()
 
 
-LABELS: Final = Codec("labels", Opcode.TEXT, _encode, JSON.parse)
+def payload(frame: bytes) -> bytes:
+    """What is in a complete WebSocket frame of less than 64 KiB, behind its header."""
+    return frame[2 if frame[1] < 126 else 4 :]
+
+
+LABELS: Final = Codec("labels", is_binary=False, encode=_encode, parse=JSON.parse)

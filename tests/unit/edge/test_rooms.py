@@ -7,11 +7,10 @@ import pytest
 
 from edge.protocol.codec import BINARY, JSON, Codec
 from edge.rooms.rooms import Broadcast, Rooms
-from edge.websocket.connection import Connection
-from edge.websocket.framing import Opcode
+from edge.websocket.connection import Connection, framed
 from parley.common.v1.chat_pb2 import ChatHead
 from parley.edge.v1.frames import ServerFrame
-from tests.support.labels import LABELS, labelled
+from tests.support.labels import LABELS, labelled, payload
 
 CHAT = "c" * 24
 
@@ -25,10 +24,10 @@ class _Peer:
         self.sent: list[bytes] = []
 
     def send(self, data: bytes) -> None:
-        self.sent.append(data)
+        self.sent.append(payload(data))
 
     def tell(self, frame: ServerFrame) -> None:
-        self.send(self.codec.encode(frame))
+        self.send(framed(self.codec, frame))
 
 
 def _peer(user_id: str = "alice", codec: Codec = LABELS) -> tuple[_Peer, Connection]:
@@ -160,7 +159,7 @@ def test_a_broadcast_is_encoded_once_for_each_codec_in_the_room_and_for_no_other
             encoded.append(name)
             return LABELS.encode(frame)
 
-        return Codec(name, Opcode.TEXT, encode, JSON.parse)
+        return Codec(name, is_binary=False, encode=encode, parse=JSON.parse)
 
     text, binary = counting("text"), counting("binary")
     peers = [_peer(f"user-{n}", codec) for n, codec in enumerate([text, binary] * 5)]
