@@ -1,7 +1,7 @@
 """Writes `declared.py` of the Python client, which has no protobuf and no msgspec: models and close codes."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from codegen.load import event_name, reached, upper_snake
@@ -27,11 +27,11 @@ Json: TypeAlias = Mapping[str, Any]
 _SCALARS: Final = {"string": "str", "bool": "bool", "int": "int", "enum": "str"}
 
 
-def write(protocol: Protocol) -> str:
-    """The source of the module."""
+def write(protocol: Protocol, names: Iterable[str] = MODELS) -> str:
+    """The source of the module, with the messages of these names and all that is in them."""
     schema = protocol.schema
     lines = [_HEADER, *_close_codes(schema)]
-    models = [message for message in protocol.shown() if message.name in MODELS]
+    models = [message for message in protocol.shown() if message.name in names]
     for message in reached(schema, models):
         lines += _choice(schema, message) if message.oneofs else _model(schema, message)
     return "\n".join((*lines, ""))
