@@ -1,11 +1,11 @@
 """The AsyncAPI 3 document on the WebSocket, made of the types of its frames; a copy is in `docs/`."""
 
-import re
 from typing import Any, Final
 
 import msgspec
 
 from edge.protocol.codec import CODECS
+from edge.protocol.json_schema import portable
 from parley.edge.v1.close_codes import CloseCode
 from parley.edge.v1.frames import ACKS, COMMANDS, EVENTS, ErrorFrame, FrameId, ServerFrame
 
@@ -56,7 +56,7 @@ def document() -> dict[str, Any]:
         },
         "components": {
             "messages": messages,
-            "schemas": _plain(schemas),
+            "schemas": portable(_plain(schemas)),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -95,7 +95,7 @@ def _command(event: str, data: dict[str, Any], frame_id: dict[str, Any]) -> dict
             "type": "object",
             "properties": {
                 "event": {"const": event},
-                "id": _plain({"description": "Yours; the answer repeats it.", **frame_id}),
+                "id": {"description": "Yours; the answer repeats it.", **frame_id},
                 "traceparent": {
                     "type": "string",
                     "description": "The W3C trace that the frame is a part of.",
@@ -124,14 +124,12 @@ def _name(action: str, event: str) -> str:
 
 
 def _plain(schema: Any) -> Any:
-    r"""A schema as AsyncAPI has it: `$` in place of Python's `\Z`, and a discriminator without a mapping."""
+    """A schema as AsyncAPI has it: a discriminator is a property alone."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     plain = {name: _plain(value) for name, value in schema.items()}
-    if isinstance(pattern := plain.get("pattern"), str):
-        plain["pattern"] = re.sub(r"\\Z$", "$", pattern)
     if isinstance(discriminator := plain.get("discriminator"), dict):
         plain["discriminator"] = discriminator["propertyName"]
     return plain

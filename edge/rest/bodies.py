@@ -11,7 +11,7 @@ from contract.user_ids import MAX_USER_ID_LENGTH, USER_ID_RULE, is_user_id
 from edge.protocol import surrogates
 from edge.rest import body_errors
 from edge.rest.errors import invalid, malformed
-from parley.edge.v1.frames import Chat, Error, GroupChat, Member, Message, Timestamp
+from parley.edge.v1.frames import Chat, Error, GroupChat, Member, Message, ObjectId, Timestamp
 
 UserId: TypeAlias = Annotated[
     str,
@@ -26,13 +26,11 @@ UserId: TypeAlias = Annotated[
 Scope: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[!#-\[\]-~]{1,100}$",
+        pattern=r"^[!#-\[\]-~]{1,100}\Z",
         extra={"rule": "1 to 100 visible ASCII characters without quotation marks and backslashes"},
     ),
 ]
-ChatId: TypeAlias = Annotated[
-    str, Meta(pattern="^[0-9a-f]{24}$", extra={"rule": "24 lower-case hexadecimal digits"})
-]
+ChatId: TypeAlias = Annotated[ObjectId, Meta(extra={"rule": "24 lower-case hexadecimal digits"})]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

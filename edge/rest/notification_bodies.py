@@ -16,7 +16,7 @@ OutcomeName: TypeAlias = Literal[
 WallTime: TypeAlias = Annotated[
     str,
     Meta(
-        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z",
         description="A time of the day, such as 22:00.",
         extra={"rule": "a time of the day, such as 22:00"},
     ),

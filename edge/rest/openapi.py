@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from edge.identity import OPERATOR_SCOPE
+from edge.protocol.json_schema import portable
 from edge.rest.bodies import ErrorAnswer
 from edge.rest.errors import STATUS_OF
 from edge.rest.handler import RestHandler
@@ -49,7 +50,7 @@ def document(handlers: Iterable[type[RestHandler]]) -> dict[str, Any]:
             for path, operations in declared.items()
         },
         "components": {
-            "schemas": schemas,
+            "schemas": portable(schemas),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
             "headers": {
                 "RequestId": {

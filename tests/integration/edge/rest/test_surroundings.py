@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import replace
@@ -254,6 +255,7 @@ async def test_the_document_is_whole(client: httpx.AsyncClient) -> None:
 
     found = references(document)
     assert "#/components/schemas/Message" in found
+    assert "\\Z" not in json.dumps(document)  # in patterns it is Python's alone
     for reference in found:
         node = document
         for step in reference.removeprefix("#/").split("/"):

@@ -144,6 +144,16 @@ def test_half_of_a_character_is_told_by_its_field(kind: type[Request], body: byt
             f"mutedChats[0].chatId must be {OBJECT_ID}",
         ),
         (
+            notification_bodies.PreferencesJson,
+            b'{"mutedChats":[{"chatId":"%s\\n"}]}' % (b"c" * 24),
+            f"mutedChats[0].chatId must be {OBJECT_ID}",
+        ),
+        (
+            notification_bodies.PreferencesJson,
+            b'{"quietHours":{"start":"09:00\\n"}}',
+            "quietHours.start must be a time of the day, such as 22:00",
+        ),
+        (
             notification_bodies.RegisterDeviceBody,
             b'{"kind":"x","address":"a"}',
             "kind must be one of web-push, fcm, apns, log",
