@@ -27,9 +27,14 @@ class _Counter:
         self.all_came = asyncio.Event()
         self._missing = texts
 
-    def on_open(self, connection: Connection) -> None:
+    def of(self, connection: Connection) -> "_Counter":
+        """This one, for its only connection."""
+        self._connection = connection
+        return self
+
+    def on_open(self) -> None:
         """Takes the welcome for sent."""
-        connection.welcome(resync_frame("c" * 24))
+        self._connection.welcome(resync_frame("c" * 24))
 
     def on_message(self, payload: bytes) -> None:
         """Counts."""
@@ -68,7 +73,7 @@ async def _seconds(pieces: list[bytes], texts: int) -> float:
     )
     await carry(
         lambda send: Connection(
-            send, "c", "u", codec=JSON, limits=limits, flusher=Flusher(), receiver=receiver
+            send, "c", "u", codec=JSON, limits=limits, flusher=Flusher(), receiver=receiver.of
         ),
         here,
     )

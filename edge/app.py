@@ -30,10 +30,10 @@ from edge.rooms.membership import Membership
 from edge.rooms.permission import JoinPermission
 from edge.rooms.replay import Replay
 from edge.rooms.rooms import Rooms
-from edge.sessions.actions import SessionServices
 from edge.sessions.gateway import Gateway
 from edge.sessions.presence_keeper import PresenceKeeper
 from edge.sessions.sends import SendQueue
+from edge.sessions.services import SessionServices
 from edge.settings import EdgeSettings
 from edge.tls import renew
 from edge.traces import ClientTraces
@@ -48,7 +48,6 @@ from mesh.readiness import Readiness
 from mesh.redis import node_url, open_redis
 from mesh.redis_cluster.client import ClusterRedis
 from mesh.rpc.channel import RpcChannel, open_channel
-from parley.chat.v1.chat_service_pb2 import Session
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
@@ -156,10 +155,6 @@ async def _open_channel(
 
 async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps) -> Gateway:
     """Wires the way from Redis to the connections and back, and starts its tasks."""
-
-    def on_revoked(session: Session) -> None:
-        gateway.on_revoked(session)  # which in turn works with what calls this
-
     channels = Channels()
     rooms = Rooms(
         on_open=lambda chat_id: channels.acquire(chat_channel(chat_id)),
@@ -174,7 +169,7 @@ async def _build_gateway(settings: EdgeSettings, life: Lifecycle, deps: RestDeps
         replay=Replay(
             rooms, channels, deps.chat, deliveries, permission, most_entries=settings.edge_resume_entries
         ),
-        presence=PresenceKeeper(deps.chat, on_revoked, renew_seconds=settings.edge_renew_seconds),
+        presence=PresenceKeeper(deps.chat, renew_seconds=settings.edge_renew_seconds),
         pending_joins=asyncio.Semaphore(pending_joins.AT_ONCE),
         verifier=deps.verifier,
         revocations=deps.revocations,

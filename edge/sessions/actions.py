@@ -1,28 +1,21 @@
 """The commands of a client, carried out for one connection."""
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from edge import metrics
-from edge.identity import Identity, TokenVerifier
-from edge.identity.revocations import Revocations
+from edge.identity import Identity
 from edge.protocol.errors import error_json
 from edge.protocol.events import error_frame, joined_data
 from edge.protocol.request import Request
-from edge.rooms.membership import Membership
-from edge.rooms.pending_joins import PendingJoins
-from edge.rooms.replay import Progress, Replay
-from edge.sessions.presence_keeper import PresenceKeeper
-from edge.sessions.sends import SendQueue
-from edge.traces import ClientTraces
+from edge.rooms.replay import Progress
+from edge.sessions.chats import SessionChats
+from edge.sessions.services import SessionServices
 from edge.websocket.connection import Connection
 from mesh import tracing
 from mesh.clock import to_rfc3339
 from mesh.errors import Internal, ParleyError, PermissionDenied, Unavailable
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
-from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.edge.v1 import frames
 from parley.edge.v1.close_codes import CloseCode
@@ -32,29 +25,10 @@ from parley.edge.v1.frames import FrameId
 _log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class SessionServices:
-    """What every session of this edge works with."""
-
-    chats: ChatServiceStub
-    sends: SendQueue
-    membership: Membership
-    replay: Replay
-    presence: PresenceKeeper
-    pending_joins: asyncio.Semaphore
-    verifier: TokenVerifier
-    revocations: Revocations
-    traces: ClientTraces
-    heartbeat_seconds: float
-    expiry_warning_seconds: float
-    token_leeway_seconds: float
-
-
 class Actions:
     """Carries out what the client on `connection` asks for, and answers.
 
-    `on_refresh` is given the identity of a new token; it gives the milliseconds until that ends. `left` holds
-    the chats that the client wants nothing of on this connection, though the user is a member.
+    `on_refresh` is given the identity of a new token; it gives the milliseconds until that ends.
     """
 
     __slots__ = (
@@ -62,27 +36,25 @@ class Actions:
         "_connection",
         "_finishing",
         "_on_refresh",
-        "_pending",
         "_sends",
         "_services",
-        "left",
+        "_stub",
     )
 
     def __init__(
         self,
         connection: Connection,
         services: SessionServices,
-        pending: PendingJoins,
+        chats: SessionChats,
         on_refresh: Callable[[Identity], int],
     ) -> None:
         self._connection = connection
-        self._pending = pending
+        self._chats = chats
         self._on_refresh = on_refresh
         self._services = services
-        self._chats = services.chats
+        self._stub = services.chats
         self._sends = 0  # messages without an answer so far
         self._finishing = False
-        self.left: set[str] = set()
 
     def finish(self) -> None:
         """Takes no more messages, and closes with 1001 once those in flight have their answers."""
@@ -191,18 +163,12 @@ class Actions:
         self._answer(frames.SendMessageAck(frame_id, data))
 
     async def _join_chats(self, frame_id: FrameId | None, command: frames.JoinChats) -> None:
-        joined = await self._services.membership.join_named(self._connection, command.chat_ids)
-        self.left.difference_update(command.chat_ids)
-        for head in joined.heads:
-            self._pending.discard(head.chat_id)
+        joined = await self._chats.join_named(command.chat_ids)
         self._answer(frames.JoinChatsAck(frame_id, joined_data(joined.heads, joined.refused)))
-        self._services.membership.release(self._connection, joined)
+        self._chats.release(joined)
 
     def _leave_chats(self, frame_id: FrameId | None, command: frames.LeaveChats) -> None:
-        for chat_id in command.chat_ids:
-            pending = self._pending.discard(chat_id)
-            if self._services.membership.leave(self._connection, chat_id) or pending:
-                self.left.add(chat_id)
+        self._chats.leave(command.chat_ids)
         self._answer(frames.LeaveChatsAck(frame_id, frames.Left(chat_ids=command.chat_ids)))
 
     async def _resume(self, frame_id: FrameId | None, command: frames.Resume) -> None:
@@ -210,7 +176,7 @@ class Actions:
             pb.Cursor(chat_id=cursor.chat_id, seq=cursor.seq, epoch=cursor.epoch) for cursor in command.chats
         ]
         chats = await self._services.replay.run(self._connection, cursors)
-        self.left.difference_update(cursor.chat_id for cursor in command.chats)
+        self._chats.wanted(cursor.chat_id for cursor in command.chats)
         self._answer(frames.ResumeAck(frame_id, _resumed(chats)))
         self._services.replay.release(self._connection, chats)
 
@@ -232,7 +198,7 @@ class Actions:
             is_typing=command.is_typing,
         )
         try:
-            await self._chats.SetTyping(request)
+            await self._stub.SetTyping(request)
         except ParleyError as error:
             if frame_id is not None:
                 raise
@@ -242,7 +208,7 @@ class Actions:
             self._answer(frames.TypingAck(frame_id, frames.Done()))
 
     async def _mark_read(self, chat_id: str, message_id: str = "") -> frames.ReadPosition:
-        answer = await self._chats.MarkRead(
+        answer = await self._stub.MarkRead(
             pb.MarkReadRequest(user_id=self._connection.user_id, chat_id=chat_id, message_id=message_id)
         )
         return frames.ReadPosition(chat_id=chat_id, seq=answer.seq, unread=answer.unread)

@@ -10,10 +10,10 @@ from typing import Final
 from edge.admission import Ticket
 from edge.identity import Identity
 from edge.protocol.codec import JSON, Codec
-from edge.sessions.actions import SessionServices
 from edge.sessions.refusal import Refusal
+from edge.sessions.services import SessionServices
 from edge.sessions.session import Session
-from edge.websocket.connection import Connection, ConnectionLimits, Receiver
+from edge.websocket.connection import Connection, ConnectionLimits, ReceiverFactory
 from edge.websocket.flusher import Flusher
 from edge.websocket.transport import Send, carry
 from mesh.backoff import Backoff
@@ -21,7 +21,6 @@ from mesh.errors import ParleyError
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.outage import Outage
-from parley.chat.v1 import chat_service_pb2 as pb
 from parley.edge.v1.close_codes import CloseCode
 from parley.events.v1.user_event_pb2 import UserEvent
 
@@ -71,7 +70,12 @@ class Gateway:
         Raises:
             OSError: the peer is gone.
         """
-        session = Session(identity, self._services, ticket, on_open=self._add, on_closed=self._remove)
+
+        def session(connection: Connection) -> Session:
+            return Session(
+                connection, identity, self._services, ticket, on_open=self._add, on_closed=self._remove
+            )
+
         await self._carry(
             peer, session, codec=codec, limits=self._limits, user_id=identity.user_id, early=early
         )
@@ -91,12 +95,19 @@ class Gateway:
             bytes_per_second=_REFUSED_BYTES,
             close_linger_seconds=_REFUSED_SECONDS,
         )
-        await self._carry(peer, Refusal(error, ticket), codec=JSON, limits=limits, user_id="", early=early)
+        await self._carry(
+            peer,
+            lambda connection: Refusal(connection, error, ticket),
+            codec=JSON,
+            limits=limits,
+            user_id="",
+            early=early,
+        )
 
     async def _carry(
         self,
         peer: socket.socket,
-        receiver: Receiver,
+        receiver: ReceiverFactory,
         *,
         codec: Codec,
         limits: ConnectionLimits,
@@ -127,12 +138,6 @@ class Gateway:
                 session.on_chat_removed(event)
             elif kind == "sessions_revoked":
                 session.on_revoked(event)
-
-    def on_revoked(self, revoked: pb.Session) -> None:
-        """A session was found to be revoked when it was renewed."""
-        for session in tuple(self._by_user.get(revoked.user_id, ())):
-            if session.connection.id == revoked.connection_id:
-                session.end_revoked()
 
     def on_gap(self, user_ids: Iterable[str] | None = None) -> None:
         """Events were missed, perhaps a removal: sessions are checked against chat_service again.

@@ -31,26 +31,25 @@ _log = get_logger()
 
 
 class PresenceKeeper:
-    """Owns the renewing and the closing of sessions; opening is the session's own first step.
+    """Owns the renewing and the closing of sessions; opening is the session's own first step."""
 
-    `on_revoked` is told of each session that turns out to be revoked.
-    """
-
-    def __init__(
-        self, chats: ChatServiceStub, on_revoked: Callable[[pb.Session], None], *, renew_seconds: float
-    ) -> None:
+    def __init__(self, chats: ChatServiceStub, *, renew_seconds: float) -> None:
         self._outage = Outage("sessions.renewal_failed", "sessions.renewed")
         self._chats = chats
         self._renew_seconds = renew_seconds
-        self._on_revoked = on_revoked
         self._live: dict[str, pb.Session] = {}
+        self._on_revoked: dict[str, Callable[[], None]] = {}
         self._returned: dict[str, None] = {}
         self._some_returned = asyncio.Event()
         self._ended: asyncio.Queue[tuple[pb.Session, float]] = asyncio.Queue()
         self.edge_id: Final = new_object_id()
 
-    def add(self, identity: Identity, connection_id: str) -> None:
-        """A session is about to be opened, or goes on with another token; both are the client's doing."""
+    def add(self, identity: Identity, connection_id: str, on_revoked: Callable[[], None]) -> None:
+        """A session is about to be opened, or goes on with another token; both are the client's doing.
+
+        `on_revoked` is called when a renewal finds it revoked.
+        """
+        self._on_revoked[connection_id] = on_revoked
         before = self._live.get(connection_id)
         self._live[connection_id] = pb.Session(
             user_id=identity.user_id,
@@ -86,6 +85,7 @@ class PresenceKeeper:
     def end(self, connection_id: str) -> None:
         """A connection is gone: its session is closed soon, in the background."""
         session = self._live.pop(connection_id, None)
+        self._on_revoked.pop(connection_id, None)
         if session is not None:
             self._end(session)
 
@@ -146,7 +146,8 @@ class PresenceKeeper:
             else:
                 self._outage.worked()
                 for session in answer.revoked:
-                    self._on_revoked(session)
+                    if (on_revoked := self._on_revoked.get(session.connection_id)) is not None:
+                        on_revoked()
             for session in sessions:
                 if session.connection_id not in self._live:
                     # It ended meanwhile, and the renewal may have come behind its end: it ends once more.

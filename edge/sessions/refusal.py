@@ -11,14 +11,15 @@ class Refusal:
     The ticket counts as one handshake and, until the socket is gone, as one connection of its address.
     """
 
-    def __init__(self, error: ParleyError, ticket: Ticket) -> None:
+    def __init__(self, connection: Connection, error: ParleyError, ticket: Ticket) -> None:
+        self._connection = connection
         self._error = error
         self._ticket = ticket
 
-    def on_open(self, connection: Connection) -> None:
+    def on_open(self) -> None:
         """Says why, and ends it."""
         self._ticket.settle()
-        connection.refuse(self._error)
+        self._connection.refuse(self._error)
 
     def on_message(self, payload: bytes) -> None:
         """What is sent all the same is dropped."""

@@ -12,14 +12,12 @@ from typing import Final
 from edge import metrics
 from edge.admission import Ticket
 from edge.identity import Identity
-from edge.protocol.events import chat_created_frame, removed_frame, resync_frame
 from edge.protocol.request import FrameError, Request
-from edge.rooms.membership import Joined
-from edge.rooms.pending_joins import PendingJoins
-from edge.sessions.actions import Actions, SessionServices
+from edge.sessions.actions import Actions
+from edge.sessions.chats import SessionChats, retryable
 from edge.sessions.expiry import TokenExpiry
+from edge.sessions.services import SessionServices
 from edge.websocket.connection import Connection
-from mesh.clock import now_ms
 from mesh.errors import ParleyError, ResourceExhausted, Unauthenticated
 from mesh.logs import get_logger
 from parley.chat.v1 import chat_service_pb2 as pb
@@ -27,7 +25,7 @@ from parley.common.v1.error_pb2 import ErrorReason
 from parley.edge.v1 import frames
 from parley.edge.v1.close_codes import CloseCode
 from parley.edge.v1.conversions import chat_head_from_pb
-from parley.events.v1.user_event_pb2 import ChatAdded, ChatRemoved, UserEvent
+from parley.events.v1.user_event_pb2 import UserEvent
 
 _RECHECK_SECONDS: Final = 30.0
 _MAX_JOBS: Final = 64  # commands of one connection that may wait for their turn
@@ -38,10 +36,11 @@ _Job = Callable[[], Awaitable[None]]
 
 
 class Session:
-    """The receiver of one connection. `on_open` and `on_closed` are told of its life."""
+    """The receiver of one connection. `on_open` and `on_closed` are told of its beginning and its end."""
 
     def __init__(
         self,
+        connection: Connection,
         identity: Identity,
         services: SessionServices,
         ticket: Ticket,
@@ -49,24 +48,18 @@ class Session:
         on_open: Callable[["Session"], None],
         on_closed: Callable[["Session"], None],
     ) -> None:
+        self.connection: Final = connection
         self.identity = identity
-        self.connection: Connection
         self._services = services
         self._ticket = ticket
         self._on_open = on_open
         self._on_closed = on_closed
-        self._chats = services.chats
         self._jobs: deque[_Job] = deque()
         self._queued_sends = 0
         self._worker: asyncio.Task[None] | None = None
         self._opened = False
-        # Jobs and rechecks both move the connection in and out of rooms, step by step: one at a time.
-        self._turn = asyncio.Lock()
-        self._actions: Actions
-        self._pending: PendingJoins
-        self._unannounced: set[str] = set()  # pending, and the client does not know of them
-        self._has_more = False  # chats than a session opens with
-        self._partial = False  # as chat_service was told
+        self._chats = SessionChats(connection, services)
+        self._actions = Actions(connection, services, self._chats, self._refresh)
         self._expiry = TokenExpiry(
             warn_seconds=services.expiry_warning_seconds,
             leeway_seconds=services.token_leeway_seconds,
@@ -76,19 +69,8 @@ class Session:
 
     # What the connection calls.
 
-    def on_open(self, connection: Connection) -> None:
+    def on_open(self) -> None:
         """The handshake is done: open the session; commands that come meanwhile wait."""
-        self.connection = connection
-        self._pending = PendingJoins(
-            connection,
-            self._services.membership,
-            self._turn,
-            self._services.pending_joins,
-            on_joined=self._joined_late,
-            on_refused=self._tell_removed,
-            on_change=self._tell_partial,
-        )
-        self._actions = Actions(connection, self._services, self._pending, self._refresh)
         self._on_open(self)
         self._enqueue(self._open)
 
@@ -135,8 +117,7 @@ class Session:
         """The connection is gone. A call in flight ends first, so that the session is closed after it."""
         self._ticket.leave()
         self._expiry.cancel()
-        self._pending.close()
-        self._services.membership.leave_all(self.connection)
+        self._chats.close()
         self._on_closed(self)
         self._jobs.clear()
         if self._worker is None:
@@ -146,15 +127,11 @@ class Session:
 
     def on_chat_added(self, event: UserEvent) -> None:
         """The user became a member of a chat."""
-        self._enqueue(lambda: self._join_added(event))
+        self._enqueue(lambda: self._chats.add(event))
 
     def on_chat_removed(self, event: UserEvent) -> None:
-        """The user is a member no more: ends delivery at once, and says so unless the room's event did."""
-        chat_id = event.chat_removed.chat_id
-        self._unannounced.discard(chat_id)
-        # Both: a chat may be pending for a new look while it is joined.
-        if self._pending.discard(chat_id) | self._services.membership.leave(self.connection, chat_id):
-            self.connection.tell(removed_frame(event))
+        """The user is a member no more: delivery ends at once."""
+        self._chats.remove(event)
 
     def on_revoked(self, event: UserEvent) -> None:
         """Sessions of the user were revoked, perhaps this one: then it ends at once."""
@@ -190,7 +167,7 @@ class Session:
             ParleyError: it could not be found out.
         """
         try:
-            async with asyncio.timeout(_RECHECK_SECONDS), self._turn:
+            async with asyncio.timeout(_RECHECK_SECONDS), self._chats.turn:
                 await self._recheck()
         except TimeoutError:
             # What it may see is not known, and others wait to be rechecked: a fresh connection finds out.
@@ -203,69 +180,12 @@ class Session:
     async def _recheck(self) -> None:
         if not self._opened:
             return  # opening asks the same, and has yet to begin
-        opened = await self._chats.OpenSession(self._open_request())
+        opened = await self._services.chats.OpenSession(self._open_request())
         if not self.connection.open:
             # It went while chat_service was asked, and may now be open there again: it ends once more.
             self._services.presence.end_again(self.identity, self.connection.id)
             return
-        membership = self._services.membership
-        known = dict.fromkeys((*membership.chats_of(self.connection), *self._pending))
-        added = [
-            chat_id
-            for chat_id in opened.chat_ids
-            if chat_id not in known and chat_id not in self._actions.left
-        ]
-        # Those that are new are told of by the same way as those that could not be joined before.
-        for chat_id in added:
-            self._unannounced.add(chat_id)
-            self._pending.add(chat_id)
-        joined = await membership.join(self.connection, known)
-        for head in joined.heads:
-            if self._pending.discard(head.chat_id):
-                await self._joined_late(head.chat_id)
-        membership.release(self.connection, joined)
-        for chat_id, error in joined.refused:
-            if error.retryable:
-                self._pending.add(chat_id)
-            else:
-                self._pending.discard(chat_id)
-                self._tell_removed(chat_id)
-        self._has_more = bool(opened.next_cursor)
-        self._tell_partial(again=True)  # opening it anew said otherwise
-
-    def _tell_partial(self, *, again: bool = False) -> None:
-        """Tells whether this connection lacks chats of the user: being busy here says nothing of those."""
-        if self._opened:
-            partial = self._has_more or bool(self._actions.left) or any(self._pending)
-            if partial != self._partial or (partial and again):
-                self._services.presence.set_partial(self.connection.id, partial=partial)
-            self._partial = partial
-
-    async def _joined_late(self, chat_id: str) -> None:
-        """Tells the client of a chat that is joined by now: what happened before in it no frame will tell.
-
-        Raises:
-            ParleyError: the client does not know the chat, and it cannot be shown now.
-        """
-        if chat_id in self._unannounced:
-            request = pb.GetChatRequest(user_id=self.identity.user_id, chat_id=chat_id)
-            added = ChatAdded(chat=(await self._chats.GetChat(request)).chat)
-            self._unannounced.discard(chat_id)
-            event = UserEvent(user_id=self.identity.user_id, chat_added=added)
-            self.connection.tell(chat_created_frame(event))
-        self.connection.tell(resync_frame(chat_id))
-
-    def _tell_removed(self, chat_id: str) -> None:
-        """Tells that a chat is not the user's any more. Who did it was in the event that was missed."""
-        if chat_id in self._unannounced:
-            self._unannounced.discard(chat_id)
-            return
-        removed = UserEvent(
-            user_id=self.identity.user_id,
-            occurred_at_ms=now_ms(),
-            chat_removed=ChatRemoved(chat_id=chat_id),
-        )
-        self.connection.tell(removed_frame(removed))
+        await self._chats.recheck(opened)
 
     # Jobs.
 
@@ -282,9 +202,9 @@ class Session:
         while self._jobs:
             job = self._jobs.popleft()
             try:
-                async with self._turn:
+                async with self._chats.turn:
                     await job()
-                self._tell_partial()
+                self._chats.tell_partial()
             except Exception:  # noqa: BLE001 - the task's last boundary
                 _log.exception("session.job_failed", connection_id=self.connection.id)
                 self.connection.close(CloseCode.INTERNAL_ERROR)
@@ -308,7 +228,7 @@ class Session:
     def _refresh(self, identity: Identity) -> int:
         self.identity = identity
         if self.connection.open:
-            self._services.presence.add(identity, self.connection.id)
+            self._services.presence.add(identity, self.connection.id, self.end_revoked)
             self._expiry.watch(identity.expires_at)
         return self._expiry.left_ms
 
@@ -316,9 +236,9 @@ class Session:
         services = self._services
         try:
             await services.membership.listen(self.connection)
-            services.presence.add(self.identity, self.connection.id)
-            opened = await self._chats.OpenSession(self._open_request())
-            joined = await services.membership.join(self.connection, opened.chat_ids)
+            services.presence.add(self.identity, self.connection.id, self.end_revoked)
+            opened = await services.chats.OpenSession(self._open_request())
+            joined = await self._chats.join_first(opened)
         except ParleyError as error:
             _log.info(
                 "session.refused", connection_id=self.connection.id, code=error.code, error=error.message
@@ -326,39 +246,16 @@ class Session:
             self.connection.refuse(error)
             return
         self._opened = True
-        self._has_more = bool(opened.next_cursor)
         self._ticket.settle()
         welcome = frames.Welcome(
             user_id=self.identity.user_id,
             connection_id=self.connection.id,
             heartbeat_ms=int(services.heartbeat_seconds * 1000),
             chats=[chat_head_from_pb(head) for head in joined.heads],
-            pending=[chat_id for chat_id, error in joined.refused if error.retryable],
+            pending=retryable(joined),
             next_cursor=opened.next_cursor or None,
         )
         self.connection.welcome(frames.WelcomeFrame(welcome))
-        for chat_id in welcome.pending:
-            self._pending.add(chat_id)
-        services.membership.release(self.connection, joined)
+        self._chats.open(joined)
         if self.connection.open:
             self._expiry.watch(self.identity.expires_at)
-
-    async def _join_added(self, event: UserEvent) -> None:
-        chat_id = event.chat_added.chat.id
-        try:
-            joined = await self._services.membership.join(self.connection, (chat_id,))
-        except ParleyError as error:
-            joined = Joined([], [(chat_id, error)])
-        self._actions.left.discard(chat_id)
-        self._unannounced.discard(chat_id)
-        for head in joined.heads:
-            self._pending.discard(chat_id)
-            self.connection.tell(chat_created_frame(event))
-            if head.seq > event.chat_added.chat.seq:
-                # Something happened before this edge listened: no frame will tell it.
-                self.connection.tell(resync_frame(chat_id))
-        for _, refusal in joined.refused:
-            if refusal.retryable:
-                self.connection.tell(chat_created_frame(event))
-                self._pending.add(chat_id)
-        self._services.membership.release(self.connection, joined)

@@ -5,8 +5,9 @@ its end the flusher writes them with one call. When the peer reads too slowly th
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 from edge import metrics
 from edge.protocol.codec import Codec
@@ -73,7 +74,7 @@ class ConnectionLimits:
 class Receiver(Protocol):
     """The session of a connection. Called from the event loop; must neither wait nor raise but as said."""
 
-    def on_open(self, connection: "Connection") -> None:
+    def on_open(self) -> None:
         """Called once, first. From now on the welcome may be sent; what is sent before waits for it."""
 
     def on_message(self, payload: bytes) -> None:
@@ -90,10 +91,14 @@ class Receiver(Protocol):
         """Called once, last: the connection is gone."""
 
 
+ReceiverFactory: TypeAlias = Callable[["Connection"], Receiver]
+
+
 class Connection(asyncio.Protocol):
     """One client's socket after the handshake.
 
-    `user_id` is proved; `early` are bytes that came behind the handshake. `congested` is true while the peer
+    `user_id` is proved; `early` are bytes that came behind the handshake. Once the socket is ours `receiver`
+    makes the receiver of what comes. `congested` is true while the peer
     reads more slowly than it is written to, `open` until a close frame went one way or the other.
     """
 
@@ -109,6 +114,7 @@ class Connection(asyncio.Protocol):
         "_limits",
         "_linger",
         "_loop",
+        "_make_receiver",
         "_outbox",
         "_pong",
         "_reader",
@@ -132,7 +138,7 @@ class Connection(asyncio.Protocol):
         codec: Codec,
         limits: ConnectionLimits,
         flusher: Flusher,
-        receiver: Receiver,
+        receiver: ReceiverFactory,
         early: bytes = b"",
     ) -> None:
         self.id: Final = connection_id
@@ -143,7 +149,8 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._flusher = flusher
         self._welcomed = False
-        self._receiver = receiver
+        self._make_receiver = receiver
+        self._receiver: Receiver
         self._send = send
         self._early = early
         self._reader = FrameReader(limits.max_message_bytes)
@@ -278,7 +285,8 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         self.open = True
         metrics.CONNECTIONS.inc()
-        self._receiver.on_open(self)
+        self._receiver = self._make_receiver(self)
+        self._receiver.on_open()
         if self._early:
             self.data_received(self._early)
 
