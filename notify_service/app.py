@@ -65,7 +65,7 @@ from notify_service.webhooks.delivery_desk import HookDeliveryDesk
 from notify_service.webhooks.delivery_handler import HookDeliveryHandler
 from notify_service.webhooks.intake import EventIntake
 from notify_service.webhooks.known_subscriptions import KnownSubscriptions
-from notify_service.webhooks.proto_codec import EVENTS, to_bytes
+from notify_service.webhooks.proto_codec import EVENTS
 from notify_service.webhooks.subscriptions import Subscriptions
 from notify_service.work import Work
 from parley.notify.v1.notify_service_pb2_grpc import add_NotifyServiceServicer_to_server
@@ -328,7 +328,6 @@ def _start_hooks(parts: _Parts, engine: Deliver) -> None:
         parts.known,
         engine,
         parts.stores.deliveries,
-        encode=to_bytes,
         expire_seconds=parts.settings.notify_hook_expire_seconds,
     )
     parts.work.consume(parts.broker, EVENT_HOOKS, EVENTS, intake)

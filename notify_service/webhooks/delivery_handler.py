@@ -1,6 +1,7 @@
 """The handler of integrators' events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from typing_extensions import override
@@ -16,7 +17,7 @@ from notify_service.ports import (
     SignedPost,
     TargetGoneError,
 )
-from notify_service.webhooks.event import DeadEvent, to_json
+from notify_service.webhooks.event import DeadEvent, to_json, without_content
 from notify_service.webhooks.known_subscriptions import KnownSubscriptions
 from notify_service.webhooks.ports import DeadEvents, SubscriptionStore
 from notify_service.webhooks.proto_codec import BadEventError, from_bytes
@@ -55,7 +56,9 @@ class HookDeliveryHandler(DeliveryHandler):
         if not subscription.spec.wants(event):
             # It was narrowed since: what waited, or is replayed, is no more to leave than what happens now.
             raise NotWantedError(_NOT_WANTED)
-        body = to_json(event if subscription.spec.include_content else event.without_content())
+        if not subscription.spec.include_content:
+            event = replace(event, entry=without_content(event.entry))
+        body = to_json(event)
         at_ms = now_ms()
         try:
             return await self._post(

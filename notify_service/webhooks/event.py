@@ -1,12 +1,16 @@
-"""What integrators receive: the events, and the JSON that is posted. Pure."""
+"""What integrators receive: entries of a chat's log, and the JSON that is posted. Pure."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 
 from mesh.clock import to_rfc3339
+from parley.edge.v1 import frames
+from parley.edge.v1.conversions import group_settings_from_pb, member_from_pb, message_from_pb
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 
 class HookEventType(Enum):
@@ -19,96 +23,13 @@ class HookEventType(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class MessageCreated:
-    """A message was stored."""
-
-    id: str
-    sender_id: str
-    type: str
-    """`text`, `image` or `file`."""
-    content: str
-    """Empty when it is to be left out: no message is empty."""
-    client_msg_id: str
-    mentions: tuple[str, ...]
-    created_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewMember:
-    """One of those who were added."""
-
-    user_id: str
-    role: str
-    """`admin` or `member`."""
-    joined_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class MembersAdded:
-    """Users became members of a group."""
-
-    actor_id: str
-    members: tuple[NewMember, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MemberRemoved:
-    """A user is a member no more."""
-
-    actor_id: str
-    user_id: str
-    promoted_id: str
-    """Who became admin because the last one left; empty when nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatUpdated:
-    """A group's description changed; the fields hold what is true now."""
-
-    actor_id: str
-    name: str
-    description: str
-    avatar: str
-    is_public: bool
-    allow_invites: bool
-
-
-Body = MessageCreated | MembersAdded | MemberRemoved | ChatUpdated
-
-_TYPES: Final[dict[type[Body], HookEventType]] = {
-    MessageCreated: HookEventType.MESSAGE_CREATED,
-    MembersAdded: HookEventType.MEMBERS_ADDED,
-    MemberRemoved: HookEventType.MEMBER_REMOVED,
-    ChatUpdated: HookEventType.CHAT_UPDATED,
-}
-
-
-@dataclass(frozen=True, slots=True)
 class HookEvent:
-    """One entry of a chat's log. The pair of chat and `seq` makes it one and the same."""
+    """An entry of a chat's log, and what subscriptions ask of it. Chat and `seq` make it one and the same."""
 
-    chat_id: str
-    epoch: int
-    seq: int
-    number: int
-    at_ms: int
-    body: Body
-
-    @property
-    def type(self) -> HookEventType:
-        """What kind of event."""
-        return _TYPES[type(self.body)]
-
-    @property
-    def actor_id(self) -> str:
-        """Who caused it."""
-        return self.body.sender_id if isinstance(self.body, MessageCreated) else self.body.actor_id
-
-    def without_content(self) -> Self:
-        """The same, without what a message says."""
-        if isinstance(self.body, MessageCreated):
-            return replace(self, body=replace(self.body, content=""))
-        return self
+    entry: ChatEvent
+    type: HookEventType
+    actor_id: str
+    """Who caused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +39,6 @@ class Happened:
     event: HookEvent
     subscription_id: str = ""
     """Only this one, for which it was given up before; empty for all that want it."""
-    traceparent: str = ""
-    """The trace that it is a part of; empty unless that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,57 +53,104 @@ class DeadEvent:
     attempts: int
 
 
+def hook_event(entry: ChatEvent) -> HookEvent | None:
+    """None for a void position, and for a kind that is not for integrators."""
+    kind = _KINDS.get(entry.WhichOneof("body") or "")
+    return None if kind is None else HookEvent(entry, kind.type, kind.actor(entry))
+
+
+def without_content(entry: ChatEvent) -> ChatEvent:
+    """The same, without what a message says."""
+    if not entry.HasField("message"):
+        return entry
+    reduced = ChatEvent()
+    reduced.CopyFrom(entry)
+    reduced.message.ClearField("content")
+    return reduced
+
+
 def to_json(event: HookEvent) -> bytes:
     """The body of a request: `type`, `timestamp` and `data` (Standard Webhooks, "Payload structure").
 
-    The same event gives the same bytes.
+    `data` is that of the WebSocket's frame, without what stands outside of it or is for clients alone, and
+    without the content if there is none: no message is empty. The same event gives the same bytes.
     """
-    position = {
-        "chatId": event.chat_id,
-        "seq": event.seq,
-        "number": event.number,
-        "epoch": event.epoch,
-    }
+    entry = event.entry
+    data: dict[str, Any] = msgspec.to_builtins(_KINDS[entry.WhichOneof("body") or ""].data(entry))
+    for name in _FOR_CLIENTS:
+        data.pop(name, None)
+    if not data.get("content", True):
+        del data["content"]
     return msgspec.json.encode(
-        {
-            "type": event.type.value,
-            "timestamp": to_rfc3339(event.at_ms),
-            "data": position | _data(event.body),
-        }
+        {"type": event.type.value, "timestamp": to_rfc3339(entry.occurred_at_ms), "data": data}
     )
 
 
-def _data(body: Body) -> dict[str, Any]:
-    """What is particular to the kind; the names are those of the WebSocket's frames."""
-    match body:
-        case MessageCreated():
-            content = {"content": body.content} if body.content else {}
-            return {
-                "id": body.id,
-                "senderId": body.sender_id,
-                "type": body.type,
-                **content,
-                "clientMsgId": body.client_msg_id,
-                "mentions": body.mentions,
-                "createdAt": to_rfc3339(body.created_at_ms),
-            }
-        case MembersAdded():
-            return {"actorId": body.actor_id, "members": [_member(member) for member in body.members]}
-        case MemberRemoved():
-            return {
-                "actorId": body.actor_id,
-                "userId": body.user_id,
-                "promotedId": body.promoted_id or None,
-            }
-        case ChatUpdated():
-            return {
-                "actorId": body.actor_id,
-                "name": body.name,
-                "description": body.description,
-                "avatar": body.avatar,
-                "settings": {"isPublic": body.is_public, "allowInvites": body.allow_invites},
-            }
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    type: HookEventType
+    actor: Callable[[ChatEvent], str]
+    data: Callable[[ChatEvent], frames.Data]
 
 
-def _member(member: NewMember) -> dict[str, str]:
-    return {"userId": member.user_id, "role": member.role, "joinedAt": to_rfc3339(member.joined_at_ms)}
+def _message(entry: ChatEvent) -> frames.Data:
+    # Its position was given after it was encoded, so it stands on the event.
+    shown = message_from_pb(entry.message)
+    return msgspec.structs.replace(
+        shown, chat_id=entry.chat_id, seq=entry.seq, number=entry.number, epoch=entry.epoch
+    )
+
+
+def _members_added(entry: ChatEvent) -> frames.Data:
+    return frames.MembersAdded(
+        **_place(entry),
+        actor_id=entry.members_added.actor_id,
+        members=[member_from_pb(member) for member in entry.members_added.members],
+    )
+
+
+def _member_removed(entry: ChatEvent) -> frames.Data:
+    removed = entry.member_removed
+    return frames.MemberRemoved(
+        **_place(entry),
+        actor_id=removed.actor_id,
+        user_id=removed.user_id,
+        promoted_id=removed.promoted_id or None,
+    )
+
+
+def _chat_updated(entry: ChatEvent) -> frames.Data:
+    updated = entry.chat_updated
+    return frames.ChatUpdated(
+        **_place(entry),
+        actor_id=updated.actor_id,
+        name=updated.name,
+        description=updated.description,
+        avatar=updated.avatar,
+        settings=group_settings_from_pb(updated.settings),
+    )
+
+
+def _place(entry: ChatEvent) -> dict[str, Any]:
+    return {
+        "chat_id": entry.chat_id,
+        "seq": entry.seq,
+        "number": entry.number,
+        "epoch": entry.epoch,
+        "occurred_at": to_rfc3339(entry.occurred_at_ms),
+    }
+
+
+_FOR_CLIENTS: Final = ("status", "readBy", "occurredAt")
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "message": _Kind(HookEventType.MESSAGE_CREATED, lambda entry: entry.message.sender_id, _message),
+    "members_added": _Kind(
+        HookEventType.MEMBERS_ADDED, lambda entry: entry.members_added.actor_id, _members_added
+    ),
+    "member_removed": _Kind(
+        HookEventType.MEMBER_REMOVED, lambda entry: entry.member_removed.actor_id, _member_removed
+    ),
+    "chat_updated": _Kind(
+        HookEventType.CHAT_UPDATED, lambda entry: entry.chat_updated.actor_id, _chat_updated
+    ),
+}

@@ -1,6 +1,6 @@
 """Queue `event-hooks`: what happens in chats, for integrators and for whoever left."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from mesh.clock import now_ms
@@ -10,9 +10,11 @@ from notify_service.domain.delivery import Lane, NewDelivery
 from notify_service.inbox.inbox import Inbox, InboxKey
 from notify_service.inbox.ports import Inboxes
 from notify_service.ports import Deliveries
-from notify_service.webhooks.event import Happened, HookEvent, MemberRemoved
+from notify_service.webhooks.event import Happened, without_content
 from notify_service.webhooks.known_subscriptions import KnownSubscriptions
+from notify_service.webhooks.proto_codec import to_bytes
 from notify_service.webhooks.subscription import HookKey, Subscription
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 _log = get_logger()
 
@@ -27,14 +29,12 @@ class EventIntake:
         deliveries: Deliveries,
         log: DeliveryLog,
         *,
-        encode: Callable[[HookEvent], bytes],
         expire_seconds: float,
     ) -> None:
         self._inboxes = inboxes
         self._subscriptions = subscriptions
         self._deliveries = deliveries
         self._log = log
-        self._encode = encode
         self._expire_ms = round(expire_seconds * 1000)
 
     async def __call__(self, happened: Sequence[Happened]) -> None:
@@ -43,7 +43,7 @@ class EventIntake:
         Raises:
             Unavailable: MongoDB cannot be reached; all of it can be repeated.
         """
-        await self._end_memberships([item.event for item in happened])
+        await self._end_memberships([item.event.entry for item in happened])
         known = await self._subscriptions.all()
         at_ms = now_ms()
         new: list[NewDelivery] = []
@@ -62,27 +62,27 @@ class EventIntake:
         if again:
             await self._log.revive(again)
 
-    async def _end_memberships(self, events: Sequence[HookEvent]) -> None:
+    async def _end_memberships(self, entries: Sequence[ChatEvent]) -> None:
         """What is shown to whoever left a chat, or was removed, becomes due to be taken away."""
         ends: dict[InboxKey, int] = {}
-        for event in events:
-            if isinstance(event.body, MemberRemoved):
-                key = InboxKey(event.body.user_id, event.chat_id)
-                ends[key] = max(ends.get(key, 0), event.seq)
+        for entry in entries:
+            if entry.HasField("member_removed"):
+                key = InboxKey(entry.member_removed.user_id, entry.chat_id)
+                ends[key] = max(ends.get(key, 0), entry.seq)
         if ends:
             await self._inboxes.change({key: partial(Inbox.left, seq=seq) for key, seq in ends.items()})
 
     def _delivery(self, subscription: Subscription, item: Happened, at_ms: int) -> NewDelivery:
-        event = item.event
-        content = event if subscription.spec.include_content else event.without_content()
+        event, entry = item.event, item.event.entry
+        kept = entry if subscription.spec.include_content else without_content(entry)
         return NewDelivery(
-            key=str(HookKey(subscription.id, event.chat_id, event.seq, event.type)),
+            key=str(HookKey(subscription.id, entry.chat_id, entry.seq, event.type)),
             lane=Lane.HOOK,
             provider=f"hook:{subscription.id}",
             target_id=subscription.id,
-            payload=self._encode(content),
+            payload=to_bytes(kept),
             created_at_ms=at_ms,
             expires_at_ms=at_ms + self._expire_ms,
-            chat_id=event.chat_id,
-            traceparent=item.traceparent,
+            chat_id=entry.chat_id,
+            traceparent=entry.traceparent,
         )

@@ -40,7 +40,7 @@ class SubscriptionSpec:
         return (
             self.enabled
             and (not self.types or event.type in self.types)
-            and (not self.chat_ids or event.chat_id in self.chat_ids)
+            and (not self.chat_ids or event.entry.chat_id in self.chat_ids)
             and (not self.actor_ids or event.actor_id in self.actor_ids)
         )
 

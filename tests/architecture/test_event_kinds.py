@@ -6,6 +6,7 @@ import pytest
 
 from edge.protocol.events import frame_for
 from mesh.ids import new_object_id
+from notify_service.webhooks.event import hook_event
 from parley.common.v1.options_pb2 import logged
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from persist_service.consumers.projections import PROJECTIONS
@@ -32,6 +33,11 @@ def test_every_logged_kind_says_who_did_it(kind: str) -> None:
     body = KINDS[kind].message_type
     assert body is not None
     assert {"actor_id", "sender_id"} & set(body.fields_by_name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_integrators_receive_every_logged_kind_and_no_other(kind: str) -> None:
+    assert (hook_event(event_of(kind)) is not None) is (kind in LOGGED)
 
 
 def test_what_changes_documents_is_a_logged_kind_that_exists() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from mesh.errors import InvalidArgument
-from notify_service.webhooks.event import HookEvent, HookEventType, MessageCreated
+from notify_service.webhooks.event import HookEvent, HookEventType
 from notify_service.webhooks.subscription import (
     SECRET_OVERLAP_MS,
     HookKey,
@@ -10,19 +10,13 @@ from notify_service.webhooks.subscription import (
     SubscriptionSpec,
     check_spec,
 )
+from parley.events.v1.chat_event_pb2 import ChatEvent
 
 CHAT = "65f1a0b2c3d4e5f60718293a"
 OTHER_CHAT = "65f1a0b2c3d4e5f60718293c"
 URL = "https://hooks.example/in"
 EVENT = HookEvent(
-    chat_id=CHAT,
-    epoch=1,
-    seq=1,
-    number=1,
-    at_ms=0,
-    body=MessageCreated(
-        id=CHAT, sender_id="alice", type="text", content="hi", client_msg_id="c", mentions=(), created_at_ms=0
-    ),
+    ChatEvent(chat_id=CHAT, epoch=1, seq=1, number=1), HookEventType.MESSAGE_CREATED, actor_id="alice"
 )
 
 
