@@ -35,22 +35,19 @@ from notify_service.email.proto_codec import EMAILS
 from notify_service.email.queue import BrokerEmailQueue
 from notify_service.email.renderer import TemplateEmailRenderer
 from notify_service.email.send_digests import DigestTimes, SendDigests
-from notify_service.email.unsubscribe import Unsubscribe
-from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.email.unsubscribe import Unsubscribe, UnsubscribeTokens
 from notify_service.inbox.dispatch import Dispatch
 from notify_service.inbox.inbox import Rhythm
 from notify_service.inbox.last_look import LastLook
-from notify_service.inbox.note_active import NoteActive
 from notify_service.inbox.poller import InboxPoller
-from notify_service.inbox.recheck_active import RecheckActive
+from notify_service.inbox.recheck_active import NoteActive, RecheckActive
 from notify_service.intake.intake import NotificationIntake
 from notify_service.intake.proto_codec import NOTIFICATIONS
 from notify_service.ledger.explain import ExplainNotification
 from notify_service.ledger.query import LedgerQuery
-from notify_service.people.devices import Devices
+from notify_service.people.devices import Devices, GetPushConfig
 from notify_service.people.lookup import People
 from notify_service.people.preferences import UserPreferences
-from notify_service.people.push_config import GetPushConfig
 from notify_service.ports import DeliveryHandler, Mailer, Sender
 from notify_service.providers.context import ProviderContext
 from notify_service.providers.registry import NAMED_BY_SETTINGS, open_senders

@@ -20,7 +20,7 @@ from notify_service.domain.mailbox import parse_mailbox
 from notify_service.email.digest import Digest, Email, UnreadChat
 from notify_service.email.headers import POLICY
 from notify_service.email.ports import EmailRenderer
-from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.email.unsubscribe import UnsubscribeTokens
 from notify_service.ports import NotAskedError
 
 _TEMPLATES: Final = Path(__file__).parent.parent / "templates"

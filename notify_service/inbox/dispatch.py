@@ -15,9 +15,9 @@ from notify_service.domain.person import Person
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.domain.wording import word
 from notify_service.inbox.inbox import Batch, Inbox, Shown
-from notify_service.inbox.note_active import NoteActive
 from notify_service.inbox.ports import HandedOver, Inboxes, Members
 from notify_service.inbox.recheck import Attention, Findings, ToNotify, Verdict, judge
+from notify_service.inbox.recheck_active import NoteActive
 from notify_service.metrics import DECISIONS
 from notify_service.people.lookup import People
 from notify_service.ports import Deliveries, Digests, Ledger, Sender

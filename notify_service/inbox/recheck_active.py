@@ -1,4 +1,4 @@
-"""Looks again at users who were not notified because they were active: who is gone since then is notified."""
+"""Notes users who were not notified because they were active, and looks again: who is gone is notified."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from mesh.logs import get_logger
 from notify_service.domain.decision import Policy
 from notify_service.domain.notification import Message
 from notify_service.domain.wording import preview
-from notify_service.inbox.active_user import ActiveUser, Finding, consider, taken_for_active
+from notify_service.inbox.active_user import ActiveUser, Finding, NotedUsers, consider, taken_for_active
 from notify_service.inbox.activity_ports import ActiveUserStore, Activity, RecentMessages
 from notify_service.inbox.inbox import Arrival, Inbox, InboxKey, WaitingMessage
 from notify_service.inbox.ports import Inboxes
@@ -27,6 +27,28 @@ _SKEW_MS: Final = 10_000
 """The ledger's clock may be behind the one by which activity is noted."""
 
 _log = get_logger()
+
+
+class NoteActive:
+    """Writes once per user in half the time until the look, however many messages there are."""
+
+    def __init__(self, users: ActiveUserStore, *, after_ms: int) -> None:
+        self._users = users
+        self._after_ms = after_ms
+        self._noted = NotedUsers()
+
+    async def __call__(self, last_active: Mapping[str, int], at_ms: int) -> None:
+        """Call it once the ledger says `active` of the messages, with the users' last activity (Unix ms).
+
+        Raises:
+            Unavailable: MongoDB cannot be reached; a repeat is safe.
+        """
+        new = self._noted.unknown(last_active, at_ms)
+        if not new:
+            return
+        await self._users.arm({user_id: last_active[user_id] for user_id in new}, at_ms + self._after_ms)
+        # Not until the look itself: what is being written when it comes must be noted for another one.
+        self._noted.remember(new, at_ms + self._after_ms // 2)
 
 
 class RecheckActive:

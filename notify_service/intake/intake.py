@@ -21,8 +21,8 @@ from notify_service.domain.notification import Message, NewMessage, Notification
 from notify_service.domain.person import Person
 from notify_service.domain.wording import preview
 from notify_service.inbox.inbox import Arrival, Inbox, InboxKey, WaitingMessage
-from notify_service.inbox.note_active import NoteActive
 from notify_service.inbox.ports import Inboxes
+from notify_service.inbox.recheck_active import NoteActive
 from notify_service.metrics import DECISIONS
 from notify_service.people.lookup import People
 from notify_service.ports import Digests, Ledger

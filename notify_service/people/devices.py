@@ -1,6 +1,7 @@
-"""The devices of a user."""
+"""The devices of a user, and what a client needs to know before it registers one."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from contract import limits
 from mesh.clock import now_ms
@@ -9,7 +10,7 @@ from notify_service.domain.address import normal_address, normal_keys
 from notify_service.domain.device import MAX_DEVICES, Device, DeviceKind, WebPushKeys
 from notify_service.domain.limits import invalid, require_label, require_user_id
 from notify_service.domain.signature import BadSecretError, check_secret, new_secret
-from notify_service.ports import DeviceStore
+from notify_service.ports import DeviceStore, PushKey
 from parley.common.v1.error_pb2 import ErrorReason
 
 
@@ -97,3 +98,29 @@ def _secret_of(kind: DeviceKind, secret: str) -> str:
     except BadSecretError as error:
         raise invalid(f"signing_secret: {error}") from error
     return secret
+
+
+@dataclass(frozen=True, slots=True)
+class PushConfig:
+    """What can be registered."""
+
+    kinds: tuple[DeviceKind, ...]
+    vapid_public_key: str
+    """Empty where browsers cannot be reached."""
+
+
+class GetPushConfig:
+    """Says what can be registered."""
+
+    def __init__(self, kinds: Collection[DeviceKind], push_key: PushKey) -> None:
+        self._kinds = kinds
+        self._push_key = push_key
+
+    async def __call__(self) -> PushConfig:
+        """The kinds in a fixed order.
+
+        Raises:
+            Unavailable: the key for Web Push is not known yet and MongoDB cannot be reached.
+        """
+        kinds = tuple(kind for kind in DeviceKind if kind in self._kinds)
+        return PushConfig(kinds, await self._push_key.public_key() if DeviceKind.WEB_PUSH in kinds else "")

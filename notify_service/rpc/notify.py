@@ -10,9 +10,8 @@ from notify_service.domain.device import DeviceKind
 from notify_service.domain.limits import invalid
 from notify_service.ledger.explanation import Explanation
 from notify_service.ledger.query import LedgerQuery
-from notify_service.people.devices import Devices
+from notify_service.people.devices import Devices, GetPushConfig
 from notify_service.people.preferences import UserPreferences
-from notify_service.people.push_config import GetPushConfig
 from notify_service.rpc import notify_codec as codec
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceServicer

@@ -12,7 +12,7 @@ from contract.user_ids import is_user_id
 from mesh.errors import InvalidArgument
 from notify_service.email.digest import Digest, Email, UnreadChat
 from notify_service.email.renderer import TemplateEmailRenderer
-from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.email.unsubscribe import UnsubscribeTokens
 
 _TOKENS = UnsubscribeTokens("a secret of the tests, 32 bytes and more")
 _LETTERS = TemplateEmailRenderer("Parley <chat@example.com>", "https://chat.example.com", _TOKENS)

@@ -14,14 +14,12 @@ from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.adapters.mongo.keys import MongoKeyStore
 from notify_service.adapters.mongo.stores import Stores
 from notify_service.domain.device import DeviceKind
-from notify_service.email.unsubscribe import Unsubscribe
-from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.email.unsubscribe import Unsubscribe, UnsubscribeTokens
 from notify_service.inbox.inbox import Rhythm
 from notify_service.ledger.explain import ExplainNotification
 from notify_service.ledger.query import LedgerQuery
-from notify_service.people.devices import Devices
+from notify_service.people.devices import Devices, GetPushConfig
 from notify_service.people.preferences import UserPreferences
-from notify_service.people.push_config import GetPushConfig
 from notify_service.providers.web_push.vapid import Vapid
 from notify_service.rpc.notify import NotifyRpc, NotifyUseCases
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub, add_NotifyServiceServicer_to_server

@@ -18,7 +18,7 @@ from edge.rest.parameters import USER_ID
 from mesh.amqp.batches import BadItemError
 from mesh.errors import InvalidArgument, ParleyError
 from notify_service.domain.limits import require_label, require_user_id
-from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.email.unsubscribe import UnsubscribeTokens
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.common.v1.message_pb2 import MESSAGE_TYPE_TEXT, Message
 from parley.events.v1 import jobs_pb2

@@ -37,8 +37,7 @@ from notify_service.email.proto_codec import EMAILS
 from notify_service.email.queue import BrokerEmailQueue
 from notify_service.email.renderer import TemplateEmailRenderer
 from notify_service.email.send_digests import DigestTimes, SendDigests
-from notify_service.email.unsubscribe import Unsubscribe
-from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.email.unsubscribe import Unsubscribe, UnsubscribeTokens
 from notify_service.inbox.recheck import Attention
 from notify_service.providers.smtp.mailer import SmtpMailer, SmtpServer
 from parley.common.v1.error_pb2 import ErrorReason

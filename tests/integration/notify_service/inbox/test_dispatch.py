@@ -29,9 +29,9 @@ from notify_service.domain.push import PushKind, from_payload
 from notify_service.inbox.dispatch import Dispatch
 from notify_service.inbox.inbox import MAX_WAITING, Rhythm
 from notify_service.inbox.last_look import LastLook
-from notify_service.inbox.note_active import NoteActive
 from notify_service.inbox.poller import InboxPoller
 from notify_service.inbox.recheck import Attention
+from notify_service.inbox.recheck_active import NoteActive
 from notify_service.intake.intake import NotificationIntake
 from notify_service.people.lookup import People
 from notify_service.providers.log.sender import LogSender

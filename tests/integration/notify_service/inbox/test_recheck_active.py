@@ -20,8 +20,7 @@ from notify_service.domain.device import DeviceKind
 from notify_service.domain.notification import Message, NewMessage, Recipient
 from notify_service.domain.preferences import MutedChat, Preferences
 from notify_service.inbox.inbox import Inbox, InboxKey, Rhythm
-from notify_service.inbox.note_active import NoteActive
-from notify_service.inbox.recheck_active import RecheckActive
+from notify_service.inbox.recheck_active import NoteActive, RecheckActive
 from notify_service.intake.intake import NotificationIntake
 from notify_service.people.lookup import People
 from parley.common.v1.chat_pb2 import Role

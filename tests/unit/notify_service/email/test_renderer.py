@@ -8,7 +8,7 @@ import pytest
 
 from notify_service.email.digest import Digest, Email, UnreadChat
 from notify_service.email.renderer import TemplateEmailRenderer
-from notify_service.email.unsubscribe_tokens import UnsubscribeTokens
+from notify_service.email.unsubscribe import UnsubscribeTokens
 from notify_service.ports import SendRefusedError
 
 TOKENS = UnsubscribeTokens("a secret of the tests, 32 bytes and more")

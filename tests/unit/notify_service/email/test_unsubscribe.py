@@ -3,7 +3,7 @@
 import pytest
 
 from mesh.errors import InvalidArgument
-from notify_service.email.unsubscribe_tokens import MAX_TOKEN, UnsubscribeTokens
+from notify_service.email.unsubscribe import MAX_TOKEN, UnsubscribeTokens
 
 SECRET = "a secret of the tests, 32 bytes and more"
 
