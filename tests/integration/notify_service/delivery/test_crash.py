@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.notify_service.deliveries import new_deliveries, settled, store_at
-from tests.integration.notify_service.engine_process import SLOTS
+from tests.integration.notify_service.delivery.deliveries import new_deliveries, settled, store_at
+from tests.integration.notify_service.delivery.engine_process import SLOTS
 
 ROOT = Path(__file__).parents[4]
 
 
 async def start(url: str, database: str) -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.notify_service.engine_process", url, database),
+        *(sys.executable, "-m", "tests.integration.notify_service.delivery.engine_process", url, database),
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
         cwd=ROOT,
         stdout=PIPE,

@@ -25,7 +25,7 @@ from notify_service.domain.ledger import Outcome
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.ledger.explain import ExplainNotification
 from notify_service.ports import SendDelayedError, TargetGoneError, TargetUnknownError
-from tests.integration.notify_service.deliveries import (
+from tests.integration.notify_service.delivery.deliveries import (
     LIMITS,
     PACE,
     Clock,
@@ -34,7 +34,7 @@ from tests.integration.notify_service.deliveries import (
     settled,
     store_at,
 )
-from tests.integration.notify_service.scripted_members import ScriptedMembers, last_look_of
+from tests.integration.notify_service.inbox.scripted_members import ScriptedMembers, last_look_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping

@@ -14,7 +14,7 @@ from mesh.errors import unavailable
 from notify_service.adapters.mongo.database import to_time
 from notify_service.domain.delivery import AttemptOutcome, Delivery, Lane
 from notify_service.ports import SendDelayedError, SendRefusedError, TargetGoneError
-from tests.integration.notify_service.deliveries import (
+from tests.integration.notify_service.delivery.deliveries import (
     LIMITS,
     PACE,
     Clock,

@@ -11,7 +11,7 @@ from mesh.breaker import State
 from notify_service.delivery.provider_limiter import Limits
 from notify_service.domain.delivery import AttemptOutcome, Delivery
 from notify_service.ports import SendDelayedError
-from tests.integration.notify_service.deliveries import (
+from tests.integration.notify_service.delivery.deliveries import (
     LIMITS,
     PACE,
     Clock,

@@ -14,7 +14,7 @@ from notify_service.adapters.mongo.database import open_mongo
 from notify_service.adapters.mongo.deliveries import MongoDeliveries
 from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.delivery import AttemptOutcome, Delivery
-from tests.integration.notify_service.deliveries import (
+from tests.integration.notify_service.delivery.deliveries import (
     PACE,
     RecordingHandler,
     engine,

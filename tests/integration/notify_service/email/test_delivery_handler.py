@@ -43,8 +43,8 @@ from notify_service.providers.smtp.mailer import SmtpMailer, SmtpServer
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.jobs_pb2 import Email as EmailProto
 from parley.events.v1.jobs_pb2 import EmailBatch
-from tests.integration.notify_service.deliveries import LIMITS, PACE, Clock, store_at
-from tests.integration.notify_service.scripted_members import ScriptedMembers
+from tests.integration.notify_service.delivery.deliveries import LIMITS, PACE, Clock, store_at
+from tests.integration.notify_service.inbox.scripted_members import ScriptedMembers
 from tests.support.authority import Authority
 from tests.support.providers.smtp_server import HANG_UP, MailServer
 

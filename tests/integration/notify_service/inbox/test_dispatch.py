@@ -35,7 +35,7 @@ from notify_service.inbox.recheck_active import NoteActive
 from notify_service.intake.intake import NotificationIntake
 from notify_service.people.lookup import People
 from notify_service.providers.log.sender import LogSender
-from tests.integration.notify_service.deliveries import LIMITS, PACE, running_engine, settled
+from tests.integration.notify_service.delivery.deliveries import LIMITS, PACE, running_engine, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence

@@ -24,7 +24,7 @@ from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
 from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.inbox.recheck import Attention
 from notify_service.ports import SendDelayedError
-from tests.integration.notify_service.deliveries import (
+from tests.integration.notify_service.delivery.deliveries import (
     LIMITS,
     PACE,
     Clock,
@@ -34,7 +34,7 @@ from tests.integration.notify_service.deliveries import (
     store_at,
     until,
 )
-from tests.integration.notify_service.scripted_members import ScriptedMembers, last_look_of
+from tests.integration.notify_service.inbox.scripted_members import ScriptedMembers, last_look_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

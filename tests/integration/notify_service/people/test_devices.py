@@ -18,7 +18,7 @@ from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.domain.device import MAX_DEVICES, DeviceKind, WebPushKeys
 from parley.notify.v1 import notify_service_pb2 as pb
 from tests.integration.notify_service.conftest import new_user
-from tests.integration.notify_service.desk import open_desk
+from tests.integration.notify_service.people.desk import open_desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,7 +16,7 @@ from notify_service.adapters.mongo.preferences import MongoPreferenceStore
 from notify_service.domain.preferences import MutedChat, Preferences, QuietHours
 from parley.notify.v1 import notify_service_pb2 as pb
 from tests.integration.notify_service.conftest import new_user
-from tests.integration.notify_service.desk import open_desk
+from tests.integration.notify_service.people.desk import open_desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,13 @@ import pytest
 from notify_service.delivery.provider_limiter import Limits
 from notify_service.ports import NotAskedError, SendDelayedError, SendRefusedError
 from notify_service.providers.http import HttpClient, open_http
-from tests.integration.notify_service.http_server import OK, eventually, on_loopback, refusal, serving
+from tests.integration.notify_service.providers.http_server import (
+    OK,
+    eventually,
+    on_loopback,
+    refusal,
+    serving,
+)
 from tests.support.authority import Authority
 
 if TYPE_CHECKING:

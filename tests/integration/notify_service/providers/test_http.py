@@ -10,7 +10,13 @@ import pytest
 from notify_service.ports import SendDelayedError, SendRefusedError
 from notify_service.providers import connections
 from notify_service.providers.http import MAX_ANSWER
-from tests.integration.notify_service.http_server import OK, eventually, on_loopback, refusal, serving
+from tests.integration.notify_service.providers.http_server import (
+    OK,
+    eventually,
+    on_loopback,
+    refusal,
+    serving,
+)
 from tests.support.authority import Authority
 
 if TYPE_CHECKING:

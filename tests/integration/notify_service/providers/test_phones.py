@@ -26,8 +26,8 @@ from notify_service.domain.push import Push, PushKind, to_payload
 from notify_service.providers.context import ProviderContext
 from notify_service.providers.registry import open_senders
 from notify_service.settings import NotifySettings
-from tests.integration.notify_service.deliveries import LIMITS, PACE, Clock, settled, store_at
-from tests.integration.notify_service.scripted_members import ScriptedMembers, last_look_of
+from tests.integration.notify_service.delivery.deliveries import LIMITS, PACE, Clock, settled, store_at
+from tests.integration.notify_service.inbox.scripted_members import ScriptedMembers, last_look_of
 from tests.support.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer, refusal
 from tests.support.providers.fcm_server import FcmServer
 from tests.support.providers.http2_server import Fault

@@ -20,7 +20,7 @@ from notify_service.webhooks.subscription import HookKey
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.jobs_pb2 import EventBatch
 from parley.notify.v1 import webhook_service_pb2 as pb
-from tests.integration.notify_service.hooks import (
+from tests.integration.notify_service.webhooks.hooks import (
     ALL,
     Hooks,
     contents,

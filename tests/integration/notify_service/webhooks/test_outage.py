@@ -12,7 +12,7 @@ from mesh.amqp.topology import EVENT_HOOKS
 from mesh.dead_letters.box import open_box
 from mesh.errors import Unavailable
 from parley.notify.v1 import webhook_service_pb2 as pb
-from tests.integration.notify_service.hooks import ALL, contents, message, running
+from tests.integration.notify_service.webhooks.hooks import ALL, contents, message, running
 from tests.support.providers.webhook_receiver import Reply
 
 pytestmark = pytest.mark.timeout(120)

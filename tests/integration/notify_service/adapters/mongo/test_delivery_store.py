@@ -17,7 +17,7 @@ from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.delivery.provider_limiter import Scope
 from notify_service.delivery.upkeep import Upkeep
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Lane
-from tests.integration.notify_service.deliveries import new_deliveries, store_at
+from tests.integration.notify_service.delivery.deliveries import new_deliveries, store_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

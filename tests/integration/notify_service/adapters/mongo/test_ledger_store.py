@@ -9,7 +9,7 @@ from mesh.ids import new_object_id
 from notify_service.adapters.mongo.ledger import MongoLedger
 from notify_service.domain.device import DeviceKind
 from notify_service.domain.ledger import LedgerEntry, Outcome, entry_id
-from tests.integration.notify_service.deliveries import store_at
+from tests.integration.notify_service.delivery.deliveries import store_at
 
 NOW = now_ms()
 

@@ -15,6 +15,7 @@ from notify_service.providers.apns.provider_token import SigningKey
 from notify_service.providers.apns.sender import ApnsSender
 from notify_service.providers.credentials import read_signing_key
 from notify_service.providers.http2 import open_http2
+from tests.integration.notify_service.providers.phones import CLEAR, PUSH, phone
 from tests.support.providers.apns_server import KEY_ID, TEAM_ID, TOPIC, ApnsServer, refusal
 from tests.support.providers.http2_server import Fault, Reply
 
@@ -24,29 +25,9 @@ if TYPE_CHECKING:
 
     from tests.support.authority import Authority
 
-PUSH = Push(
-    PushKind.SHOW,
-    chat_id="65f000000000000000000001",
-    badge=7,
-    title="Ann",
-    body="hello",
-    message_id="65f000000000000000000002",
-    sender_id="ann",
-    count=2,
-)
-CLEAR = Push(PushKind.CLEAR, chat_id=PUSH.chat_id, badge=0, urgent=False)
-
 
 def device(number: int = 0) -> Device:
-    return Device(
-        id=f"{number:024x}",
-        user_id="bob",
-        kind=DeviceKind.APNS,
-        address=f"{number:064x}",
-        label="phone",
-        created_at_ms=1_000,
-        refreshed_at_ms=5_000,
-    )
+    return phone(DeviceKind.APNS, f"{number:064x}", number)
 
 
 @pytest.fixture

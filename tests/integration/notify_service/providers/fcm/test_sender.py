@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from notify_service.domain.device import Device, DeviceKind
-from notify_service.domain.push import Push, PushKind
 from notify_service.ports import SendDelayedError, SendError, SendRefusedError, TargetGoneError
 from notify_service.providers.credentials import ServiceAccount, read_service_account
 from notify_service.providers.fcm.access_token import AccessTokens
 from notify_service.providers.fcm.sender import FcmSender
 from notify_service.providers.http2 import Http2Client, open_http2
+from tests.integration.notify_service.providers import phones
+from tests.integration.notify_service.providers.phones import CLEAR, phone
 from tests.support.providers.fcm_server import PROJECT, FcmServer, refusal
 from tests.support.providers.http2_server import Fault, Reply
 
@@ -25,18 +26,7 @@ if TYPE_CHECKING:
 
     from tests.support.authority import Authority
 
-PUSH = Push(
-    PushKind.SHOW,
-    chat_id="65f000000000000000000001",
-    badge=7,
-    title="Ann",
-    body="hello",
-    message_id="65f000000000000000000002",
-    sender_id="ann",
-    count=2,
-    at_ms=1_700_000_000_000,
-)
-CLEAR = Push(PushKind.CLEAR, chat_id=PUSH.chat_id, badge=0, urgent=False)
+PUSH = replace(phones.PUSH, at_ms=1_700_000_000_000)
 NONSENSE = [
     Reply(502, b"<html>bad gateway</html>"),
     Reply(404, b"<html>not found</html>"),
@@ -51,15 +41,7 @@ NONSENSE = [
 
 
 def device(number: int = 0) -> Device:
-    return Device(
-        id=f"{number:024x}",
-        user_id="bob",
-        kind=DeviceKind.FCM,
-        address=f"dMd8:APA91b-{number}",
-        label="phone",
-        created_at_ms=1_000,
-        refreshed_at_ms=5_000,
-    )
+    return phone(DeviceKind.FCM, f"dMd8:APA91b-{number}", number)
 
 
 @pytest.fixture
