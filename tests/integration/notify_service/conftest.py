@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,9 +41,10 @@ from parley.persist.v1.persist_service_pb2_grpc import (
     PersistServiceServicer,
     add_PersistServiceServicer_to_server,
 )
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 T = TypeVar("T")
 SECRET = "a secret of the tests, 32 bytes and more"
@@ -173,14 +173,6 @@ class Service:
             return found if len(found) >= count else None
 
         return await eventually(entries)
-
-
-async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 30.0) -> T:
-    """The first answer of `probe` that is something."""
-    async with asyncio.timeout(seconds):
-        while (answer := await probe()) is None:
-            await asyncio.sleep(0.02)
-        return answer
 
 
 async def serving(admin_port: int) -> None:

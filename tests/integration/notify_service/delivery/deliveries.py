@@ -16,6 +16,7 @@ from notify_service.adapters.mongo.indexes import make_indexes
 from notify_service.delivery.engine import Deliver, Pace
 from notify_service.delivery.provider_limiter import Limits
 from notify_service.domain.delivery import Attempt, AttemptOutcome, Delivery, Lane, NewDelivery
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -95,15 +96,15 @@ class RecordingHandler:
 
     async def until_tried(self, key: str, times: int) -> None:
         """Returns once so many attempts at this delivery have begun."""
-        await until(lambda: self.tried[key] >= times)
+        await eventually(lambda: self.tried[key] >= times)
 
     async def until_sent(self, count: int) -> None:
         """Returns once so many were taken."""
-        await until(lambda: self.sent.total() >= count)
+        await eventually(lambda: self.sent.total() >= count)
 
     async def until_concluded(self, count: int) -> None:
         """Returns once so many attempts were concluded."""
-        await until(lambda: len(self.concluded) >= count)
+        await eventually(lambda: len(self.concluded) >= count)
 
     def ended(self, outcome: AttemptOutcome) -> list[Attempt]:
         """The attempts with this outcome."""
@@ -136,13 +137,6 @@ def new_deliveries(
         )
         for number in range(count)
     ]
-
-
-async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Returns once the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def settled(mongo: Mongo, count: int) -> None:

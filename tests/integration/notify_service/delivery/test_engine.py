@@ -23,8 +23,8 @@ from tests.integration.notify_service.delivery.deliveries import (
     new_deliveries,
     settled,
     store_at,
-    until,
 )
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +75,9 @@ async def test_what_a_killed_engine_held_is_delivered_by_another_after_its_claim
     async with store_at(mongo_url) as (store, mongo):
         async with engine(store, hangs, limits=limits, clock=clock) as killed:
             await killed.add(new)
-            await until(lambda: hangs.tried.total() == 4)
+            await eventually(lambda: hangs.tried.total() == 4)
         async with engine(store, takes, clock=clock):
-            await until(lambda: takes.sent.total() == 2)
+            await eventually(lambda: takes.sent.total() == 2)
             assert not takes.tried.keys() & hangs.tried.keys(), "its claims hold"
             clock.advance(PACE.send_seconds + PACE.lease_margin_seconds)
             await settled(mongo, 6)
@@ -98,7 +98,7 @@ async def test_a_hanging_attempt_ends_in_time_and_is_tried_again(mongo_url: str)
         engine(store, handler, pace=replace(PACE, send_seconds=0.05), clock=clock) as deliver,
     ):
         await deliver.add(new_deliveries(1))
-        await until(lambda: handler.concluded)
+        await eventually(lambda: handler.concluded)
         [first] = handler.concluded
         assert (first.outcome, first.detail) == (AttemptOutcome.DELAYED, "no answer in 0.05 s")
         clock.advance(3)
@@ -162,7 +162,7 @@ async def test_what_runs_out_of_time_is_given_up_with_the_last_words(mongo_url: 
     async with store_at(mongo_url) as (store, mongo), engine(store, handler, clock=clock) as deliver:
         tried = new_deliveries(1, "fcm", clock=clock, seconds=300)
         await deliver.add(tried)
-        await until(lambda: handler.concluded)
+        await eventually(lambda: handler.concluded)
         await deliver.add(new_deliveries(1, "fcm", clock=clock, seconds=30))
         clock.advance(1000)
         await settled(mongo, 2)
@@ -184,7 +184,7 @@ async def test_an_attempt_that_cannot_be_made_does_not_count(mongo_url: str) -> 
     handler = RecordingHandler(provider)
     async with store_at(mongo_url) as (store, mongo), engine(store, handler) as deliver:
         await deliver.add(new_deliveries(1))
-        await until(lambda: handler.tried.total() >= 2)
+        await eventually(lambda: handler.tried.total() >= 2)
         away = False
         await settled(mongo, 1)
         [attempt] = handler.concluded
@@ -208,7 +208,7 @@ async def test_a_lane_that_cannot_conclude_holds_up_no_other_and_is_not_tried_ag
         engine(store, handler, lanes=(Lane.HOOK,), clock=clock, pace=pace),
     ):
         await deliver.add(new_deliveries(3, "hook:a", Lane.HOOK) + new_deliveries(3))
-        await until(lambda: handler.sent.total() == 6 and len(handler.concluded) == 3)
+        await eventually(lambda: handler.sent.total() == 6 and len(handler.concluded) == 3)
         lease = timedelta(seconds=PACE.send_seconds + PACE.lease_margin_seconds)
         for _ in range(6):
             # A claim would run out every second time.
@@ -249,7 +249,7 @@ async def test_a_drain_waits_for_what_is_under_way_and_leaves_the_rest(mongo_url
     handler = RecordingHandler(provider)
     async with store_at(mongo_url) as (store, mongo), engine(store, handler) as deliver:
         await deliver.add(new_deliveries(20))
-        await until(lambda: sum(handler.under_way.values()) == LIMITS.unearned)
+        await eventually(lambda: sum(handler.under_way.values()) == LIMITS.unearned)
         drain = asyncio.create_task(deliver.drain())
         go_on.set()
         await drain

@@ -21,8 +21,8 @@ from tests.integration.notify_service.delivery.deliveries import (
     new_deliveries,
     settled,
     store_at,
-    until,
 )
+from tests.support.polling import eventually
 
 BREAKER = "parley_provider_breaker_state"
 
@@ -69,9 +69,9 @@ async def test_providers_that_hang_hold_up_nobody_else(mongo_url: str) -> None:
         # Far more hosts than there are slots to share; by name they come before the good one.
         bad = [new for host in range(60) for new in new_deliveries(3, f"bad:{host:02}")]
         await deliver.add(bad)
-        await until(lambda: sum(handler.under_way.values()) == LIMITS.shared)
+        await eventually(lambda: sum(handler.under_way.values()) == LIMITS.shared)
         await deliver.add(new_deliveries(100, "fcm"))
-        await until(lambda: handler.sent.total() == 100)
+        await eventually(lambda: handler.sent.total() == 100)
         assert sum(handler.under_way.values()) == LIMITS.shared
         assert max(count for name, count in handler.most_under_way.items() if "bad" in name) <= (
             LIMITS.unearned
@@ -97,12 +97,12 @@ async def test_hosts_that_answer_once_and_then_hang_hold_up_nobody_else(mongo_ur
     ):
         good = new_deliveries(2 * limits.concurrency, "good")
         await deliver.add([*good, *(new for host in bad for new in new_deliveries(1, host))])
-        await until(lambda: handler.sent.total() == len(good) + len(bad))
+        await eventually(lambda: handler.sent.total() == len(good) + len(bad))
         hanging = True
         for host in bad:
             await deliver.add(new_deliveries(limits.concurrency, host))
         # One slot of its own for the one answer; the others share.
-        await until(lambda: sum(handler.under_way.values()) == len(bad) + limits.shared)
+        await eventually(lambda: sum(handler.under_way.values()) == len(bad) + limits.shared)
         await deliver.add(new_deliveries(100, "good"))
         await handler.until_sent(len(good) + len(bad) + 100)
         assert sum(handler.under_way.values()) == len(bad) + limits.shared
@@ -119,15 +119,15 @@ async def test_a_wish_to_wait_is_honoured_for_the_provider_as_a_whole(mongo_url:
     handler = RecordingHandler(provider)
     async with store_at(mongo_url) as (store, mongo), engine(store, handler, clock=clock) as deliver:
         await deliver.add(new_deliveries(1, "fcm", clock=clock))
-        await until(lambda: handler.concluded)
+        await eventually(lambda: handler.concluded)
         [attempt] = handler.concluded
         assert 120_000 < attempt.next_at_ms - attempt.at_ms <= 122_000
         busy = False
         await deliver.add(new_deliveries(5, "fcm", clock=clock) + new_deliveries(5, "apns", clock=clock))
-        await until(lambda: handler.sent.total() == 5)
+        await eventually(lambda: handler.sent.total() == 5)
         clock.advance(110)
         await deliver.add(new_deliveries(1, "apns", clock=clock))
-        await until(lambda: handler.sent.total() == 6)
+        await eventually(lambda: handler.sent.total() == 6)
         clock.advance(15)
         await settled(mongo, 12)
         assert handler.tried.total() == 13

@@ -21,8 +21,8 @@ from tests.integration.notify_service.delivery.deliveries import (
     new_deliveries,
     settled,
     store_at,
-    until,
 )
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ async def test_how_attempts_ended_is_kept_through_an_outage_and_nobody_sends_aga
         store = MongoDeliveries(mongo)
         async with engine(store, handler, pace=pace) as deliver, engine(store, handler, pace=pace):
             await deliver.add(new_deliveries(8))
-            await until(lambda: sum(handler.under_way.values()) == 8)
+            await eventually(lambda: sum(handler.under_way.values()) == 8)
             own_mongo.kill()
             go_on.set()
             await handler.until_concluded(8)

@@ -24,11 +24,11 @@ from notify_service.settings import NotifySettings
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley.notify.v1.notify_service_pb2_grpc import NotifyServiceStub
 from parley.persist.v1.persist_service_pb2 import UpsertUserRequest
-from tests.integration.notify_service.conftest import eventually
 from tests.integration.notify_service.conftest import serving as serving_notify
 from tests.integration.persist_service.conftest import SECRET, Log, Servers, purge, serving
 from tests.integration.persist_service.conftest import running as running_persist
 from tests.support.authority import Authority
+from tests.support.polling import eventually
 from tests.support.providers.smtp_server import PASSWORD, USER, MailServer
 
 if TYPE_CHECKING:

@@ -32,9 +32,9 @@ from tests.integration.notify_service.delivery.deliveries import (
     running_engine,
     settled,
     store_at,
-    until,
 )
 from tests.integration.notify_service.inbox.scripted_members import ScriptedMembers, last_look_of
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -107,7 +107,7 @@ class Waiting:
         )
         refused = self.phone.refused
         await self.deliver.add([new])
-        await until(lambda: self.phone.refused > refused)
+        await eventually(lambda: self.phone.refused > refused)
         return new
 
     async def go_on(self, count: int) -> None:
@@ -219,7 +219,7 @@ async def test_what_cannot_be_asked_about_waits_and_is_no_attempt(mongo_url: str
         it.members.down = True
         it.phone.busy = False
         it.clock.advance(3)
-        await until(lambda: len(it.members.questions) > 3)
+        await eventually(lambda: len(it.members.questions) > 3)
         assert it.phone.took == []
         it.members.down = False
         await it.go_on(1)

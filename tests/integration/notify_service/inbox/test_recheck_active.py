@@ -26,7 +26,8 @@ from notify_service.people.lookup import People
 from parley.common.v1.chat_pb2 import Role
 from parley.notify.v1 import notify_service_pb2 as pb
 from parley.persist.v1 import persist_service_pb2 as persist_pb
-from tests.integration.notify_service.conftest import Service, eventually, job, new_user, running
+from tests.integration.notify_service.conftest import Service, job, new_user, running
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence

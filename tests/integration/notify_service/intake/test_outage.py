@@ -13,7 +13,8 @@ from devstack.servers import MongoServer
 from mesh.amqp.topology import NOTIFICATION_SEND, RETRY_TIERS, dead_queue
 from mesh.errors import Unavailable
 from parley.notify.v1 import notify_service_pb2 as pb
-from tests.integration.notify_service.conftest import eventually, job, new_user, running
+from tests.integration.notify_service.conftest import job, new_user, running
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,4 +95,4 @@ async def entries_of(service: Service, user: str) -> list[pb.LedgerEntry]:
         except Unavailable:
             return None
 
-    return await eventually(look, 60)
+    return await eventually(look, seconds=60)

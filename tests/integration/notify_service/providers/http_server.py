@@ -13,7 +13,7 @@ from notify_service.providers.http import Answer, open_http
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -75,9 +75,3 @@ async def refusal(request: Awaitable[Answer]) -> SendError:
     with pytest.raises(SendError) as caught:
         await request
     return caught.value
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -13,14 +13,9 @@ import pytest
 from notify_service.delivery.provider_limiter import Limits
 from notify_service.ports import NotAskedError, SendDelayedError, SendRefusedError
 from notify_service.providers.http import HttpClient, open_http
-from tests.integration.notify_service.providers.http_server import (
-    OK,
-    eventually,
-    on_loopback,
-    refusal,
-    serving,
-)
+from tests.integration.notify_service.providers.http_server import OK, on_loopback, refusal, serving
 from tests.support.authority import Authority
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

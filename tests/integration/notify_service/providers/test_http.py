@@ -10,14 +10,9 @@ import pytest
 from notify_service.ports import SendDelayedError, SendRefusedError
 from notify_service.providers import connections
 from notify_service.providers.http import MAX_ANSWER
-from tests.integration.notify_service.providers.http_server import (
-    OK,
-    eventually,
-    on_loopback,
-    refusal,
-    serving,
-)
+from tests.integration.notify_service.providers.http_server import OK, on_loopback, refusal, serving
 from tests.support.authority import Authority
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

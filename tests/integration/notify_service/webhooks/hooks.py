@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,10 +22,11 @@ from parley.events.v1.jobs_pb2 import EventBatch
 from parley.notify.v1 import webhook_service_pb2 as pb
 from parley.notify.v1.webhook_service_pb2_grpc import WebhookServiceStub
 from tests.integration.notify_service.conftest import serving
+from tests.support.polling import eventually
 from tests.support.providers.webhook_receiver import Received, WebhookReceiver, webhook_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from mesh.dead_letters.letter import DeadLetter
 
@@ -93,12 +93,6 @@ class Hooks:
         """As it is stored now."""
         answer = await self.stub.ListSubscriptions(pb.ListSubscriptionsRequest())
         return next(found for found in answer.subscriptions if found.id == subscription.id)
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await holds():
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

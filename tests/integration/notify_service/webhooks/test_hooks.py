@@ -20,15 +20,8 @@ from notify_service.webhooks.subscription import HookKey
 from parley.common.v1.error_pb2 import ErrorReason
 from parley.events.v1.jobs_pb2 import EventBatch
 from parley.notify.v1 import webhook_service_pb2 as pb
-from tests.integration.notify_service.webhooks.hooks import (
-    ALL,
-    Hooks,
-    contents,
-    eventually,
-    message,
-    removal,
-    running,
-)
+from tests.integration.notify_service.webhooks.hooks import ALL, Hooks, contents, message, removal, running
+from tests.support.polling import eventually
 from tests.support.providers.webhook_receiver import Reply
 
 if TYPE_CHECKING:

@@ -9,14 +9,8 @@ import pytest
 
 from mesh.ids import new_object_id
 from parley.notify.v1 import notify_service_pb2 as pb
-from tests.integration.notify_service.conftest import (
-    Service,
-    eventually,
-    job,
-    new_user,
-    read,
-    running,
-)
+from tests.integration.notify_service.conftest import Service, job, new_user, read, running
+from tests.support.polling import eventually
 from tests.support.providers.push_endpoint import Browser, PushEndpoint
 
 if TYPE_CHECKING:
