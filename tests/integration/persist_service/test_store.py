@@ -185,6 +185,22 @@ async def test_an_event_of_any_kind_with_a_position_is_stored_and_passed_on_as_i
     assert "seq is not within" in str(dead.headers[REASON_HEADER])
 
 
+async def test_a_message_of_a_type_that_only_a_later_release_knows_is_stored_with_it(
+    service: Service,
+) -> None:
+    log = Log((await service.direct("alice", "bob")).id)
+    later = log.message(type=17, client_msg_id="same")
+    again = log.message(type=17, client_msg_id="same")
+    again.message.content = later.message.content
+    await service.publish(later, again)
+    await service.stored(log.chat_id, 2)
+    [stored] = service.db.messages.find()
+    [shown] = await service.history(log.chat_id)
+    assert (stored["type"], shown.type) == (17, 17)
+    [chat] = (await service.stub.GetChats(pb.GetChatsRequest(chat_ids=[log.chat_id]))).chats
+    assert chat.latest_message.type == 17
+
+
 async def test_an_event_with_the_same_position_and_id_is_a_repeat_whatever_it_holds(
     service: Service,
 ) -> None:
