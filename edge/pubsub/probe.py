@@ -41,10 +41,10 @@ class Probe:
         self._channels.acquire(self.channel)
         while True:
             await asyncio.sleep(self._every_seconds)
-            life = subscriber.life
+            generation = subscriber.generation
             if await self._works():
                 self._outage.worked()
-            elif life == subscriber.life:
+            elif generation == subscriber.generation:
                 metrics.SILENCES.inc()
                 self._outage.failed()
                 subscriber.reconnect()

@@ -47,7 +47,7 @@ class Subscriber:
         self._on_gap = on_gap
         self._silent = asyncio.Event()
         self._resubscribing: set[bytes] | None = None
-        self.life = 0
+        self.generation = 0
         """Counts the connections: two equal numbers mean that it was the same one all the time."""
 
     def reconnect(self) -> None:
@@ -82,7 +82,7 @@ class Subscriber:
                     _log.warning("subscriber.lost", error=repr(errors.exceptions[0]))
             finally:
                 self._channels.degraded = True
-                self.life += 1
+                self.generation += 1
                 self._channels.lose(self._channels)
                 await connection.disconnect(nowait=True)
             await asyncio.sleep(backoff.next_delay())
@@ -90,7 +90,7 @@ class Subscriber:
     def _begin(self, *, after_loss: bool) -> None:
         self._resubscribing = set(self._channels) if after_loss else None
         self._channels.degraded = False
-        self.life += 1
+        self.generation += 1
         self._silent.clear()
         self._end_gap()
 
