@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
-from codegen import close_codes, conversions, frames
+from codegen import close_codes, conversions, frames, logged_events
 from codegen.load import load
 from codegen.protocol import Protocol
 from codegen.schema import Schema
@@ -26,6 +26,7 @@ def main() -> None:
     folder = arguments.gen / "parley" / "edge" / "v1"
     (folder / "frames.py").write_text(frames.write(protocol))
     (folder / "conversions.py").write_text(conversions.write(protocol))
+    (folder / "logged_events.py").write_text(logged_events.write(protocol))
     (folder / "close_codes.py").write_text(close_codes.write(schema))
 
 

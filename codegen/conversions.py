@@ -142,12 +142,13 @@ def _reader(schema: Schema, message: Message) -> Iterator[str]:
     yield f"\n\ndef {from_pb(message)}(source: {module(message)}.{message.name}) -> frames.{message.name}:"
     yield f'    """{message.about}"""'
     yield f"    return frames.{message.name}("
-    yield from (f"        {field.attribute}={_read(schema, field)}," for field in message.shown)
+    yield from (f"        {field.attribute}={read(schema, field)}," for field in message.shown)
     yield "    )"
 
 
-def _read(schema: Schema, field: Field) -> str:
-    value = f"source.{field.name}"
+def read(schema: Schema, field: Field, source: str = "source") -> str:
+    """What shows a field of `source`."""
+    value = f"{source}.{field.name}"
     if field.repeated:
         one = _value(schema, field, "each")
         return f"list({value})" if one == "each" else f"[{one} for each in {value}]"
@@ -155,7 +156,7 @@ def _read(schema: Schema, field: Field) -> str:
     if not field.optional:
         return shown
     absent = "UNSET" if field.json.omit_absent else "None"
-    return f'{shown} if source.HasField("{field.name}") else {absent}'
+    return f'{shown} if {source}.HasField("{field.name}") else {absent}'
 
 
 def _value(schema: Schema, field: Field, value: str) -> str:

@@ -103,6 +103,7 @@ def _field(field: FieldDescriptorProto, about: str) -> Field:
         type_name=field.type_name.removeprefix("."),
         repeated=field.label == FieldDescriptorProto.LABEL_REPEATED,
         optional=field.proto3_optional,
+        logged=field.options.Extensions[options_pb2.logged],
         limits=field.options.Extensions[options_pb2.limits],
         json=field.options.Extensions[options_pb2.json],
     )

@@ -11,7 +11,8 @@ from parley.edge.v1.close_code_pb2 import CloseAdvice
 class Field:
     """One field. `kind` is `string`, `bool`, `int`, `message` or `enum`: `type_name` says which of these two.
 
-    `optional` fields tell whether they are set; those of a oneof are not optional, their oneof is.
+    `optional` fields tell whether they are set; those of a oneof are not optional, their oneof is. `logged`
+    ones are kinds of events that have a position in a log.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Field:
     type_name: str
     repeated: bool
     optional: bool
+    logged: bool
     limits: Limits
     json: JsonForm
 

@@ -3,20 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import msgspec
-
 from edge.protocol.chats import chat_json
 from edge.protocol.errors import error_json
 from mesh.clock import to_rfc3339
 from mesh.errors import ParleyError
 from parley.common.v1.chat_pb2 import ChatHead
-from parley.edge.v1 import frames
-from parley.edge.v1.conversions import (
-    chat_head_from_pb,
-    group_settings_from_pb,
-    member_from_pb,
-    message_from_pb,
-)
+from parley.edge.v1 import frames, logged_events
+from parley.edge.v1.conversions import chat_head_from_pb
 from parley.edge.v1.frames import ServerFrame
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from parley.events.v1.user_event_pb2 import UserEvent
@@ -74,62 +67,6 @@ def removed_frame(event: UserEvent) -> ServerFrame:
     )
 
 
-def _message(event: ChatEvent) -> ServerFrame:
-    # Its position was given after it was encoded, so it stands on the event.
-    return frames.NewMessageFrame(
-        msgspec.structs.replace(
-            message_from_pb(event.message), seq=event.seq, number=event.number, epoch=event.epoch
-        )
-    )
-
-
-def _members_added(event: ChatEvent) -> ServerFrame:
-    return frames.MemberAddedFrame(
-        frames.MembersAdded(
-            chat_id=event.chat_id,
-            seq=event.seq,
-            number=event.number,
-            epoch=event.epoch,
-            actor_id=event.members_added.actor_id,
-            occurred_at=to_rfc3339(event.occurred_at_ms),
-            members=[member_from_pb(member) for member in event.members_added.members],
-        )
-    )
-
-
-def _member_removed(event: ChatEvent) -> ServerFrame:
-    return frames.MemberRemovedFrame(
-        frames.MemberRemoved(
-            chat_id=event.chat_id,
-            seq=event.seq,
-            number=event.number,
-            epoch=event.epoch,
-            actor_id=event.member_removed.actor_id,
-            occurred_at=to_rfc3339(event.occurred_at_ms),
-            user_id=event.member_removed.user_id,
-            promoted_id=event.member_removed.promoted_id or None,
-        )
-    )
-
-
-def _chat_updated(event: ChatEvent) -> ServerFrame:
-    updated = event.chat_updated
-    return frames.ChatUpdatedFrame(
-        frames.ChatUpdated(
-            chat_id=event.chat_id,
-            seq=event.seq,
-            number=event.number,
-            epoch=event.epoch,
-            actor_id=updated.actor_id,
-            occurred_at=to_rfc3339(event.occurred_at_ms),
-            name=updated.name,
-            description=updated.description,
-            avatar=updated.avatar,
-            settings=group_settings_from_pb(updated.settings),
-        )
-    )
-
-
 def _typing(event: ChatEvent) -> ServerFrame:
     return typing_frame(event.chat_id, event.typing.user_id, is_typing=event.typing.is_typing)
 
@@ -165,10 +102,7 @@ def _presence(event: ChatEvent) -> ServerFrame:
 
 
 _FRAMES: Final[Mapping[str, Callable[[ChatEvent], ServerFrame]]] = {
-    "message": _message,
-    "members_added": _members_added,
-    "member_removed": _member_removed,
-    "chat_updated": _chat_updated,
+    **logged_events.FRAMES,
     "typing": _typing,
     "read": _read,
     "delivered": _delivered,

@@ -1,6 +1,6 @@
 """What integrators receive: entries of a chat's log, and the JSON that is posted. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -8,8 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from mesh.clock import to_rfc3339
-from parley.edge.v1 import frames
-from parley.edge.v1.conversions import group_settings_from_pb, member_from_pb, message_from_pb
+from parley.edge.v1 import logged_events
 from parley.events.v1.chat_event_pb2 import ChatEvent
 
 
@@ -55,8 +54,11 @@ class DeadEvent:
 
 def hook_event(entry: ChatEvent) -> HookEvent | None:
     """None for a void position, and for a kind that is not for integrators."""
-    kind = _KINDS.get(entry.WhichOneof("body") or "")
-    return None if kind is None else HookEvent(entry, kind.type, kind.actor(entry))
+    kind = entry.WhichOneof("body") or ""
+    if kind not in _TYPES:
+        return None
+    body = getattr(entry, kind)
+    return HookEvent(entry, _TYPES[kind], body.sender_id if kind == "message" else body.actor_id)
 
 
 def without_content(entry: ChatEvent) -> ChatEvent:
@@ -76,7 +78,7 @@ def to_json(event: HookEvent) -> bytes:
     without the content if there is none: no message is empty. The same event gives the same bytes.
     """
     entry = event.entry
-    data: dict[str, Any] = msgspec.to_builtins(_KINDS[entry.WhichOneof("body") or ""].data(entry))
+    data: dict[str, Any] = msgspec.to_builtins(logged_events.DATA[entry.WhichOneof("body") or ""](entry))
     for name in _FOR_CLIENTS:
         data.pop(name, None)
     if not data.get("content", True):
@@ -86,71 +88,10 @@ def to_json(event: HookEvent) -> bytes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    type: HookEventType
-    actor: Callable[[ChatEvent], str]
-    data: Callable[[ChatEvent], frames.Data]
-
-
-def _message(entry: ChatEvent) -> frames.Data:
-    # Its position was given after it was encoded, so it stands on the event.
-    shown = message_from_pb(entry.message)
-    return msgspec.structs.replace(
-        shown, chat_id=entry.chat_id, seq=entry.seq, number=entry.number, epoch=entry.epoch
-    )
-
-
-def _members_added(entry: ChatEvent) -> frames.Data:
-    return frames.MembersAdded(
-        **_place(entry),
-        actor_id=entry.members_added.actor_id,
-        members=[member_from_pb(member) for member in entry.members_added.members],
-    )
-
-
-def _member_removed(entry: ChatEvent) -> frames.Data:
-    removed = entry.member_removed
-    return frames.MemberRemoved(
-        **_place(entry),
-        actor_id=removed.actor_id,
-        user_id=removed.user_id,
-        promoted_id=removed.promoted_id or None,
-    )
-
-
-def _chat_updated(entry: ChatEvent) -> frames.Data:
-    updated = entry.chat_updated
-    return frames.ChatUpdated(
-        **_place(entry),
-        actor_id=updated.actor_id,
-        name=updated.name,
-        description=updated.description,
-        avatar=updated.avatar,
-        settings=group_settings_from_pb(updated.settings),
-    )
-
-
-def _place(entry: ChatEvent) -> dict[str, Any]:
-    return {
-        "chat_id": entry.chat_id,
-        "seq": entry.seq,
-        "number": entry.number,
-        "epoch": entry.epoch,
-        "occurred_at": to_rfc3339(entry.occurred_at_ms),
-    }
-
-
 _FOR_CLIENTS: Final = ("status", "readBy", "occurredAt")
-_KINDS: Final[Mapping[str, _Kind]] = {
-    "message": _Kind(HookEventType.MESSAGE_CREATED, lambda entry: entry.message.sender_id, _message),
-    "members_added": _Kind(
-        HookEventType.MEMBERS_ADDED, lambda entry: entry.members_added.actor_id, _members_added
-    ),
-    "member_removed": _Kind(
-        HookEventType.MEMBER_REMOVED, lambda entry: entry.member_removed.actor_id, _member_removed
-    ),
-    "chat_updated": _Kind(
-        HookEventType.CHAT_UPDATED, lambda entry: entry.chat_updated.actor_id, _chat_updated
-    ),
+_TYPES: Final[Mapping[str, HookEventType]] = {
+    "message": HookEventType.MESSAGE_CREATED,
+    "members_added": HookEventType.MEMBERS_ADDED,
+    "member_removed": HookEventType.MEMBER_REMOVED,
+    "chat_updated": HookEventType.CHAT_UPDATED,
 }

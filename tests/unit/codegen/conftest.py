@@ -12,5 +12,5 @@ PROTOS: Final = HERE.parents[2] / "protos"
 
 @pytest.fixture(scope="session")
 def tiny_protocol() -> Protocol:
-    """That of `tiny.proto`, which has one of each kind of thing."""
-    return Protocol.of(read([HERE / "parley" / "edge" / "v1" / "tiny.proto"], HERE, PROTOS))
+    """That of `tiny.proto` and a log beside it, which have one of each kind of thing."""
+    return Protocol.of(read(sorted(HERE.rglob("*.proto")), HERE, PROTOS))

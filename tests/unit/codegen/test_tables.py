@@ -38,6 +38,7 @@ def test_events_are_told_with_what_is_in_them(protocol: Protocol) -> None:
         "| event | when | `data` |",
         "|---|---|---|",
         "| `pet-came` | A pet came. | `Pet` |",
+        "| `moved` | Pets moved. | `{homeId, seq, movedAt, cats: [{mood, lives?, keeper}], mood, why?}` |",
     ]
 
 
