@@ -34,7 +34,7 @@ class CreateDirectChat:
         rules.check_user_id(peer_id, "userId")
         if peer_id == user_id:
             raise rules.invalid("userId names yourself; a direct chat takes two")
-        await self._throttle.check(CREATE, user_id)
+        await self._throttle.check(CREATE, user_id, price=rules.price_of((peer_id,)))
         chat, created = await self._store.create_direct(user_id, peer_id)
         if created:
             roles = {member.user_id: member.role for member in chat.members}

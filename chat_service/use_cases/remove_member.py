@@ -40,7 +40,7 @@ class RemoveMember:
         """
         rules.check_user_id(member_id, "userId")
         rules.check_may_exist(chat_id)
-        await self._throttle.check(MEMBERS, actor_id)
+        await self._throttle.check(MEMBERS, actor_id, price=rules.price_of((member_id,)))
         # Before the chat is held, so that outsiders make nobody wait; and once more while it is.
         try:
             await self._check(actor_id, chat_id, member_id)

@@ -129,6 +129,13 @@ async def test_a_new_direct_chat_is_published_to_both_and_shows_who_is_there(wor
     assert len(world.channels.news["bob"]) == 2
 
 
+async def test_a_chat_with_a_large_id_costs_as_much_as_several(world: World) -> None:
+    await world.create_direct("ada", "bob")
+    assert world.limiter.taken[CREATE, "ada"] == 1
+    await world.create_direct("ada", "\N{GRINNING FACE}" * 128)
+    assert world.limiter.taken[CREATE, "ada"] == 1 + 5
+
+
 async def test_nobody_has_a_direct_chat_with_oneself(world: World) -> None:
     for peer_id in ("ada", "", "a\nb"):
         with pytest.raises(InvalidArgument):

@@ -131,6 +131,13 @@ async def test_who_is_removed_loses_rights_and_delivery_and_is_logged(world: Wor
     assert world.kinds() == ["member_removed"]
 
 
+async def test_to_remove_a_large_id_costs_as_much_as_several(world: World) -> None:
+    await world.remove("ada", CHAT, "bob")
+    assert world.limiter.taken[MEMBERS, "ada"] == 1
+    await world.remove("ada", CHAT, "\N{GRINNING FACE}" * 128)
+    assert world.limiter.taken[MEMBERS, "ada"] == 1 + 5
+
+
 async def test_members_remove_themselves_alone(world: World) -> None:
     with pytest.raises(PermissionDenied):
         await world.remove("bob", CHAT, "ada")
