@@ -5,9 +5,10 @@ from typing import Any
 
 
 def portable(schema: Any) -> Any:
-    r"""The same schema with `$` in the place of Python's `\Z`, where patterns end.
+    r"""The same schema with `$` in the place of a final `\Z`, and each description on one line.
 
-    In Python `$` lets a newline pass at the end of a text; in JavaScript there is no `\Z`.
+    In Python `$` lets a newline pass at the end of a text; in JavaScript there is no `\Z`. Descriptions are
+    docstrings, which have their indentation in them before Python 3.13.
     """
     if isinstance(schema, list):
         return [portable(each) for each in schema]
@@ -16,4 +17,6 @@ def portable(schema: Any) -> Any:
     plain = {name: portable(value) for name, value in schema.items()}
     if isinstance(pattern := plain.get("pattern"), str):
         plain["pattern"] = re.sub(r"\\Z$", "$", pattern)
+    if isinstance(description := plain.get("description"), str):
+        plain["description"] = " ".join(description.split())
     return plain
