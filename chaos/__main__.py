@@ -47,6 +47,10 @@ def main() -> int:
         _tell(f"FAILED: seed {arguments.seed} did not end in time, logs in {folder}")
     except (MeshError, DevstackError) as error:
         _tell(f"FAILED: seed {arguments.seed}: {error}")
+    except Exception as error:
+        # Whatever it died of, an error of a task in a group too: there is a verdict before the traceback.
+        _tell(f"FAILED: seed {arguments.seed} died of {error!r}, logs in {folder}")
+        raise
     return 1
 
 
