@@ -96,7 +96,7 @@ def test_the_log_tail_is_of_the_last_life(launch: Launch) -> None:
     process = launch("import os; print('life of', os.getpid()); print('second line')")
     for _ in range(2):
         process.start()
-        assert process.wait(10)
+        assert process.wait(60)
         assert process.log_tail() == f"life of {process.pid}\nsecond line"
     assert process.log_tail(1) == "second line"
     assert len(process.log_path.read_text(encoding="utf-8").splitlines()) == 4

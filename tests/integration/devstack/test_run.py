@@ -144,7 +144,7 @@ def _serves_restarts_and_ends(run: Run) -> None:
     assert "run: edge died (signal SIGKILL); the end of" in run.output
 
     stopped = run.command("stop")
-    assert (stopped.returncode, run.process.wait(10)) == (0, 0)
+    assert (stopped.returncode, run.process.wait(60)) == (0, 0)
     order = [
         line.removeprefix("run: stopping ") for line in run.output.splitlines() if "run: stopping" in line
     ]
@@ -188,6 +188,6 @@ def test_a_url_that_is_none_or_leads_nowhere_is_told_before_anything_starts(fold
 def test_a_killed_run_leaves_nothing_and_can_be_waited_for(run: Run) -> None:
     run.wait_until_running()
     run.process.kill()
-    run.process.wait(10)
+    run.process.wait(60)
     assert run.command("stop").returncode == 0
     assert run.descendants() == []

@@ -6,6 +6,7 @@ import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import aio_pika
 import pytest
@@ -158,6 +159,12 @@ def test_a_paused_server_answers_nobody_until_it_is_resumed() -> None:
         server.resume()
         with Redis.from_url(server.url, socket_timeout=10) as patient:
             assert patient.ping()
+
+
+def test_the_url_of_the_mongodb_stand_in_has_the_options_that_it_needs(mongo_url: str) -> None:
+    """Without them it sorts a registry at each write once it holds 10,000, and its threads compete."""
+    options = parse_qs(urlsplit(mongo_url).query)
+    assert options == {"retryWrites": ["false"], "maxPoolSize": ["2"]}
 
 
 def test_the_interpreter_of_the_mongodb_stand_in_is_handed_on_quickly() -> None:

@@ -149,7 +149,7 @@ async def test_a_node_that_dies_is_a_gap_of_its_channels_once_its_replica_has_th
 async def _hears_again(listener: Listener, gone: set[bytes], go: Callable[[], None]) -> None:
     listener.gaps.clear()
     go()
-    await eventually(lambda: gone <= set(listener.gaps), seconds=25)
+    await eventually(lambda: gone <= set(listener.gaps))
     assert sorted(listener.gaps) == sorted(gone)
     listener.heard.clear()
     await listener.publish(_CHANNELS, b"after")

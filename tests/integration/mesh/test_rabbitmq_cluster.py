@@ -136,7 +136,7 @@ async def test_without_a_majority_a_node_that_still_takes_connections_is_down(
         try:
             for node in others:
                 node.kill()
-            await eventually(lambda: not flow.publisher.is_up, "no publish has a chance", seconds=20)
+            await eventually(lambda: not flow.publisher.is_up, "no publish has a chance")
             stopped_at, refused_at = len(flow.confirmed), flow.refused
             await eventually(lambda: flow.refused > refused_at + 100, "publishes are refused at once")
             async with asyncio.timeout(30):
