@@ -118,14 +118,14 @@ $(VENV)/.ready: requirements-run.lock
 	@"$(PYTHON)" -m devstack.packages $(NEEDS)
 	@echo "setup: creating $(VENV)"
 	@"$(PYTHON)" -m venv $(VENV)
-	@$(call install,requirements-run.lock,to run: about 200 MB)
+	@$(call install,requirements-run.lock,to run: about 160 MB)
 	@$(PY) -c 'import pathlib, sysconfig; root = pathlib.Path.cwd(); \
 	  pathlib.Path(sysconfig.get_path("purelib"), "parley.pth").write_text( \
 	    "".join(f"{root / p}\n" for p in ("", "gen", "clients/python")))'
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.ready requirements-dev.lock
-	@$(call install,requirements-dev.lock,to test and check: about 320 MB more)
+	@$(call install,requirements-dev.lock,to test and check: about 370 MB more)
 	@touch $@
 
 define install
