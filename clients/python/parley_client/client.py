@@ -301,6 +301,12 @@ class ParleyClient:
             return await self._token()
         except ParleyError:
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something inside of the function was cancelled, and not this client.
+            raise TokenSourceError(error) from error
         except Exception as error:
             # The program's own function: whatever it raises, its caller here knows what to do next.
             raise TokenSourceError(error) from error

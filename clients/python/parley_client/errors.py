@@ -64,7 +64,7 @@ class ClientClosedError(ParleyError):
 class TokenSourceError(TokenError):
     """The program's own token function failed, by the error that is the cause of this one."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         super().__init__("TOKEN_SOURCE_FAILED", f"the token function raised {what}", retryable=True)
 

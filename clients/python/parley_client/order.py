@@ -133,8 +133,12 @@ class Order:
             self._missing.pop(chat_id, None)
             if error.retryable:
                 self._ask([chat_id], max(_RETRY_SECONDS, error.retry_after_ms / 1000))
-            else:
-                _log.warning("chat %s cannot be resumed: %s", chat_id, error)
+                continue
+            _log.warning("chat %s cannot be resumed: %s", chat_id, error)
+            if error.code != "NOT_A_MEMBER":
+                # What was missed stays unknown: what comes next is taken as it comes.
+                self._at.pop(chat_id, None)
+                yield Gap(chat_id)
 
     def _advance(self, told: ResumedChat) -> None:
         # Further than what was seen, if the last entries are of a kind that this version does not know.

@@ -199,6 +199,19 @@ async def test_a_refused_resume_ends_nothing(server: SmallServer, client: Parley
     assert contents(await received(client, 1)) == ["live"]
 
 
+async def test_what_a_refused_resume_leaves_unknown_is_a_gap_and_the_next_come(
+    server: SmallServer, client: ParleyClient
+) -> None:
+    await server.say("one")
+    assert contents(await received(client, 1)) == ["one"]
+    server.refuse_resume = [refusal("INTERNAL")]
+    await server.say("missed", live=False)
+    await server.say("dropped, for one is missing before it")
+    assert (await until(client, Gap))[-1] == Gap(CHAT)
+    await server.say("next")
+    assert contents(await received(client, 1)) == ["next"]
+
+
 async def test_what_comes_in_windows_is_asked_for_to_the_end(
     server: SmallServer, client: ParleyClient
 ) -> None:
