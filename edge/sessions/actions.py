@@ -73,11 +73,11 @@ class Actions:
         try:
             await self._dispatch(request.id, request.command)
         except ParleyError as error:
-            self.refuse(request.id, error, span)
+            self.refuse_request(request, error, span)
         except Exception:  # noqa: BLE001 - a defect in one command must not end the session
             _log.exception("session.command_failed", connection_id=self._connection.id, command=request.event)
             defect = Internal(ErrorReason.ERROR_REASON_INTERNAL, "this command met a defect")
-            self.refuse(request.id, defect, span)
+            self.refuse_request(request, defect, span)
 
     async def _dispatch(self, frame_id: FrameId | None, command: frames.Command) -> None:
         match command:
@@ -120,6 +120,15 @@ class Actions:
         if span is not None:
             item.traceparent = span.traceparent
         self._services.sends.submit(item, lambda outcome: self._sent(frame_id, outcome, span), span)
+
+    def refuse_request(self, request: Request, error: ParleyError, span: tracing.Span | None = None) -> None:
+        """Answers with an error, but not to typing without an id: who gives none wants no answer."""
+        if request.id is not None or not isinstance(request.command, frames.SetTyping):
+            self.refuse(request.id, error, span)
+            return
+        if span is not None:
+            span.fail(error)
+        metrics.ERRORS.labels(error.code).inc()
 
     def refuse(self, frame_id: FrameId | None, error: ParleyError, span: tracing.Span | None = None) -> None:
         """Answers with an error."""
@@ -197,14 +206,8 @@ class Actions:
             chat_id=command.chat_id,
             is_typing=command.is_typing,
         )
-        try:
-            await self._stub.SetTyping(request)
-        except ParleyError as error:
-            if frame_id is not None:
-                raise
-            metrics.ERRORS.labels(error.code).inc()
-            return
-        if frame_id is not None:  # typing is frequent: who gives no id wants no answer, good or bad
+        await self._stub.SetTyping(request)
+        if frame_id is not None:  # typing is frequent, and needs no answer
             self._answer(frames.TypingAck(frame_id, frames.Done()))
 
     async def _mark_read(self, chat_id: str, message_id: str = "") -> frames.ReadPosition:

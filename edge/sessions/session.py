@@ -89,8 +89,8 @@ class Session:
         if isinstance(command, frames.SendMessage) and self._opened and not self._queued_sends:
             self._actions.send_message(request, command)
         elif len(self._jobs) >= _MAX_JOBS:
-            self._actions.refuse(
-                request.id,
+            self._actions.refuse_request(
+                request,
                 ResourceExhausted(
                     ErrorReason.ERROR_REASON_OVERLOADED, "too many commands wait", retry_after_ms=500
                 ),
@@ -102,16 +102,15 @@ class Session:
     def on_limited(self, payload: bytes, retry_after_ms: int) -> None:
         """A frame beyond the budget of the connection."""
         self._services.presence.touch(self.connection.id)
-        try:
-            frame_id = self.connection.codec.parse(payload).id
-        except FrameError as error:
-            frame_id = error.id
-        self._actions.refuse(
-            frame_id,
-            ResourceExhausted(
-                ErrorReason.ERROR_REASON_RATE_LIMITED, "too many frames", retry_after_ms=retry_after_ms
-            ),
+        error = ResourceExhausted(
+            ErrorReason.ERROR_REASON_RATE_LIMITED, "too many frames", retry_after_ms=retry_after_ms
         )
+        try:
+            request = self.connection.codec.parse(payload)
+        except FrameError as malformed:
+            self._actions.refuse(malformed.id, error)
+        else:
+            self._actions.refuse_request(request, error)
 
     def on_closed(self) -> None:
         """The connection is gone. A call in flight ends first, so that the session is closed after it."""

@@ -3,7 +3,7 @@
 import pytest
 
 from parley.events.v1.chat_event_pb2 import ChatEvent, MemberRemoved
-from tests.integration.edge.conftest import Client, Edge
+from tests.integration.edge.conftest import Client, Edge, StartEdge
 from tests.integration.edge.scaffold import ScaffoldChat
 from tests.support.polling import eventually
 
@@ -73,4 +73,14 @@ async def test_who_gives_no_id_gets_no_answer_no_error_either(edge: Edge) -> Non
     await alice.send("typing", chatId=CHAT, isTyping=True)
     refused = await alice.ask("typing", chatId="d" * 24, isTyping=True)
     assert refused["data"]["code"] == "NOT_A_MEMBER"
+    assert [frame["event"] for frame in alice.frames] == ["welcome", "error"]
+
+
+async def test_who_gives_no_id_gets_no_error_over_the_budget_either(start_edge: StartEdge) -> None:
+    edge = await start_edge(edge_frames_per_second=0.1, edge_frames_burst=10)
+    alice = await edge.client("alice")
+    for _ in range(12):
+        await alice.send("typing", chatId=CHAT, isTyping=True)
+    refused = await alice.ask("typing", chatId=CHAT, isTyping=True)
+    assert refused["data"]["code"] == "RATE_LIMITED"
     assert [frame["event"] for frame in alice.frames] == ["welcome", "error"]
