@@ -19,6 +19,7 @@ from edge.pubsub.channels import Channels
 from mesh.backoff import Backoff
 from mesh.errors import unavailable
 from mesh.logs import get_logger
+from mesh.parts import parts
 
 _COMMAND_CHANNELS: Final = 500  # channels named by one SUBSCRIBE, so that no command is of unbounded size
 _CONNECT_SECONDS: Final = 3.0  # a server that hangs accepts connections and says nothing
@@ -119,8 +120,8 @@ class Subscriber:
             # By the clock, not when nothing is new: on a busy edge something is always new.
             if loop.time() >= look_at:
                 idle = channels.take_idle()
-                for start in range(0, len(idle), _COMMAND_CHANNELS):
-                    await connection.send_command("UNSUBSCRIBE", *idle[start : start + _COMMAND_CHANNELS])
+                for some in parts(idle, _COMMAND_CHANNELS):
+                    await connection.send_command("UNSUBSCRIBE", *some)
                 look_at = loop.time() + pause
 
     async def _read(self, connection: Connection) -> None:

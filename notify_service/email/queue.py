@@ -8,6 +8,7 @@ from typing_extensions import override
 from mesh.amqp.connection import Broker
 from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import EMAIL_SEND
+from mesh.parts import parts
 from notify_service.email.digest import Email
 from notify_service.email.ports import EmailQueue
 from notify_service.email.proto_codec import to_proto
@@ -26,10 +27,9 @@ class BrokerEmailQueue(EmailQueue):
     @override
     async def publish(self, emails: Sequence[Email]) -> None:
         """In batches of up to 64, confirmed by the broker."""
-        batches = (emails[start : start + _BATCH] for start in range(0, len(emails), _BATCH))
         await self._broker.publish_many(
             [
                 Outgoing(self._queue, EmailBatch(emails=map(to_proto, batch)).SerializeToString())
-                for batch in batches
+                for batch in parts(emails, _BATCH)
             ]
         )

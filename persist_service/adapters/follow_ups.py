@@ -9,6 +9,7 @@ from contract.batches import encoded_batch
 from mesh.amqp.connection import Broker
 from mesh.amqp.publishing import Outgoing
 from mesh.amqp.topology import ANALYTICS, EVENT_HOOKS, MESSAGE_INDEX, NOTIFICATION_SEND
+from mesh.parts import parts
 from parley.events.v1 import jobs_pb2
 from persist_service.domain.chats import ChatType
 from persist_service.domain.log import LogEntry
@@ -37,9 +38,9 @@ class BrokerFollowUps(FollowUps):
         messages = [entry.projection.message for entry in entries if entry.projection.message is not None]
         outgoing = [
             Outgoing(EVENT_HOOKS, encoded_batch(entry.event.SerializeToString() for entry in part))
-            for part in _parts(entries, _ITEMS_AT_ONCE)
+            for part in parts(entries, _ITEMS_AT_ONCE)
         ]
-        for part in _parts(messages, _ITEMS_AT_ONCE):
+        for part in parts(messages, _ITEMS_AT_ONCE):
             index = encoded_batch(message.SerializeToString() for message in part)
             outgoing.append(Outgoing(MESSAGE_INDEX, index))
             facts = jobs_pb2.AnalyticsBatch(
@@ -99,7 +100,3 @@ def _within_limits(notifications: Sequence[Notification]) -> Iterator[Sequence[N
             start, recipients = place, 0
         recipients += named
     yield notifications[start:]
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -12,6 +12,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from mesh.mongo import Document, Mongo
+from mesh.parts import parts
 from parley.common.v1.chat_pb2 import LatestMessage
 from persist_service.domain.chats import (
     Chat,
@@ -102,9 +103,8 @@ class Chats:
         ids = list(chat_ids)
         found: list[Document] = []
         with self._mongo.guard():
-            for start in range(0, len(ids), _IDS_AT_ONCE):
-                some = _any_of(ids[start : start + _IDS_AT_ONCE])
-                found += await self._chats.find(some, _STATE_FIELDS).to_list(None)
+            for some in parts(ids, _IDS_AT_ONCE):
+                found += await self._chats.find(_any_of(some), _STATE_FIELDS).to_list(None)
         return [
             ChatState(
                 str(chat["_id"]),
@@ -131,8 +131,8 @@ class Chats:
         ids = list(chat_ids)
         found: list[Document | None] = []
         with self._mongo.guard():
-            for start in range(0, len(ids), _UPDATES_AT_ONCE):
-                found += await asyncio.gather(*map(self._begin_epoch, ids[start : start + _UPDATES_AT_ONCE]))
+            for some in parts(ids, _UPDATES_AT_ONCE):
+                found += await asyncio.gather(*map(self._begin_epoch, some))
         return [(_to_head(chat), chat["memberCount"]) for chat in found if chat is not None]
 
     async def _begin_epoch(self, chat_id: str) -> Document | None:

@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge
 
 from mesh.errors import unavailable
 from mesh.mongo import DEPENDENCY, Document, Mongo
+from mesh.parts import parts
 from parley.common.v1.message_pb2 import Message
 from parley.events.v1.chat_event_pb2 import ChatEvent
 from persist_service.domain.log import EPOCH_JUMP, Insertion, SendKey, Verdict
@@ -114,14 +115,13 @@ class Messages:
         A long list of ids is asked for in parts, which some servers answer quicker.
         """
         ids = sorted({message_id for _, message_id in keys})
-        parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
         with self._mongo.guard():
             pages = await asyncio.gather(
                 *(
                     self._messages.find(
                         {"_id": {"$in": list(map(ObjectId, part))}, "deletedAt": None}, {"chatId": 1}
                     ).to_list(None)
-                    for part in parts
+                    for part in parts(ids, _IDS_AT_ONCE)
                 )
             )
         alive = {(str(found["chatId"]), str(found["_id"])) for page in pages for found in page}

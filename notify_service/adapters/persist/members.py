@@ -5,6 +5,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from mesh.parts import parts
 from notify_service.adapters.persist.answering import answering
 from notify_service.inbox.activity_ports import Activity
 from notify_service.inbox.inbox import InboxKey
@@ -42,8 +43,8 @@ class PersistMembers(Members, Activity):
         asked = [pb.MessageKey(chat_id=chat_id, message_id=message_id) for chat_id, message_id in messages]
         attentions: list[Attention] = []
         deleted: set[str] = set()
-        for start in range(0, len(queries), _QUERIES):
-            request = pb.GetAttentionRequest(queries=queries[start : start + _QUERIES])
+        for some in parts(queries, _QUERIES):
+            request = pb.GetAttentionRequest(queries=some)
             request.messages.extend(asked[:_MESSAGES])
             asked = asked[_MESSAGES:]
             with answering():
@@ -61,8 +62,7 @@ class PersistMembers(Members, Activity):
     async def last_active(self, user_ids: Collection[str]) -> Mapping[str, int]:
         """One call for up to 1,000 users."""
         asked, active = sorted(user_ids), dict[str, int]()
-        for start in range(0, len(asked), _USERS):
-            some = asked[start : start + _USERS]
+        for some in parts(asked, _USERS):
             with answering():
                 answer = await self._stub.GetLastActive(pb.GetLastActiveRequest(user_ids=some))
             active.update(zip(some, answer.last_active_ms, strict=True))

@@ -1,11 +1,12 @@
 """What persist_service knows of the last messages of chats."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from typing_extensions import override
 
+from mesh.parts import parts
 from notify_service.adapters.persist.answering import answering
 from notify_service.content_types import content_type_of
 from notify_service.domain.notification import Message
@@ -37,7 +38,7 @@ class PersistRecentMessages(RecentMessages):
     async def of_chats(self, chat_ids: Collection[str]) -> Mapping[str, Sequence[Message]]:
         """One call per chat, and a few for all of them."""
         chats: dict[str, Chat] = {}
-        for some in _parts(sorted(chat_ids), _CHATS_PER_CALL):
+        for some in parts(sorted(chat_ids), _CHATS_PER_CALL):
             with answering():
                 answer = await self._stub.GetChats(pb.GetChatsRequest(chat_ids=some))
             chats.update((chat.id, chat) for chat in answer.chats)
@@ -60,15 +61,11 @@ class PersistRecentMessages(RecentMessages):
 
     async def _names(self, user_ids: Collection[str]) -> Mapping[str, str]:
         names: dict[str, str] = {}
-        for some in _parts(sorted(user_ids), _NAMES_PER_CALL):
+        for some in parts(sorted(user_ids), _NAMES_PER_CALL):
             with answering():
                 answer = await self._stub.GetUserNames(pb.GetUserNamesRequest(user_ids=some))
             names.update(zip(some, answer.names, strict=True))
         return names
-
-
-def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _to_message(message: message_pb2.Message, chat: Chat, names: Mapping[str, str]) -> Message:

@@ -5,6 +5,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from mesh.parts import parts
 from notify_service.adapters.persist.answering import answering
 from notify_service.content_types import content_type_of
 from notify_service.email.digest import WaitingChat
@@ -37,8 +38,7 @@ class PersistUnreadChats(UnreadChats):
             )
             waiting = {item.chat_id: item for item in answer.chats if item.last_number > item.read_number}
             chats: dict[str, Chat] = {}
-            for start in range(0, len(waiting), _CHATS_PER_CALL):
-                some = list(waiting)[start : start + _CHATS_PER_CALL]
+            for some in parts(list(waiting), _CHATS_PER_CALL):
                 shown = await self._stub.GetChats(pb.GetChatsRequest(chat_ids=some))
                 chats.update((chat.id, chat) for chat in shown.chats if chat.HasField("latest_message"))
         return [
