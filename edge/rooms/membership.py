@@ -1,15 +1,13 @@
 """How connections get into rooms: subscribe, ask chat_service, and only then let the held frames go."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from contract import limits
 from edge.pubsub.channels import Channels, chat_channel, user_channel
-from edge.rooms.permission import JoinPermission
+from edge.rooms.permission import JoinPermission, join_results
 from edge.rooms.rooms import Rooms
 from edge.websocket.connection import Connection
 from mesh.errors import ParleyError, PermissionDenied, from_item_error
-from parley.chat.v1.chat_service_pb2 import JoinChatsRequest, JoinResult
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 from parley.common.v1.chat_pb2 import ChatHead
 from parley.common.v1.error_pb2 import ErrorReason
@@ -77,13 +75,14 @@ class Membership:
         new = [chat_id for chat_id in wanted if self._rooms.begin_join(connection, chat_id)]
         try:
             await self._channels.confirmed(map(chat_channel, wanted))
-            results = [result async for result in self._ask(connection.user_id, wanted, by_user=by_user)]
+            asked = join_results(self._chats, connection.user_id, wanted, by_user=by_user)
+            results = [answer async for answer in asked]
         except ParleyError:
             for chat_id in new:
                 self._rooms.leave(connection, chat_id)
             raise
         joined = Joined([], [])
-        for chat_id, result in zip(wanted, results, strict=True):
+        for chat_id, result in results:
             if result.WhichOneof("outcome") == "head":
                 if self._rooms.has(connection, chat_id):
                     joined.heads.append(result.head)
@@ -95,14 +94,6 @@ class Membership:
             if chat_id in new or not error.retryable:
                 self._rooms.leave(connection, chat_id)
         return joined
-
-    async def _ask(self, user_id: str, chat_ids: list[str], *, by_user: bool) -> AsyncIterator[JoinResult]:
-        for start in range(0, len(chat_ids), limits.CHATS_PER_CALL):
-            some = chat_ids[start : start + limits.CHATS_PER_CALL]
-            request = JoinChatsRequest(user_id=user_id, chat_ids=some, by_user=by_user)
-            response = await self._chats.JoinChats(request)
-            for result in response.results:
-                yield result
 
     def release(self, connection: Connection, joined: Joined) -> None:
         """Lets the held frames go, those that are newer than the heads."""
