@@ -26,7 +26,8 @@ class SessionChats:
         self._connection = connection
         self._services = services
         self._membership = services.membership
-        self._opened = False
+        self.opened = False
+        """Whether the first chats are joined."""
         self._has_more = False  # chats than a session opens with
         self._partial = False  # as chat_service was told
         self._left: set[str] = set()  # the client wants nothing of them here, though the user is a member
@@ -55,7 +56,7 @@ class SessionChats:
             ParleyError: chat_service could not be asked.
         """
         joined = await self._membership.join(self._connection, opened.chat_ids)
-        self._opened = True
+        self.opened = True
         self._has_more = bool(opened.next_cursor)
         return joined
 
@@ -158,7 +159,7 @@ class SessionChats:
 
         Who is busy here is notified of what comes there.
         """
-        if self._opened:
+        if self.opened:
             partial = self._has_more or bool(self._left) or any(self._pending)
             if partial != self._partial or (partial and again):
                 self._services.presence.set_partial(self._connection.id, partial=partial)

@@ -9,6 +9,7 @@ waiting for the turn of all: who looks again should not be taken for idle for an
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from edge.identity import Identity
@@ -18,6 +19,7 @@ from mesh.errors import ParleyError
 from mesh.ids import new_object_id
 from mesh.logs import get_logger
 from mesh.outage import Outage
+from mesh.parts import parts
 from parley.chat.v1 import chat_service_pb2 as pb
 from parley.chat.v1.chat_service_pb2_grpc import ChatServiceStub
 
@@ -30,6 +32,12 @@ _SESSION_SECONDS: Final = 300.0  # so long a session lives that nobody renews
 _log = get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Live:
+    session: pb.Session
+    on_revoked: Callable[[], None]
+
+
 class PresenceKeeper:
     """Owns the renewing and the closing of sessions; opening is the session's own first step."""
 
@@ -37,8 +45,7 @@ class PresenceKeeper:
         self._outage = Outage("sessions.renewal_failed", "sessions.renewed")
         self._chats = chats
         self._renew_seconds = renew_seconds
-        self._live: dict[str, pb.Session] = {}
-        self._on_revoked: dict[str, Callable[[], None]] = {}
+        self._live: dict[str, _Live] = {}
         self._returned: dict[str, None] = {}
         self._some_returned = asyncio.Event()
         self._ended: asyncio.Queue[tuple[pb.Session, float]] = asyncio.Queue()
@@ -49,45 +56,44 @@ class PresenceKeeper:
 
         `on_revoked` is called when a renewal finds it revoked.
         """
-        self._on_revoked[connection_id] = on_revoked
         before = self._live.get(connection_id)
-        self._live[connection_id] = pb.Session(
+        session = pb.Session(
             user_id=identity.user_id,
             connection_id=connection_id,
             token_issued_at_ms=identity.issued_at_ms,
             last_active_ms=now_ms(),
-            partial=before is not None and before.partial,
+            partial=before is not None and before.session.partial,
         )
+        self._live[connection_id] = _Live(session, on_revoked)
 
     def set_partial(self, connection_id: str, *, partial: bool) -> None:
         """Whether it lacks chats of its user. chat_service is told soon: who is notified goes by it."""
-        session = self._live.get(connection_id)
-        if session is not None:
-            session.partial = partial
+        live = self._live.get(connection_id)
+        if live is not None:
+            live.session.partial = partial
             self._returned[connection_id] = None
             self._some_returned.set()
 
     def touch(self, connection_id: str) -> None:
         """The client did something."""
-        session = self._live.get(connection_id)
-        if session is not None:
+        live = self._live.get(connection_id)
+        if live is not None:
             at_ms = now_ms()
-            if at_ms - session.last_active_ms > self._renew_seconds * 1_000:
+            if at_ms - live.session.last_active_ms > self._renew_seconds * 1_000:
                 self._returned[connection_id] = None
                 self._some_returned.set()
-            session.last_active_ms = at_ms
+            live.session.last_active_ms = at_ms
 
     def last_active_ms(self, connection_id: str) -> int:
         """When the client last did something; 0 when its session is not open."""
-        session = self._live.get(connection_id)
-        return 0 if session is None else session.last_active_ms
+        live = self._live.get(connection_id)
+        return 0 if live is None else live.session.last_active_ms
 
     def end(self, connection_id: str) -> None:
         """A connection is gone: its session is closed soon, in the background."""
-        session = self._live.pop(connection_id, None)
-        self._on_revoked.pop(connection_id, None)
-        if session is not None:
-            self._end(session)
+        live = self._live.pop(connection_id, None)
+        if live is not None:
+            self._end(live.session)
 
     def end_again(self, identity: Identity, connection_id: str) -> None:
         """A session that ended may have come to life again in chat_service: it is closed once more."""
@@ -131,9 +137,8 @@ class PresenceKeeper:
             await asyncio.sleep(_RETURNED_SECONDS)
 
     async def _renew(self, connection_ids: Sequence[str]) -> None:
-        for start in range(0, len(connection_ids), _RENEW_BATCH):
-            some = connection_ids[start : start + _RENEW_BATCH]
-            sessions = [session for each in some if (session := self._live.get(each)) is not None]
+        for some in parts(connection_ids, _RENEW_BATCH):
+            sessions = [live.session for each in some if (live := self._live.get(each)) is not None]
             if not sessions:
                 continue
             try:
@@ -146,8 +151,8 @@ class PresenceKeeper:
             else:
                 self._outage.worked()
                 for session in answer.revoked:
-                    if (on_revoked := self._on_revoked.get(session.connection_id)) is not None:
-                        on_revoked()
+                    if (live := self._live.get(session.connection_id)) is not None:
+                        live.on_revoked()
             for session in sessions:
                 if session.connection_id not in self._live:
                     # It ended meanwhile, and the renewal may have come behind its end: it ends once more.

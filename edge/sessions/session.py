@@ -57,7 +57,6 @@ class Session:
         self._jobs: deque[_Job] = deque()
         self._queued_sends = 0
         self._worker: asyncio.Task[None] | None = None
-        self._opened = False
         self._chats = SessionChats(connection, services)
         self._actions = Actions(connection, services, self._chats, self._refresh)
         self._expiry = TokenExpiry(
@@ -86,7 +85,7 @@ class Session:
         command = request.command
         is_send = isinstance(command, frames.SendMessage)
         # A message overtakes slower commands, but no earlier message.
-        if isinstance(command, frames.SendMessage) and self._opened and not self._queued_sends:
+        if isinstance(command, frames.SendMessage) and self._chats.opened and not self._queued_sends:
             self._actions.send_message(request, command)
         elif len(self._jobs) >= _MAX_JOBS:
             self._actions.refuse_request(
@@ -177,7 +176,7 @@ class Session:
             self.end_revoked()
 
     async def _recheck(self) -> None:
-        if not self._opened:
+        if not self._chats.opened:
             return  # opening asks the same, and has yet to begin
         opened = await self._services.chats.OpenSession(self._open_request())
         if not self.connection.open:
@@ -244,7 +243,6 @@ class Session:
             )
             self.connection.refuse(error)
             return
-        self._opened = True
         self._ticket.settle()
         welcome = frames.Welcome(
             user_id=self.identity.user_id,
