@@ -1,6 +1,7 @@
 """The HTTP client of all senders: reuses connections, follows no redirect, reads little, sorts errors."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -86,6 +87,18 @@ class HttpClient:
             raise no_answer(error) from error
 
 
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Verifies servers by the public authorities and those of `ca_file`, in PEM.
+
+    Raises:
+        OSError: `ca_file` cannot be read or is no certificate (`ssl.SSLError` is an `OSError`).
+    """
+    tls = httpx.create_ssl_context(trust_env=False)
+    if ca_file is not None:
+        tls.load_verify_locations(cafile=ca_file)
+    return tls
+
+
 @asynccontextmanager
 async def open_http(
     *,
@@ -103,9 +116,7 @@ async def open_http(
     Raises:
         OSError: `ca_file` cannot be read or is no certificate (`ssl.SSLError` is an `OSError`).
     """
-    tls = httpx.create_ssl_context(trust_env=False)
-    if ca_file is not None:
-        tls.load_verify_locations(cafile=ca_file)
+    tls = trusting(ca_file)
     async with AsyncExitStack() as stack:
         pools = {
             scheme: await stack.enter_async_context(Connections(tls, backend))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import httpcore
-import httpx
 
 from notify_service.ports import NotAskedError, SendDelayedError
 from notify_service.providers.http import (
@@ -18,6 +17,7 @@ from notify_service.providers.http import (
     no_answer,
     parse_url,
     require_headers,
+    trusting,
 )
 from notify_service.providers.http2_connection import ConnectionLostError, Headers, Http2Connection
 
@@ -117,9 +117,7 @@ async def open_http2(*, seconds: float, ca_file: Path | None = None) -> AsyncIte
     Raises:
         OSError: `ca_file` cannot be read or is no certificate (`ssl.SSLError` is an `OSError`).
     """
-    tls = httpx.create_ssl_context(trust_env=False)
-    if ca_file is not None:
-        tls.load_verify_locations(cafile=ca_file)
+    tls = trusting(ca_file)
     tls.set_alpn_protocols(["h2"])
     client = Http2Client(tls, seconds)
     try:
