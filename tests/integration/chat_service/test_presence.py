@@ -20,6 +20,7 @@ from parley.persist.v1 import persist_service_pb2 as persist_pb
 from persist_service.domain.notifications import Activity
 from persist_service.stores.presence import Presence as RedisActivity
 from tests.integration.chat_service.scaffold import World
+from tests.support.polling import eventually
 
 
 def presence(redis: Redis, *, grace_ms: int = 0) -> RedisPresence:
@@ -27,10 +28,7 @@ def presence(redis: Redis, *, grace_ms: int = 0) -> RedisPresence:
 
 
 async def departed(who: RedisPresence) -> list[str]:
-    async with asyncio.timeout(30):
-        while not (users := await who.departed(10)):
-            await asyncio.sleep(0.01)
-    return users
+    return await eventually(lambda: who.departed(10), "somebody is gone")
 
 
 async def test_a_user_is_there_from_the_first_session_to_the_last(redis: Redis) -> None:

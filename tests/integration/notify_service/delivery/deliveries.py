@@ -142,11 +142,12 @@ def new_deliveries(
 async def settled(mongo: Mongo, count: int) -> None:
     """Returns once there are so many deliveries, and none of them waits."""
     deliveries = mongo.collection("deliveries")
-    async with asyncio.timeout(30):
-        while await deliveries.count_documents({"waiting": True}) or (
-            await deliveries.count_documents({}) != count
-        ):
-            await asyncio.sleep(0.02)
+
+    async def all_ended() -> bool:
+        waiting = await deliveries.count_documents({"waiting": True})
+        return not waiting and await deliveries.count_documents({}) == count
+
+    await eventually(all_ended, f"{count} deliveries, none of which waits")
 
 
 @asynccontextmanager

@@ -68,14 +68,12 @@ class Hooks:
         self, subscription: pb.Subscription, outcome: pb.HookOutcome.ValueType, count: int = 1
     ) -> list[pb.HookDelivery]:
         """Its deliveries once so many have ended so."""
-        found: list[pb.HookDelivery] = []
 
-        async def enough() -> bool:
-            found[:] = await self.deliveries(subscription, outcome)
-            return len(found) >= count
+        async def enough() -> list[pb.HookDelivery] | None:
+            found = await self.deliveries(subscription, outcome)
+            return found if len(found) >= count else None
 
-        await eventually(enough)
-        return found
+        return await eventually(enough)
 
     async def letters(self, containing: str) -> list[DeadLetter]:
         """The dead letters with these characters, once there is one."""
